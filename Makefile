@@ -1,0 +1,43 @@
+# Every target sets up .venv first; nothing is done twice.
+# PYTHON: any Python from 3.11. TORCH_ARGS: pip arguments for torch alone, such as --index-url with
+# PyTorch's index of CPU builds, where the default index offers only the larger GPU builds.
+PYTHON ?= python3.11
+TORCH_ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check bench-core format setup
+
+demo: $(READY)
+	$(BIN)/actpress compress --model actpress.zoo:resnet18_fashion_mnist \
+		--data fashion-mnist-subset --method cap --budget 1.3bits --out runs/demo --force
+
+test: $(READY)
+	$(BIN)/python -m pytest -q
+
+check: $(READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench-core: $(READY)
+	$(BIN)/python -m benchmarks.core
+
+format: $(READY)
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+setup: $(READY)
+
+# torch comes first and pinned: an open range would pull several GB of GPU libraries.
+$(READY): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install $(TORCH_ARGS) -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
+	touch $@
+
+# Debian's python3.11 without python3.11-venv cannot bootstrap pip, but its pip can.
+$(BIN)/python:
+	$(PYTHON) -m venv .venv || { $(PYTHON) -m venv --clear --without-pip .venv \
+		&& $(PYTHON) -m pip --python $@ install pip; }

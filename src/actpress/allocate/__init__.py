@@ -1,0 +1,26 @@
+"""Budget and statistics to plan: the greedy search and its parts."""
+
+from actpress.allocate.greedy import Costs, Criterion, Move, greedy_path
+from actpress.allocate.ladder import Ladder, LadderKind, Level, build_ladders, ladder_states
+from actpress.allocate.replay import Replay, Trial
+from actpress.allocate.search import GreedySearch, SearchSettings, cost_target, search
+from actpress.allocate.sensitivity import estimate_losses
+
+__all__ = [
+    "Costs",
+    "Criterion",
+    "GreedySearch",
+    "Ladder",
+    "LadderKind",
+    "Level",
+    "Move",
+    "Replay",
+    "SearchSettings",
+    "Trial",
+    "build_ladders",
+    "cost_target",
+    "estimate_losses",
+    "greedy_path",
+    "ladder_states",
+    "search",
+]

@@ -1,0 +1,229 @@
+"""GDR: greedy dimension reduction, and the criteria it is compared with (docs/methods.md)."""
+
+import heapq
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from actpress.allocate.ladder import Ladder, Level
+from actpress.allocate.replay import Trial
+from actpress.budget import View
+
+MIN_LOSS = 1e-7
+"""Loss of a move that did not hurt, so that a score stays finite; in nats."""
+
+OPTIMISM = 0.5
+"""A screened loss counts half: a good move must not be buried by a rough estimate."""
+
+
+class Criterion(StrEnum):
+    """What makes a move the next one.
+
+    `loss_per_bit` is GDR. The others are its controls: `loss` looks at accuracy only, `bits` at
+    bits only, `energy` at retained variance only, `uniform` gives all sites one ratio.
+    """
+
+    LOSS_PER_BIT = "loss_per_bit"
+    LOSS = "loss"
+    BITS = "bits"
+    ENERGY = "energy"
+    UNIFORM = "uniform"
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether a score needs the network to be run."""
+        return self in (Criterion.LOSS_PER_BIT, Criterion.LOSS)
+
+
+class Network(Protocol):
+    """What the search needs of a network; `Replay` is one."""
+
+    current: Trial
+    node_evals: int
+
+    def trial(self, site: int, level: int) -> Trial:
+        """Outcome of one site at another level."""
+
+    def accept(self, site: int, level: int) -> Trial:
+        """Make a level the site's current one."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """One accepted move and the state of the whole network after it.
+
+    Attributes:
+        site: index of the site that moved.
+        levels: of all sites.
+        bits: stored per inference, over all sites.
+        cost: what the budget counts: `bits`, or bits moved when traffic is bounded.
+        outcome: on the search images.
+    """
+
+    site: int
+    levels: tuple[int, ...]
+    bits: float
+    cost: float
+    outcome: Trial
+
+
+@dataclass(frozen=True)
+class Costs:
+    """How the states of all sites are priced.
+
+    Attributes:
+        ladders: one per site.
+        view: which bits count.
+        weights: per site; 1 when stored bits are bounded, 1 + reads when traffic is.
+    """
+
+    ladders: Sequence[Ladder]
+    view: View
+    weights: Sequence[float]
+
+    def level(self, site: int, level: int) -> Level:
+        """One state of one site."""
+        return self.ladders[site].levels[level]
+
+    def cost(self, site: int, level: int) -> float:
+        """Weighted bits of one site per inference."""
+        return self.weights[site] * self.level(site, level).bits(self.view)
+
+    def total(self, levels: Sequence[int]) -> float:
+        """Weighted bits of all sites."""
+        return sum(self.cost(site, level) for site, level in enumerate(levels))
+
+    def stored_bits(self, levels: Sequence[int]) -> float:
+        """Unweighted bits of all sites."""
+        return sum(self.level(s, level).bits(self.view) for s, level in enumerate(levels))
+
+    def lowest(self) -> float:
+        """Cost with every site at its last level."""
+        return self.total([len(ladder.levels) - 1 for ladder in self.ladders])
+
+
+def greedy_path(
+    network: Network,
+    costs: Costs,
+    *,
+    stop: Callable[[Move], bool],
+    criterion: Criterion = Criterion.LOSS_PER_BIT,
+    estimates: Sequence[Sequence[float]] | None = None,
+    on_move: Callable[[Move], None] = lambda move: None,
+) -> list[Move]:
+    """Take the best move until `stop`, or until no site can move.
+
+    The queue is lazy: a score from an earlier state is kept as a bound and only the top is
+    measured again. With `estimates` a site that was not measured yet enters with its estimated
+    loss, corrected by how far the estimate was off the last time.
+
+    Args:
+        network: runs the trials; starts with every site at level 0.
+        costs: of the states.
+        stop: asked after every move, and once before the first.
+        criterion: what is best.
+        estimates: loss per site and level, in nats; None measures every site's first move.
+        on_move: called after every move, for progress.
+
+    Returns:
+        The start (site -1) and the moves, in order.
+    """
+    search = _Search(network, costs, criterion, estimates)
+    path = [search.state(-1)]
+    while not stop(path[-1]) and (site := search.best()) is not None:
+        path.append(search.advance(site))
+        on_move(path[-1])
+    return path
+
+
+@dataclass
+class _Search:
+    """The queue: one entry (negative score, site, measured at which move) per site."""
+
+    network: Network
+    costs: Costs
+    criterion: Criterion
+    estimates: Sequence[Sequence[float]] | None
+    levels: list[int] = field(default_factory=list)
+    queue: list[tuple[float, int, int]] = field(default_factory=list)
+    corrections: list[float] = field(default_factory=list)
+    moves: int = 0
+
+    def __post_init__(self) -> None:
+        self.levels = [0] * len(self.costs.ladders)
+        self.corrections = [1.0] * len(self.levels)
+        for site in range(len(self.levels)):
+            self._enqueue(site)
+
+    def state(self, site: int) -> Move:
+        return Move(
+            site,
+            tuple(self.levels),
+            self.costs.stored_bits(self.levels),
+            self.costs.total(self.levels),
+            self.network.current,
+        )
+
+    def best(self) -> int | None:
+        """The site with the best score as of now."""
+        while self.queue:
+            _, site, measured = self.queue[0]
+            if measured == self.moves or not self.criterion.evaluates:
+                return site
+            heapq.heapreplace(self.queue, (-self._measured_score(site), site, self.moves))
+        return None
+
+    def advance(self, site: int) -> Move:
+        """Move a site down one level."""
+        heapq.heappop(self.queue)
+        self.levels[site] += 1
+        self.network.accept(site, self.levels[site])
+        self.moves += 1
+        self._enqueue(site)
+        return self.state(site)
+
+    def _enqueue(self, site: int) -> None:
+        if self.levels[site] + 1 >= len(self.costs.ladders[site].levels):
+            return
+        if not self.criterion.evaluates:
+            entry = (-self._static_score(site), site, self.moves)
+        elif self.estimates is None:
+            entry = (-self._measured_score(site), site, self.moves)
+        else:
+            loss = OPTIMISM * self.corrections[site] * self._estimated_loss(site)
+            entry = (-self._score(site, loss), site, -1)
+        heapq.heappush(self.queue, entry)
+
+    def _measured_score(self, site: int) -> float:
+        outcome = self.network.trial(site, self.levels[site] + 1)
+        loss = outcome.loss - self.network.current.loss
+        if self.estimates is not None and loss > 0:
+            self.corrections[site] = loss / self._estimated_loss(site)
+        return self._score(site, loss)
+
+    def _estimated_loss(self, site: int) -> float:
+        assert self.estimates is not None
+        level = self.levels[site]
+        return max(self.estimates[site][level + 1] - self.estimates[site][level], MIN_LOSS)
+
+    def _score(self, site: int, loss: float) -> float:
+        loss = max(loss, MIN_LOSS)
+        if self.criterion is Criterion.LOSS:
+            return -loss
+        return self._saving(site) / loss
+
+    def _static_score(self, site: int) -> float:
+        """Scores that need no run: bits saved, variance retained, or bits per value now."""
+        ladder, level = self.costs.ladders[site], self.levels[site]
+        if self.criterion is Criterion.BITS:
+            return self._saving(site)
+        if self.criterion is Criterion.ENERGY:
+            total = max(float(ladder.basis.variances.sum()), math.ulp(0))
+            return -ladder.levels[level + 1].distortion / total
+        return ladder.levels[level].bits(self.costs.view) / ladder.values
+
+    def _saving(self, site: int) -> float:
+        level = self.levels[site]
+        return self.costs.cost(site, level) - self.costs.cost(site, level + 1)

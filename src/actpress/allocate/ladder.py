@@ -1,0 +1,218 @@
+"""Ladders: the states a site can be in, from nearly lossless to one component."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from actpress.budget import View
+from actpress.calibrate import SiteStatistics, Statistics
+from actpress.codec import Basis, entropy_bits, fit_basis
+from actpress.graph import Graph, site_values
+from actpress.kernels import count_symbols
+from actpress.plan import Placement, Transform
+
+COUNT_LEVELS = 1024
+TOP_DB, STEP_DB, BOTTOM_DB = 24.0, 1.5, -3.0
+
+
+class LadderKind(StrEnum):
+    """What a move changes.
+
+    `water_filling`: the next components are dropped and the step follows the water level.
+    `rank`: components are dropped, the step stays.
+    """
+
+    WATER_FILLING = "water_filling"
+    RANK = "rank"
+
+
+@dataclass(frozen=True)
+class Level:
+    """One state of a site.
+
+    Attributes:
+        rank: components kept.
+        step: quantization step, in activation units.
+        fixed_bits, entropy_bits: stored bits per inference, estimated on search images.
+        distortion: expected mean squared error summed over channels, per pixel.
+    """
+
+    rank: int
+    step: float
+    fixed_bits: float
+    entropy_bits: float
+    distortion: float
+
+    def bits(self, view: View) -> float:
+        """Stored bits per inference under one view."""
+        return self.fixed_bits if view is View.FIXED else self.entropy_bits
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The states of one site, each cheaper than the one before.
+
+    Attributes:
+        site: its name.
+        placement: of the stored value.
+        values: original values per inference.
+        reads: consumers.
+        basis: of the transform.
+        mean: of the channels, shape (c,), float64.
+        levels: by falling bits.
+    """
+
+    site: str
+    placement: Placement
+    values: int
+    reads: int
+    basis: Basis
+    mean: Tensor
+    levels: tuple[Level, ...]
+
+
+def build_ladders(
+    graph: Graph,
+    statistics: Statistics,
+    inputs: Iterable[Tensor],
+    *,
+    view: View = View.ENTROPY,
+    kind: LadderKind = LadderKind.WATER_FILLING,
+    transform: Transform = Transform.PCA,
+) -> list[Ladder]:
+    """Ladders of all sites, priced by counting symbols on search images.
+
+    Args:
+        graph: the captured network.
+        statistics: of the same network; their placements are used.
+        inputs: batches of training images.
+        view: the bits that must fall from level to level.
+        kind: what a move changes.
+        transform: of the channels.
+    """
+    bases = {
+        name: fit_basis(transform, site.covariance) for name, site in statistics.sites.items()
+    }
+    states = {name: ladder_states(basis.variances, kind) for name, basis in bases.items()}
+    tallies = {
+        name: [_Tally.empty(rank, step) for rank, step in states[name]] for name in states
+    }
+    for batch in inputs:
+        for name, value in site_values(graph, (batch,), statistics.placements):
+            y = _project(value, bases[name], statistics.sites[name])
+            for tally in tallies[name]:
+                tally.add(y)
+    return [
+        _assemble(graph, name, statistics, bases[name], tallies[name], view)
+        for name in statistics.sites
+    ]
+
+
+def ladder_states(variances: Tensor, kind: LadderKind) -> list[tuple[int, float]]:
+    """(rank, step) of every level.
+
+    With reverse water-filling at level t, components of variance below t are dropped and the rest
+    share the distortion t, which a uniform quantizer reaches with step sqrt(12 t) (Cover and
+    Thomas, Elements of Information Theory, 10.3.3). Levels fall by 1.5 dB.
+
+    Args:
+        variances: per component, falling, shape (c,).
+        kind: see `LadderKind`.
+    """
+    total = float(variances.sum())
+    if total <= 0:
+        return [(1, 1.0)]
+    decibels = np.arange(TOP_DB, BOTTOM_DB - 1e-9, -STEP_DB)
+    water = [water_level(variances, total / 10 ** (db / 10)) for db in decibels]
+    states = [(_rank_above(variances, level), (12 * level) ** 0.5) for level in water]
+    if kind is LadderKind.RANK:
+        states = [(rank, states[0][1]) for rank, _ in states]
+    return list(dict.fromkeys(states))
+
+
+def water_level(variances: Tensor, distortion: float) -> float:
+    """t with sum(min(variance, t)) = distortion, solved on the sorted spectrum."""
+    ascending = variances.flip(0).double()
+    below = torch.cat([torch.zeros(1, dtype=torch.float64), ascending.cumsum(0)])
+    remaining = torch.arange(len(ascending), 0, -1, dtype=torch.float64)
+    candidates = (distortion - below[:-1]) / remaining
+    fits = candidates <= ascending
+    index = int(fits.nonzero()[0]) if fits.any() else len(ascending) - 1
+    return float(candidates[index].clamp(min=1e-30))
+
+
+def _rank_above(variances: Tensor, level: float) -> int:
+    return max(int((variances > level).sum()), 1)
+
+
+def _project(value: Tensor, basis: Basis, statistics: SiteStatistics) -> Tensor:
+    """Components of a batch, shape (c, m), float32."""
+    columns = value.transpose(0, 1).flatten(1)
+    device = value.device
+    centred = columns - statistics.mean.float().to(device)[:, None]
+    return basis.vectors.float().to(device) @ centred
+
+
+@dataclass
+class _Tally:
+    """Symbol counts of one state, and the images they came from."""
+
+    rank: int
+    step: float
+    counts: Tensor
+    symbols: int = 0
+
+    @classmethod
+    def empty(cls, rank: int, step: float) -> "_Tally":
+        return cls(rank, step, torch.zeros(rank, COUNT_LEVELS, dtype=torch.int64))
+
+    def add(self, y: Tensor) -> None:
+        inverse = torch.full((self.rank,), 1 / self.step, device=y.device)
+        q_min = torch.full((self.rank,), -COUNT_LEVELS // 2, dtype=torch.int32, device=y.device)
+        self.counts = self.counts.to(y.device)
+        count_symbols(y[None, : self.rank], inverse, q_min, self.counts)
+        self.symbols += y.shape[1]
+
+    def bits_per_pixel(self) -> tuple[float, float]:
+        seen = self.counts > 0
+        columns = torch.arange(COUNT_LEVELS, device=seen.device)
+        last = torch.where(seen, columns, -1).amax(1)
+        first = torch.where(seen, columns, COUNT_LEVELS).amin(1)
+        fixed = torch.ceil(torch.log2((last - first + 1).double()) - 1e-9).sum()
+        return float(fixed), float(entropy_bits(self.counts).sum())
+
+
+def _assemble(
+    graph: Graph,
+    name: str,
+    statistics: Statistics,
+    basis: Basis,
+    tallies: list[_Tally],
+    view: View,
+) -> Ladder:
+    site = graph.site(name)
+    pixels = site.values // site.channels
+    levels: list[Level] = []
+    for tally in tallies:
+        fixed, entropy = tally.bits_per_pixel()
+        dropped = float(basis.variances[tally.rank :].sum())
+        noise = torch.clamp(basis.variances[: tally.rank], max=tally.step**2 / 12).sum()
+        level = Level(
+            tally.rank, tally.step, fixed * pixels, entropy * pixels, dropped + float(noise)
+        )
+        if not levels or level.bits(view) < levels[-1].bits(view):
+            levels.append(level)
+    return Ladder(
+        name,
+        statistics.placements[name],
+        site.values,
+        site.reads,
+        basis,
+        statistics.sites[name].mean,
+        tuple(levels),
+    )
+

@@ -1,0 +1,165 @@
+"""Trying out states of sites by re-running only what comes after them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+
+from actpress.allocate.ladder import Ladder
+from actpress.codec import LinearProjection
+from actpress.graph import Graph, insert_codecs
+
+FREE_OPS = ("placeholder", "get_attr", "output")
+"""Operations that compute nothing and are not counted."""
+
+
+class ElasticCodec(nn.Module):
+    """A codec whose rank and step can be set, without tables: what the search plugs in."""
+
+    def __init__(self, ladder: Ladder) -> None:
+        super().__init__()
+        rank = ladder.levels[0].rank
+        self.full = LinearProjection(ladder.basis, ladder.mean, rank)
+        self.levels = ladder.levels
+        self.level = 0
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (n, c, ...) -> (x_hat, 0)."""
+        state = self.levels[self.level]
+        step = torch.full((state.rank,), state.step, device=x.device)
+        kept = _Truncated(self.full, state.rank)
+        q = torch.round_(kept.encode(x, step))
+        return kept.decode(q, step), x.new_zeros(())
+
+
+class _Truncated:
+    """The first `rank` components of a projection, as views."""
+
+    def __init__(self, full: LinearProjection, rank: int) -> None:
+        self.encoder, self.decoder = full.encoder[:rank], full.decoder[:, :rank]
+        self.mean, self.offset = full.mean, full.offset
+
+    encode = LinearProjection.encode
+    decode = LinearProjection.decode
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Outcome of one state of the whole network.
+
+    Attributes:
+        loss: mean KL divergence from the float network on the search images, in nats.
+        agreement: share of search images with the float network's prediction.
+    """
+
+    loss: float
+    agreement: float
+
+
+class Replay:
+    """The network on fixed search images, with every value that a later run may need kept.
+
+    A trial changes one site and evaluates only the nodes that depend on it; everything else is
+    read from the values of the current state. Accepting the state that was tried last costs
+    nothing.
+
+    Attributes:
+        node_evals: graph nodes executed so far (inputs, parameters and output not counted).
+        current: outcome of the current state.
+    """
+
+    def __init__(self, graph: Graph, ladders: Sequence[Ladder], images: Tensor) -> None:
+        self.codecs = [ElasticCodec(ladder) for ladder in ladders]
+        by_name = {ladder.site: codec for ladder, codec in zip(ladders, self.codecs, strict=True)}
+        placements = {ladder.site: ladder.placement for ladder in ladders}
+        network = insert_codecs(graph, by_name, placements).to(images.device).eval()
+        self.node_evals = 0
+        self._module = network.eval_module
+        self._interpreter = fx.Interpreter(self._module)
+        self._order = list(self._module.graph.nodes)
+        self._suffixes = [self._suffix(codec) for codec in self.codecs]
+        self._kept = self._values_to_keep()
+        with torch.no_grad():
+            self._reference = F.log_softmax(graph.eval_module(images), dim=1)
+            self._values = self._run(self._order, {}, (images,))
+        self.current = self._outcome(self._values)
+        self._pending: tuple[int, int, Trial, dict[fx.Node, Any]] | None = None
+
+    @torch.no_grad()
+    def trial(self, site: int, level: int) -> Trial:
+        """What the network would do with one site at another level."""
+        previous = self.codecs[site].level
+        self.codecs[site].level = level
+        values = self._run(self._suffixes[site], self._values, ())
+        self.codecs[site].level = previous
+        outcome = self._outcome(values)
+        self._pending = (site, level, outcome, values)
+        return outcome
+
+    def accept(self, site: int, level: int) -> Trial:
+        """Make a level the site's current one."""
+        if self._pending is None or self._pending[:2] != (site, level):
+            self.trial(site, level)
+        assert self._pending is not None
+        _, _, self.current, values = self._pending
+        self._values = {**self._values, **values}
+        self.codecs[site].level = level
+        self._pending = None
+        return self.current
+
+    def _run(
+        self, nodes: Sequence[fx.Node], known: Mapping[fx.Node, Any], inputs: tuple[Tensor, ...]
+    ) -> dict[fx.Node, Any]:
+        """Execute nodes in order; return the values worth keeping, the output among them."""
+        values: dict[fx.Node, Any] = {}
+        feed = iter(inputs)
+        last_use = {source: node for node in nodes for source in node.all_input_nodes}
+        for node in nodes:
+            if node.op == "placeholder":
+                values[node] = next(feed)
+            else:
+                values[node] = self._execute(node, values, known)
+            for source in node.all_input_nodes:
+                if last_use[source] is node and source not in self._kept:
+                    values.pop(source, None)
+        return {node: value for node, value in values.items() if node in self._kept}
+
+    def _execute(
+        self, node: fx.Node, values: Mapping[fx.Node, Any], known: Mapping[fx.Node, Any]
+    ) -> Any:
+        def fetch(source: fx.Node) -> Any:
+            return values[source] if source in values else known[source]
+
+        args = fx.node.map_arg(node.args, fetch)
+        kwargs = fx.node.map_arg(node.kwargs, fetch)
+        self.node_evals += node.op not in FREE_OPS
+        return getattr(self._interpreter, node.op)(node.target, args, kwargs)
+
+    def _suffix(self, codec: nn.Module) -> list[fx.Node]:
+        """The node of a codec and all that depend on it, in order."""
+        reached: set[fx.Node] = set()
+        for node in self._order:
+            is_codec = node.op == "call_module" and (
+                self._module.get_submodule(str(node.target)) is codec
+            )
+            if is_codec or any(source in reached for source in node.all_input_nodes):
+                reached.add(node)
+        return [node for node in self._order if node in reached]
+
+    def _values_to_keep(self) -> set[fx.Node]:
+        """Values that some suffix reads from before it, and the output."""
+        kept = {node for node in self._order if node.op == "output"}
+        for suffix in self._suffixes:
+            inside = set(suffix)
+            kept.update(s for node in suffix for s in node.all_input_nodes if s not in inside)
+        return kept
+
+    def _outcome(self, values: Mapping[fx.Node, Any]) -> Trial:
+        logits = next(value for node, value in values.items() if node.op == "output")[0]
+        prediction = F.log_softmax(logits, dim=1)
+        loss = F.kl_div(prediction, self._reference, log_target=True, reduction="batchmean")
+        agree = prediction.argmax(1) == self._reference.argmax(1)
+        return Trial(float(loss), float(agree.float().mean()))

@@ -1,0 +1,193 @@
+"""From statistics and a budget to plans: ladders, screening, replay and the greedy path."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from actpress.allocate.greedy import Costs, Criterion, Move, greedy_path
+from actpress.allocate.ladder import Ladder, LadderKind, build_ladders
+from actpress.allocate.replay import Replay
+from actpress.allocate.sensitivity import estimate_losses
+from actpress.budget import Budget, BudgetKind
+from actpress.calibrate import Statistics
+from actpress.errors import BudgetError
+from actpress.graph import Graph
+from actpress.plan import Plan, SitePlan, Transform
+
+BIT_WIDTH = 10
+CHUNK = 64
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How the greedy search runs.
+
+    Attributes:
+        criterion: what makes a move the next one.
+        ladder: what a move changes.
+        screen: start from Fisher estimates; without, every site's first move is measured.
+        slack: the path goes on to this share of the budget, so that a plan whose real tables
+            cost a little more than the estimate can still be met.
+        seed: of the labels drawn for the Fisher estimate.
+    """
+
+    criterion: Criterion = Criterion.LOSS_PER_BIT
+    ladder: LadderKind = LadderKind.WATER_FILLING
+    screen: bool = True
+    slack: float = 0.9
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class GreedySearch:
+    """A finished search: every prefix of its path is a plan.
+
+    Attributes:
+        ladders: of all sites.
+        path: the start and all moves.
+        values: original values per inference over all sites.
+        node_evals: graph nodes executed.
+        seconds: wall clock.
+    """
+
+    fingerprint: str
+    ladders: tuple[Ladder, ...]
+    path: tuple[Move, ...]
+    values: int
+    node_evals: int
+    seconds: float
+
+    def within(self, cost: float) -> int:
+        """Index of the first state whose cost is at most `cost`.
+
+        Raises:
+            BudgetError: no state of the path is.
+        """
+        for index, move in enumerate(self.path):
+            if move.cost <= cost:
+                return index
+        raise BudgetError(
+            f"the search stopped at {self.path[-1].bits / self.values:.3f} bits/value, above what "
+            f"was asked"
+        )
+
+    def plan(self, index: int, *, method: str) -> Plan:
+        """The plan of one state of the path."""
+        sites = []
+        for ladder, level in zip(self.ladders, self.path[index].levels, strict=True):
+            state = ladder.levels[level]
+            sites.append(
+                SitePlan(
+                    site=ladder.site,
+                    placement=ladder.placement,
+                    transform=Transform.PCA,
+                    channels=len(ladder.mean),
+                    rank=state.rank,
+                    step=state.step,
+                    bit_width=BIT_WIDTH,
+                )
+            )
+        return Plan(method=method, fingerprint=self.fingerprint, sites=tuple(sites))
+
+
+def search(
+    graph: Graph,
+    statistics: Statistics,
+    images: Tensor,
+    budget: Budget,
+    settings: SearchSettings,
+    *,
+    on_move: Callable[[Move, float], None] = lambda move, target: None,
+) -> GreedySearch:
+    """Search a path of plans that reaches the budget.
+
+    With an accuracy budget the path goes to the end of the ladders, or to where the search images
+    lose five times the allowed agreement; which plan meets it is for the caller to measure.
+
+    Args:
+        graph: the captured network.
+        statistics: of its sites.
+        images: search images (training split), network input, shape (n, c, h, w).
+        budget: when to stop.
+        settings: how to search.
+        on_move: called after every move with the move and the cost to reach, for progress.
+
+    Raises:
+        BudgetError: even the last level of every site does not reach the budget; says the floor.
+    """
+    began = time.perf_counter()
+    chunks = images.split(CHUNK)
+    ladders = build_ladders(graph, statistics, chunks, view=budget.view, kind=settings.ladder)
+    costs = Costs(ladders, budget.view, _weights(ladders, budget))
+    target = cost_target(ladders, budget)
+    _check_reachable(costs, target, budget)
+    estimates = None
+    if settings.screen and settings.criterion.evaluates:
+        estimates = estimate_losses(graph, ladders, chunks, seed=settings.seed)
+    replay = Replay(graph, ladders, images)
+
+    def stop(move: Move) -> bool:
+        if budget.kind is BudgetKind.ACCURACY_DROP:
+            return move.outcome.agreement < 1 - 5 * max(budget.amount, 1) / 100
+        return move.cost <= target * settings.slack
+
+    path = greedy_path(
+        replay,
+        costs,
+        stop=stop,
+        criterion=settings.criterion,
+        estimates=estimates,
+        on_move=lambda move: on_move(move, target * settings.slack),
+    )
+    return GreedySearch(
+        graph.fingerprint,
+        tuple(ladders),
+        tuple(path),
+        sum(ladder.values for ladder in ladders),
+        replay.node_evals,
+        time.perf_counter() - began,
+    )
+
+
+class Stored(Protocol):
+    """A value that is stored once and read a number of times; `Site` and `Ladder` are two."""
+
+    @property
+    def values(self) -> int:
+        """Original values per inference."""
+
+    @property
+    def reads(self) -> int:
+        """Consumers."""
+
+
+def cost_target(sites: Sequence[Stored], budget: Budget) -> float:
+    """The cost (see `Move.cost`) that a budget allows; zero for an accuracy budget."""
+    values = sum(site.values for site in sites)
+    if budget.kind is BudgetKind.BITS_PER_VALUE:
+        return budget.amount * values
+    if budget.kind is BudgetKind.TRAFFIC_RATIO:
+        moved = sum((1 + site.reads) * site.values for site in sites)
+        return 8 * moved / budget.amount
+    return 0.0
+
+
+def _weights(ladders: Sequence[Ladder], budget: Budget) -> list[float]:
+    if budget.kind is BudgetKind.TRAFFIC_RATIO:
+        return [1.0 + ladder.reads for ladder in ladders]
+    return [1.0] * len(ladders)
+
+
+def _check_reachable(costs: Costs, target: float, budget: Budget) -> None:
+    if budget.kind is BudgetKind.ACCURACY_DROP or costs.lowest() <= target:
+        return
+    if budget.kind is BudgetKind.TRAFFIC_RATIO:
+        best = f"{budget.amount * target / costs.lowest():.2f}x"
+    else:
+        best = f"{budget.amount * costs.lowest() / target:.3f}bits"
+    raise BudgetError(
+        f"the budget {budget} cannot be reached; the best reachable for this network is {best}"
+    )

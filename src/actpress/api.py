@@ -1,0 +1,178 @@
+"""The library in a few calls: `compress`, `inspect`, `CompressedModel.save`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from actpress.budget import Budget, View
+from actpress.data.dataset import Dataset
+from actpress.evaluate import EnergyModel, Metrics, RunInfo, evaluate
+from actpress.graph import Graph, Site, capture
+from actpress.errors import ModelError
+from actpress.methods import METHODS, Outcome, Progress, Settings, Silence, Task
+from actpress.press import PressedModel
+from actpress.report import render_html
+from actpress.run import (
+    METRICS,
+    REPORT,
+    SOURCE,
+    Source,
+    metrics_json,
+    new_folder,
+    save_model,
+    write_text,
+)
+
+
+@dataclass(frozen=True)
+class CompressedModel:
+    """A compressed network, its numbers, and where it came from.
+
+    Attributes:
+        model: the network; an ordinary `nn.Module` with the outputs of the original.
+        metrics: measured on the test split.
+        source: of model and data.
+    """
+
+    model: PressedModel
+    metrics: Metrics
+    source: Source
+
+    def save(self, folder: Path | str, *, force: bool = False) -> None:
+        """Write a run directory: plan, codec, metrics, report.
+
+        Raises:
+            RunError: the folder exists and `force` is not set.
+        """
+        with new_folder(Path(folder), force=force) as partial:
+            save_model(self.model, partial)
+            write_text(partial / METRICS, metrics_json(self.metrics))
+            write_text(partial / REPORT, render_html(self.metrics))
+            write_text(partial / SOURCE, self.source.model_dump_json(indent=2) + "\n")
+
+
+def compress(
+    model: nn.Module,
+    data: Dataset,
+    *,
+    method: str = "cap",
+    budget: str | Budget = "1.34bits",
+    settings: Settings | None = None,
+    energy: EnergyModel | None = None,
+    source: Source | None = None,
+    leaves: Sequence[str] = (),
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> CompressedModel:
+    """Compress the activations of a trained network and measure what that costs.
+
+    Args:
+        model: trained network, logits out; it is not changed.
+        data: images to calibrate, tune and, at the very end, test on.
+        method: one of `METHODS`.
+        budget: `1.34bits` per value, `6x` less traffic than at 8 bit, or `0.5pp` accuracy drop.
+        settings: data amounts, search and tuning.
+        energy: of the memory, for the report.
+        source: where model and data came from, for `evaluate` in a later process.
+        leaves: module paths to trace around.
+        folder: for checkpoints; an existing one is continued from.
+        progress: told how far the work is.
+
+    Raises:
+        ActpressError: see the subclasses in `actpress.errors`.
+    """
+    budget = Budget.parse(budget) if isinstance(budget, str) else budget
+    example = next(data.train.batches(2))[0]
+    graph = capture_for(model, example, leaves)
+    settings, progress = settings or Settings(), progress or Silence()
+    task = Task(graph, data, budget, settings, folder, progress)
+    outcome = METHODS[method](task)
+    source = source or describe_source(model, data, example, leaves)
+    info = run_info(outcome, source, budget, settings)
+    progress.start("evaluate", 2 * len(data.test))
+    metrics = evaluate(
+        outcome.pressed,
+        graph,
+        data.test,
+        info,
+        statistics=outcome.statistics,
+        energy=energy,
+        on_batch=progress.advance,
+    )
+    return CompressedModel(outcome.pressed, metrics, source)
+
+
+def inspect(
+    model: nn.Module, example: Tensor | tuple[Tensor, ...], *, leaves: Sequence[str] = ()
+) -> tuple[Site, ...]:
+    """The stored activations of a network, in the order in which it computes them.
+
+    Args:
+        model: any network that torch.fx can trace; it is not changed.
+        example: one input batch, or a tuple of them.
+        leaves: module paths to trace around.
+    """
+    return capture(model, example, leaves=leaves).sites
+
+
+def capture_for(model: nn.Module, example: Tensor, leaves: Sequence[str]) -> Graph:
+    """Capture a network that is to be compressed: it must have sites.
+
+    Raises:
+        ModelError: it stores no activation that could be compressed.
+    """
+    graph = capture(model, example, leaves=leaves)
+    if not graph.sites:
+        raise ModelError(
+            f"{type(model).__name__} stores no activation between its operations, so there is "
+            f"nothing to compress; expected a network with at least two layers"
+        )
+    return graph
+
+
+def run_info(outcome: Outcome, source: Source, budget: Budget, settings: Settings) -> RunInfo:
+    """What a method did, for the metrics."""
+    found = outcome.search
+    return RunInfo(
+        model=source.model,
+        data=source.data,
+        method=outcome.method,
+        variant=outcome.variant,
+        seed=settings.tune.seed,
+        budget=str(budget),
+        search=outcome.path,
+        search_node_evals=0 if found is None else found.node_evals,
+        search_seconds=0.0 if found is None else found.seconds,
+        tune_seconds=outcome.tune_seconds,
+        settings=_flat(settings),
+    )
+
+
+def describe_source(
+    model: nn.Module, data: Dataset, example: Tensor, leaves: Sequence[str]
+) -> Source:
+    """A source for a model that was built by the caller."""
+    return Source(
+        model=type(model).__name__,
+        data=data.name,
+        input=tuple(example.shape[1:]),
+        leaves=tuple(leaves),
+    )
+
+
+def _flat(settings: Settings) -> dict[str, str | int | float | bool]:
+    flat: dict[str, str | int | float | bool] = {
+        "calibration_images": settings.calibration_images,
+        "search_images": settings.search_images,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    for prefix, part in (("search", settings.search), ("tune", settings.tune)):
+        flat |= {f"{prefix}.{key}": value for key, value in vars(part).items()}
+    return flat
+
+
+__all__ = ["CompressedModel", "View", "compress", "inspect"]

@@ -1,0 +1,29 @@
+"""Projection, quantizer and rate model: what happens to one site."""
+
+from actpress.codec.basis import Basis, dct_matrix, fit_basis, hadamard_matrix
+from actpress.codec.projection import IdentityProjection, LinearProjection, Projection
+from actpress.codec.rate import (
+    code_lengths_bits,
+    entropy_bits,
+    fixed_bits,
+    laplace_entropy_bits,
+)
+from actpress.codec.site_codec import PARAMETER_BITS, CodecOutput, Probe, SiteCodec
+
+__all__ = [
+    "PARAMETER_BITS",
+    "Basis",
+    "CodecOutput",
+    "IdentityProjection",
+    "LinearProjection",
+    "Probe",
+    "Projection",
+    "SiteCodec",
+    "code_lengths_bits",
+    "dct_matrix",
+    "entropy_bits",
+    "fit_basis",
+    "fixed_bits",
+    "hadamard_matrix",
+    "laplace_entropy_bits",
+]

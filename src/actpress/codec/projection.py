@@ -1,0 +1,101 @@
+"""Channel projections: how a pixel's c values become k components and come back."""
+
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from actpress.codec.basis import Basis
+
+
+class Projection(Protocol):
+    """What a codec needs of a projection; `step` (k,) is folded into both directions."""
+
+    def encode(self, x: Tensor, step: Tensor) -> Tensor:
+        """x (n, c, ...) -> components in units of their step, (n, k, ...)."""
+
+    def decode(self, q: Tensor, step: Tensor) -> Tensor:
+        """Symbols (n, k, ...) -> x_hat (n, c, ...)."""
+
+    def parameter_count(self) -> int:
+        """Numbers that must be stored to run it, steps excluded."""
+
+    def macs_per_pixel(self) -> tuple[int, int]:
+        """Multiply-accumulates per pixel of encoder and decoder."""
+
+
+class IdentityProjection(nn.Module):
+    """Every channel is its own component."""
+
+    def encode(self, x: Tensor, step: Tensor) -> Tensor:
+        return x / _per_channel(step, x)
+
+    def decode(self, q: Tensor, step: Tensor) -> Tensor:
+        return q * _per_channel(step, q)
+
+    def parameter_count(self) -> int:
+        return 0
+
+    def macs_per_pixel(self) -> tuple[int, int]:
+        return 0, 0
+
+
+class LinearProjection(nn.Module):
+    """y = E (x - mean), x_hat = D y_hat + offset.
+
+    E, D and offset are parameters, frozen until a method trains them. Their values are kept
+    representable in half precision outside of training, which is how they are stored and counted.
+
+    Args:
+        basis: where to start: E is its first `rank` vectors, D the transpose.
+        mean: of the channels, shape (c,); also the initial offset.
+        rank: components kept.
+        stored: whether E and D must be stored (False for DCT and Hadamard, which are formulas).
+    """
+
+    mean: Tensor
+
+    def __init__(self, basis: Basis, mean: Tensor, rank: int, *, stored: bool = True) -> None:
+        super().__init__()
+        vectors = basis.vectors[:rank].float()
+        self.encoder = nn.Parameter(vectors.clone(), requires_grad=False)
+        self.decoder = nn.Parameter(vectors.T.contiguous(), requires_grad=False)
+        self.offset = nn.Parameter(mean.float(), requires_grad=False)
+        self.register_buffer("mean", mean.float())
+        self.stored = stored
+        self.round_to_half()
+
+    @torch.no_grad()
+    def round_to_half(self) -> None:
+        """Round every stored number to the nearest half-precision value."""
+        for tensor in (self.encoder, self.decoder, self.offset, self.mean):
+            tensor.copy_(tensor.half())
+
+    def encode(self, x: Tensor, step: Tensor) -> Tensor:
+        matrix = self.encoder / step[:, None]
+        return _mix(matrix, x, -(matrix @ self.mean))
+
+    def decode(self, q: Tensor, step: Tensor) -> Tensor:
+        return _mix(self.decoder * step, q, self.offset)
+
+    def parameter_count(self) -> int:
+        matrices = self.encoder.numel() + self.decoder.numel() if self.stored else 0
+        return matrices + self.mean.numel() + self.offset.numel()
+
+    def macs_per_pixel(self) -> tuple[int, int]:
+        return self.encoder.numel(), self.decoder.numel()
+
+
+def _mix(matrix: Tensor, x: Tensor, bias: Tensor) -> Tensor:
+    """Multiply the channel axis (axis 1) of x by a matrix and add a bias."""
+    if x.ndim == 4:
+        return F.conv2d(x, matrix[:, :, None, None], bias)
+    if x.ndim == 2:
+        return F.linear(x, matrix, bias)
+    mixed = F.conv1d(x.flatten(2), matrix[:, :, None], bias)
+    return cast(Tensor, mixed.unflatten(2, x.shape[2:]))
+
+
+def _per_channel(values: Tensor, like: Tensor) -> Tensor:
+    return values.reshape(-1, *[1] * (like.ndim - 2))

@@ -1,0 +1,156 @@
+"""`SiteCodec`: projection, quantizer and code tables of one site, put together."""
+
+from typing import Any, NamedTuple, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from actpress.codec.projection import Projection
+from actpress.codec.rate import (
+    TABLE_ENTRY_BITS,
+    code_lengths_bits,
+    fixed_bits,
+    laplace_entropy_bits,
+)
+
+PARAMETER_BITS = 16
+
+
+class CodecOutput(NamedTuple):
+    """What a codec gives in the network: the value to go on with, and what it cost.
+
+    Attributes:
+        x_hat: same shape as x.
+        rate_bits: bits per inference under the smooth rate model, scalar, differentiable.
+    """
+
+    x_hat: Tensor
+    rate_bits: Tensor
+
+
+class Probe(Protocol):
+    """Sees what passes through a codec, without changing it."""
+
+    def update(self, codec: "SiteCodec", x: Tensor, q: Tensor, x_hat: Tensor) -> None:
+        """Called once per batch with the value, its symbols (as floats) and the reconstruction."""
+
+
+class SiteCodec(nn.Module):
+    """Compresses one value of the network on its way from its writer to its readers.
+
+    ```
+      x -> [ projection.encode ] -> round, clamp -> q -> [ projection.decode ] -> x_hat
+    (n,c,..)     1 / step                        (n,k,..)        step            (n,c,..)
+                                                    |
+                                 static tables per component: code length of q
+    ```
+
+    Gradients pass the rounding straight through and stop at the clamp.
+
+    Args:
+        projection: between channels and components.
+        step: quantization step of each component, shape (k,), in activation units.
+        q_min, q_max: symbol range of each component, shape (k,); until `set_tables` narrows it to
+            what calibration saw, the range that the plan's bit-width allows.
+    """
+
+    step: Tensor
+    q_min: Tensor
+    q_max: Tensor
+    counts: Tensor
+    rate_scale: Tensor
+
+    def __init__(self, projection: Projection, step: Tensor, q_min: Tensor, q_max: Tensor) -> None:
+        super().__init__()
+        self.projection = cast(Any, projection)
+        self.register_buffer("step", step.float())
+        self.register_buffer("q_min", q_min.int())
+        self.register_buffer("q_max", q_max.int())
+        self.register_buffer("counts", torch.zeros(len(step), 0, dtype=torch.int64))
+        self.register_buffer("rate_scale", torch.ones(()))
+        self.probe: Probe | None = None
+
+    @property
+    def rank(self) -> int:
+        """Components kept, k."""
+        return len(self.step)
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether `set_tables` has fixed ranges and code tables."""
+        return self.counts.shape[1] > 0
+
+    def forward(self, x: Tensor) -> CodecOutput:
+        """Compress and decompress x, shape (n, c, ...)."""
+        z = self.projection.encode(x, self.step)
+        q = _round_clamp(z, _channelwise(self.q_min, z), _channelwise(self.q_max, z))
+        x_hat = self.projection.decode(q, self.step)
+        if self.probe is not None:
+            self.probe.update(self, x, q, x_hat)
+        return CodecOutput(x_hat, self._rate_bits(z))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The integer symbols of x, shape (n, k, ...), int32."""
+        z = self.projection.encode(x, self.step)
+        return _round_clamp(z, _channelwise(self.q_min, z), _channelwise(self.q_max, z)).int()
+
+    def decode(self, q: Tensor) -> Tensor:
+        """The reconstruction of integer symbols; equals `forward(x).x_hat` for `encode(x)`."""
+        return cast(Tensor, self.projection.decode(q.to(self.step.dtype), self.step))
+
+    def set_tables(self, counts: Tensor, q_min: Tensor, q_max: Tensor) -> None:
+        """Fix the symbol ranges and the code tables.
+
+        Args:
+            counts: calibration counts, shape (k, levels), column i holding the symbol q_min + i.
+            q_min, q_max: range of each component, shape (k,).
+        """
+        device = self.step.device
+        self.counts = counts.to(device, torch.int64)
+        self.q_min, self.q_max = q_min.to(device).int(), q_max.to(device).int()
+
+    def code_lengths_bits(self) -> Tensor:
+        """Ideal code length of every symbol, shape (k, levels), float64."""
+        return code_lengths_bits(self.counts)
+
+    def fixed_bits(self) -> Tensor:
+        """Bits of plain packing per symbol of each component, shape (k,), int64."""
+        return fixed_bits(self.q_min, self.q_max)
+
+    def parameter_bits(self) -> int:
+        """Everything that must be fetched to run the codec: projection, steps, tables."""
+        table_entries = int((self.q_max - self.q_min + 1).sum())
+        numbers = self.projection.parameter_count() + self.rank
+        return numbers * PARAMETER_BITS + table_entries * TABLE_ENTRY_BITS
+
+    def _rate_bits(self, z: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            return self.rate_scale * 0
+        spatial = tuple(range(2, z.ndim))
+        symbols_per_component = z[0, 0].numel()
+        mean_abs = z.abs().mean(dim=(0, *spatial))
+        return self.rate_scale * symbols_per_component * laplace_entropy_bits(mean_abs).sum()
+
+
+class _RoundClamp(torch.autograd.Function):
+    """clamp(round(z), low, high) with the gradient of the clamp alone."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        ctx.save_for_backward((z >= low) & (z <= high))
+        return torch.maximum(torch.minimum(torch.round(z), high), low)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (inside,) = ctx.saved_tensors
+        return gradient * inside, None, None
+
+
+def _round_clamp(z: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    if torch.is_grad_enabled() and z.requires_grad:
+        return cast(Tensor, _RoundClamp.apply(z, low, high))  # type: ignore[no-untyped-call]
+    return torch.round(z).clamp_(low, high)
+
+
+def _channelwise(values: Tensor, like: Tensor) -> Tensor:
+    return values.to(like.dtype).reshape(-1, *[1] * (like.ndim - 2))

@@ -1,0 +1,197 @@
+"""Images in one folder per class, read from disk batch by batch.
+
+PATH/train/CLASS/*.png        training images; every tenth of a class is held out
+PATH/test/CLASS/*.png         test images; the folder may be called val instead
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from actpress.data.dataset import Dataset, Split
+from actpress.errors import DataError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MODES = {1: "L", 3: "RGB"}
+HOLDOUT_STRIDE = 10
+ORDER_SEED = 0
+
+LAYOUT = "expected PATH/train/CLASS/*.png and PATH/test/CLASS/*.png (or val instead of test)"
+
+Labelled = list[tuple[Path, int]]
+
+
+@dataclass(frozen=True)
+class FolderImages:
+    """Image files, decoded when they are asked for.
+
+    An image is scaled until it just covers `size`, cropped around its centre, brought to [0, 1]
+    and normalised.
+
+    Attributes:
+        paths: one file per image.
+        size: (c, h, w); c = 1 converts to grey, c = 3 to RGB.
+        mean: one value per channel, or one for all.
+        std: likewise, greater than zero.
+    """
+
+    paths: tuple[Path, ...]
+    size: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, indices: Tensor) -> Tensor:
+        """See `ImageSource.load`.
+
+        Raises:
+            DataError: an image is broken; names the file.
+        """
+        images = torch.stack([read_image(self.paths[i], self.size) for i in indices.tolist()])
+        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
+        return (images.float() / 255 - mean) / std
+
+
+def load_image_folder(
+    path: Path,
+    *,
+    size: tuple[int, int, int],
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Dataset:
+    """Open a folder of images; files are listed now and decoded when needed.
+
+    Classes are the sorted folder names. Every split has a fixed order that mixes the classes.
+
+    Args:
+        path: holds `train` and `test` or `val`; where both exist, `test` is the test split.
+        size: (c, h, w) of the network's input, c = 1 or 3.
+        mean: per channel, on the scale [0, 1]; ImageNet's for c = 3, 0.5 for c = 1 if `None`.
+        std: likewise.
+
+    Raises:
+        DataError: a folder is missing, empty or unlabelled, the classes of the splits differ, or
+            `size`, `mean` or `std` make no sense.
+    """
+    _check_size(size)
+    default_mean, default_std = (IMAGENET_MEAN, IMAGENET_STD) if size[0] == 3 else ((0.5,), (0.5,))
+    mean, std = tuple(mean or default_mean), tuple(std or default_std)
+    _check_normalisation(size[0], mean, std)
+    train_folder, test_folder = _split_folders(path)
+    classes = _class_names(train_folder)
+    _check_same_classes(train_folder, classes, test_folder)
+    train, holdout = _hold_out([_image_files(train_folder / name) for name in classes])
+    test = [
+        (file, i) for i, name in enumerate(classes) for file in _image_files(test_folder / name)
+    ]
+
+    def split(files: Labelled) -> Split:
+        random.Random(ORDER_SEED).shuffle(files)  # noqa: S311 an order, not a secret
+        source = FolderImages(tuple(file for file, _ in files), size, mean, std)
+        return Split(source, torch.tensor([label for _, label in files]))
+
+    return Dataset(f"imagefolder:{path}", split(train), split(holdout), split(test), len(classes))
+
+
+def read_image(path: Path, size: tuple[int, int, int]) -> Tensor:
+    """Decode one image, scale it to cover (h, w), crop its centre: uint8, shape `size`.
+
+    Raises:
+        DataError: the file is not an image, damaged, or too large to be one in earnest.
+    """
+    c, h, w = size
+    try:
+        with Image.open(path) as image:
+            fitted = ImageOps.fit(image.convert(MODES[c]), (w, h), Image.Resampling.BILINEAR)
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"cannot read the image {path}: {error}; replace it or take it out of the folder"
+        ) from error
+    return torch.from_numpy(np.array(fitted)).view(h, w, c).permute(2, 0, 1)
+
+
+def _split_folders(path: Path) -> tuple[Path, Path]:
+    if not path.is_dir():
+        raise DataError(f"there is no folder {path}; {LAYOUT}")
+    train, test, val = path / "train", path / "test", path / "val"
+    if not train.is_dir():
+        raise DataError(f"{path} has no folder train; {LAYOUT}")
+    if not (test.is_dir() or val.is_dir()):
+        raise DataError(f"{path} has neither a folder test nor a folder val; {LAYOUT}")
+    return train, test if test.is_dir() else val
+
+
+def _class_names(folder: Path) -> list[str]:
+    names = sorted(
+        entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."
+    )
+    if names:
+        return names
+    if any(_is_image(entry) for entry in folder.iterdir()):
+        raise DataError(
+            f"the images in {folder} have no labels; put each into a folder named after its class"
+        )
+    raise DataError(f"{folder} is empty; {LAYOUT}")
+
+
+def _check_same_classes(train: Path, classes: list[str], test: Path) -> None:
+    test_classes = _class_names(test)
+    different = sorted(set(classes) ^ set(test_classes))
+    if different:
+        raise DataError(
+            f"{train} has {len(classes)} classes and {test} has {len(test_classes)}, and these are "
+            f"in only one of them: {', '.join(different[:5])}; expected the same folders in both"
+        )
+
+
+def _image_files(folder: Path) -> list[Path]:
+    files = sorted(entry for entry in folder.iterdir() if _is_image(entry))
+    if not files:
+        raise DataError(f"{folder} holds no image; expected files {', '.join(sorted(SUFFIXES))}")
+    return files
+
+
+def _is_image(entry: Path) -> bool:
+    return entry.suffix.lower() in SUFFIXES and entry.name[0] != "." and entry.is_file()
+
+
+def _hold_out(files_by_class: list[list[Path]]) -> tuple[Labelled, Labelled]:
+    """Set apart every tenth file of each class, and one of a class with 2 to 9 files."""
+    train: Labelled = []
+    holdout: Labelled = []
+    for label, files in enumerate(files_by_class):
+        stride = min(HOLDOUT_STRIDE, len(files))
+        for position, file in enumerate(files, start=1):
+            apart = len(files) > 1 and position % stride == 0
+            (holdout if apart else train).append((file, label))
+    if not holdout:
+        raise DataError(
+            "every class has a single training image; expected at least two, so that some can be "
+            "held out"
+        )
+    return train, holdout
+
+
+def _check_size(size: tuple[int, int, int]) -> None:
+    if size[0] not in MODES or min(size) < 1:
+        raise DataError(
+            f"image files cannot give an input of {'x'.join(map(str, size))}; expected 1 or 3 "
+            f"channels, as in 3x224x224"
+        )
+
+
+def _check_normalisation(channels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) not in (1, channels):
+            raise DataError(f"{name} has {len(values)} values; expected 1 or {channels}")
+    if min(std) <= 0:
+        raise DataError(f"std is {std}; expected values greater than zero")

@@ -1,0 +1,45 @@
+"""Every error that actpress raises on purpose.
+
+    ActpressError
+    |-- ModelError           the network cannot be loaded, traced or run
+    |-- DataError            images or labels are missing, broken or of the wrong shape
+    |-- CalibrationError     statistics are missing, not finite or of another network
+    |-- PlanError            a plan is malformed, newer, or of another network
+    |-- BudgetError          a budget is malformed or cannot be reached
+    |-- TuningError          training diverged or a checkpoint does not fit
+    `-- RunError             a run directory is missing, damaged or in the way
+
+A message says what happened, what was got, what was expected, where, and how to mend it.
+"""
+
+
+class ActpressError(Exception):
+    """Base of every error that actpress raises on purpose."""
+
+
+class ModelError(ActpressError):
+    """The network cannot be loaded, traced or run."""
+
+
+class DataError(ActpressError):
+    """Images or labels are missing, broken or of the wrong shape."""
+
+
+class CalibrationError(ActpressError):
+    """Statistics are missing, not finite, or belong to another network."""
+
+
+class PlanError(ActpressError):
+    """A plan is malformed, of a newer version, or belongs to another network."""
+
+
+class BudgetError(ActpressError):
+    """A budget is malformed or cannot be reached."""
+
+
+class TuningError(ActpressError):
+    """Training diverged, or a checkpoint does not fit."""
+
+
+class RunError(ActpressError):
+    """A run directory is missing, damaged or in the way."""

@@ -1,0 +1,185 @@
+"""From symbol counts to bits, traffic, parameters and arithmetic of every site."""
+
+from collections.abc import Mapping, Sequence
+
+from actpress.calibrate import Statistics
+from actpress.codec import PARAMETER_BITS, SiteCodec, fit_basis
+from actpress.evaluate.energy import EnergyModel
+from actpress.evaluate.metrics import EnergyMetrics, SiteMetrics, TrafficMetrics, Views
+from actpress.graph import Graph, Site
+from actpress.plan import SitePlan, Transform
+from actpress.press import PressedModel, SymbolCounter
+
+FLOAT_REFERENCE_BITS = 8
+
+
+def account_sites(
+    graph: Graph,
+    pressed: PressedModel,
+    counters: Mapping[str, SymbolCounter],
+    statistics: Statistics | None,
+) -> tuple[SiteMetrics, ...]:
+    """Account for every site of a plan, from symbols counted on the evaluated images.
+
+    Args:
+        graph: the captured network.
+        pressed: the evaluated model, its tables fitted on training images.
+        counters: symbols per site.
+        statistics: for the spectra of the report; None leaves them empty.
+    """
+    total_traffic = sum(_traffic(graph.site(site.site)) for site in pressed.plan)
+    return tuple(
+        _account_site(graph, pressed, site, counters[site.site], statistics, total_traffic)
+        for site in pressed.plan
+    )
+
+
+def total_views(sites: Sequence[SiteMetrics]) -> Views:
+    """Stored bits per inference over all sites."""
+    return Views(
+        fixed=sum(site.bits.fixed for site in sites),
+        entropy=sum(site.bits.entropy for site in sites),
+    )
+
+
+def account_traffic(sites: Sequence[SiteMetrics]) -> TrafficMetrics:
+    """Sum the sites: bits moved, ratios, and what the codecs themselves must fetch."""
+    before = sum(site.traffic_bits_8bit for site in sites)
+    after = Views(
+        fixed=sum(site.traffic_bits.fixed for site in sites),
+        entropy=sum(site.traffic_bits.entropy for site in sites),
+    )
+    parameters = sum(site.parameter_bits for site in sites)
+    folded = sum(site.folded_parameter_bits for site in sites)
+    return TrafficMetrics(
+        bits_8bit=before,
+        bits=after,
+        ratio_8bit=_ratio(before, after, 0),
+        ratio_16bit=_ratio(2 * before, after, 0),
+        ratio_32bit=_ratio(4 * before, after, 0),
+        parameter_bits=parameters,
+        folded_parameter_bits=folded,
+        net_ratio_8bit=_ratio(before, after, folded),
+        net_ratio_8bit_unfolded=_ratio(before, after, parameters),
+    )
+
+
+def account_energy(
+    sites: Sequence[SiteMetrics], traffic: TrafficMetrics, model: EnergyModel
+) -> EnergyMetrics:
+    """Energy of activation traffic per inference, before and after."""
+    macs = sum(site.folded_extra_macs for site in sites)
+
+    def after(bits: float) -> float:
+        moved = bits + traffic.folded_parameter_bits
+        return moved * model.pj_per_bit + macs * model.mac_pj
+
+    return EnergyMetrics(
+        memory=model.memory,
+        pj_per_bit=model.pj_per_bit,
+        mac_pj=model.mac_pj,
+        before_pj=traffic.bits_8bit * model.pj_per_bit,
+        after_pj=Views(fixed=after(traffic.bits.fixed), entropy=after(traffic.bits.entropy)),
+    )
+
+
+def _account_site(
+    graph: Graph,
+    pressed: PressedModel,
+    plan: SitePlan,
+    counter: SymbolCounter,
+    statistics: Statistics | None,
+    total_traffic: float,
+) -> SiteMetrics:
+    site, codec = graph.site(plan.site), pressed.codecs[plan.site]
+    pixels = site.values // site.channels
+    images = counter.values // site.values
+    bits = Views(
+        fixed=float(codec.fixed_bits().sum()) * pixels,
+        entropy=float((counter.counts * codec.code_lengths_bits()).sum()) / images,
+    )
+    encoder, decoder = _folds(site, plan)
+    encode_macs, decode_macs = codec.projection.macs_per_pixel()
+    kept_macs = (0 if encoder else encode_macs) + (0 if decoder else decode_macs * site.reads)
+    return SiteMetrics(
+        name=site.name,
+        shape=site.shape,
+        reads=site.reads,
+        placement=plan.placement,
+        transform=plan.transform,
+        channels=site.channels,
+        rank=plan.rank,
+        step=plan.step,
+        values=site.values,
+        bits=bits,
+        bits_per_value=_scale(bits, 1 / site.values),
+        traffic_share=_traffic(site) / total_traffic,
+        traffic_bits_8bit=_traffic(site),
+        traffic_bits=_scale(bits, 1 + site.reads),
+        parameter_bits=codec.parameter_bits(),
+        folded_parameter_bits=_folded_parameter_bits(graph, codec, site, encoder, decoder),
+        extra_macs=(encode_macs + decode_macs * site.reads) * pixels,
+        folded_extra_macs=kept_macs * pixels,
+        encoder_folds_into=encoder,
+        decoder_folds_into=decoder,
+        distortion_mse=counter.squared_error / counter.values,
+        eigenvalues=_eigenvalues(plan, statistics),
+    )
+
+
+def _folds(site: Site, plan: SitePlan) -> tuple[str | None, tuple[str, ...]]:
+    """Neighbours that absorb the codec's matrices; none for a codec without matrices."""
+    if plan.transform is Transform.IDENTITY and plan.rank == plan.channels:
+        return None, ()
+    return (
+        site.encoder_folds_into(plan.placement),
+        site.decoder_folds_into(plan.placement),
+    )
+
+
+def _folded_parameter_bits(
+    graph: Graph, codec: SiteCodec, site: Site, encoder: str | None, decoder: tuple[str, ...]
+) -> float:
+    """Codec parameters left after folding, less the neighbours' weights that disappear.
+
+    A producer of c outputs becomes one of k, a consumer of c inputs one of k; both are counted
+    at the same width as the codec's own numbers. What folding saves beyond the codec's own cost is
+    a smaller network, not cheaper activations: it is not credited.
+    """
+    bits = float(codec.parameter_bits())
+    if not hasattr(codec.projection, "encoder"):
+        return bits
+    stored = codec.projection.stored
+    if encoder is not None:
+        bits -= (codec.projection.encoder.numel() if stored else 0) * PARAMETER_BITS
+        bits -= _weights_saved(graph, encoder, site.channels - codec.rank, axis=0)
+    if decoder:
+        bits -= (codec.projection.decoder.numel() if stored else 0) * PARAMETER_BITS
+        for consumer in decoder:
+            bits -= _weights_saved(graph, consumer, site.channels - codec.rank, axis=1)
+    return max(bits, 0.0)
+
+
+def _weights_saved(graph: Graph, path: str, channels: int, *, axis: int) -> float:
+    weight = graph.module(path).weight
+    return channels * (weight.numel() / weight.shape[axis]) * PARAMETER_BITS
+
+
+def _eigenvalues(plan: SitePlan, statistics: Statistics | None) -> tuple[float, ...]:
+    if statistics is None or plan.transform not in (Transform.PCA, Transform.LEARNED):
+        return ()
+    basis = fit_basis(Transform.PCA, statistics.sites[plan.site].covariance)
+    return tuple(float(f"{value:.6g}") for value in basis.variances)
+
+
+def _traffic(site: Site) -> float:
+    return float((1 + site.reads) * site.values * FLOAT_REFERENCE_BITS)
+
+
+def _scale(views: Views, factor: float) -> Views:
+    return Views(fixed=views.fixed * factor, entropy=views.entropy * factor)
+
+
+def _ratio(before: float, after: Views, extra: float) -> Views:
+    return Views(fixed=before / (after.fixed + extra), entropy=before / (after.entropy + extra))
+

@@ -1,0 +1,37 @@
+"""What moving bits and extra arithmetic cost, in picojoule."""
+
+from dataclasses import dataclass
+
+MEMORY_PJ_PER_BIT = {
+    "lpddr4": 8.0,  # Accelergy's public table, like the next three
+    "ddr3": 70.0,
+    "hbm2": 3.9,
+    "gddr5": 14.0,
+    "sram_45nm": 5.0 / 32,  # Han et al. 2015, arXiv 1506.02626, per 32-bit access
+    "dram_45nm": 640.0 / 32,
+}
+INT8_MAC_PJ = 0.3
+
+
+@dataclass(frozen=True)
+class EnergyModel:
+    """Energy per bit moved and per extra multiply-accumulate.
+
+    Attributes:
+        memory: a name for the report; `of_memory` takes one of `MEMORY_PJ_PER_BIT`.
+        pj_per_bit: of a read or a write.
+        mac_pj: of one multiply-accumulate of an encoder or decoder.
+    """
+
+    memory: str = "lpddr4"
+    pj_per_bit: float = MEMORY_PJ_PER_BIT["lpddr4"]
+    mac_pj: float = INT8_MAC_PJ
+
+    @classmethod
+    def of_memory(cls, memory: str, *, mac_pj: float = INT8_MAC_PJ) -> "EnergyModel":
+        """The model of a memory by name.
+
+        Raises:
+            KeyError: a name that is not in `MEMORY_PJ_PER_BIT`.
+        """
+        return cls(memory, MEMORY_PJ_PER_BIT[memory], mac_pj)

@@ -1,0 +1,139 @@
+"""Running a pressed network on the test split and accounting for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from actpress.calibrate import Statistics
+from actpress.data.dataset import Split
+from actpress.evaluate.account import (
+    account_energy,
+    account_sites,
+    account_traffic,
+    total_views,
+)
+from actpress.evaluate.energy import EnergyModel
+from actpress.evaluate.metrics import Metrics, PathPoint, Views
+from actpress.graph import Graph
+from actpress.press import PressedModel, counting
+
+BATCH = 100
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a method did, to be written beside the numbers.
+
+    Attributes:
+        model, data, method, variant, seed, budget: as in `Metrics`.
+        search: the greedy path.
+        search_node_evals, search_seconds, tune_seconds: as in `Metrics`.
+        settings: for the reader.
+    """
+
+    model: str = ""
+    data: str = ""
+    method: str = ""
+    variant: str = ""
+    seed: int = 0
+    budget: str = ""
+    search: tuple[PathPoint, ...] = ()
+    search_node_evals: int = 0
+    search_seconds: float = 0.0
+    tune_seconds: float = 0.0
+    settings: dict[str, str | int | float | bool] | None = None
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, split: Split, *, on_batch: Callable[[int], None] = lambda images: None
+) -> Tensor:
+    """Predicted classes of a split in eval mode, shape (n,), int64."""
+    training, device = model.training, _device_of(model)
+    model.eval()
+    predictions = []
+    for x, _ in split.batches(BATCH):
+        predictions.append(model(x.to(device)).argmax(1).cpu())
+        on_batch(len(x))
+    model.train(training)
+    return torch.cat(predictions)
+
+
+def evaluate(
+    pressed: PressedModel,
+    graph: Graph,
+    test: Split,
+    info: RunInfo,
+    *,
+    statistics: Statistics | None = None,
+    energy: EnergyModel | None = None,
+    float_predictions: Tensor | None = None,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> Metrics:
+    """Accuracy, bits, traffic and energy on the test split.
+
+    Args:
+        pressed: the model, its tables fitted on training images.
+        graph: of the float network.
+        test: the split to report on.
+        info: what was run.
+        statistics: for the spectra of the report.
+        energy: of the memory; LPDDR4 by default.
+        float_predictions: of the float network on this split, when they are known already.
+        on_batch: called with the number of images of every batch, for progress.
+    """
+    if float_predictions is None:
+        float_predictions = predict(graph.eval_module, test, on_batch=on_batch)
+    with counting(pressed) as counters:
+        predictions = predict(pressed, test, on_batch=on_batch)
+    sites = account_sites(graph, pressed, counters, statistics)
+    bits, values = total_views(sites), sum(site.values for site in sites)
+    bits_per_value = Views(fixed=bits.fixed / values, entropy=bits.entropy / values)
+    traffic = account_traffic(sites)
+    float_accuracy = _accuracy(float_predictions, test.labels)
+    accuracy = _accuracy(predictions, test.labels)
+    return Metrics(
+        model=info.model,
+        data=info.data,
+        method=info.method,
+        variant=info.variant,
+        seed=info.seed,
+        images=len(test),
+        float_accuracy=float_accuracy,
+        accuracy=accuracy,
+        accuracy_drop_pp=(float_accuracy - accuracy) * 100,
+        agreement=_accuracy(predictions, float_predictions),
+        bits_per_value=bits_per_value,
+        ratio_vs_8bit=8 / bits_per_value.entropy,
+        net_ratio_vs_8bit_batch1=traffic.net_ratio_8bit.entropy,
+        search_node_evals=info.search_node_evals,
+        search_seconds=info.search_seconds,
+        tune_seconds=info.tune_seconds,
+        budget=info.budget,
+        scope=describe_scope(graph, pressed),
+        traffic=traffic,
+        energy=account_energy(sites, traffic, energy or EnergyModel()),
+        sites=sites,
+        search=info.search,
+        settings=info.settings or {},
+    )
+
+
+def describe_scope(graph: Graph, pressed: PressedModel) -> str:
+    """Which sites the numbers cover, in words."""
+    placements = sorted({str(site.placement) for site in pressed.plan})
+    return (
+        f"{len(pressed.plan)} of {len(graph.sites)} stored activations "
+        f"({', '.join(placements)}); network input and logits excluded"
+    )
+
+
+def _accuracy(predictions: Tensor, labels: Tensor) -> float:
+    return float((predictions == labels).float().mean())
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    tensor = next(model.parameters(), None)
+    return torch.device("cpu") if tensor is None else tensor.device

@@ -1,0 +1,164 @@
+"""The numbers of one evaluated network, as they are written to `metrics.json`.
+
+Accounting rules: docs/methods.md. "Value" always means a value of the original activation, so
+dropped components count in every denominator.
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FORMAT_VERSION = 1
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Views(_Record):
+    """One quantity under both ways of counting bits; `measured` joins them with real streams."""
+
+    fixed: float
+    entropy: float
+
+
+class SiteMetrics(_Record):
+    """One site, per inference (one image).
+
+    Attributes:
+        name, shape, reads, placement, transform, channels, rank, step: as planned.
+        values: original values, c*h*w.
+        bits: stored bits per inference, under both views.
+        bits_per_value: `bits / values`.
+        traffic_share: of the network's 8-bit traffic (write + reads), in [0, 1].
+        traffic_bits_8bit: (1 + reads) * values * 8.
+        traffic_bits: (1 + reads) * bits.
+        parameter_bits: projections, steps, offsets and tables of this codec, half precision.
+        folded_parameter_bits: the same after folding where a neighbour is linear, less what the
+            smaller neighbour saves, at least zero.
+        extra_macs, folded_extra_macs: multiply-accumulates of encoder and decoder.
+        encoder_folds_into, decoder_folds_into: linear neighbours that can absorb them.
+        distortion_mse: mean squared error of the stored value, in squared activation units.
+        eigenvalues: variance per component by falling order (c entries); empty without PCA.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    reads: int
+    placement: str
+    transform: str
+    channels: int
+    rank: int
+    step: float
+    values: int
+    bits: Views
+    bits_per_value: Views
+    traffic_share: float
+    traffic_bits_8bit: float
+    traffic_bits: Views
+    parameter_bits: float
+    folded_parameter_bits: float
+    extra_macs: int
+    folded_extra_macs: int
+    encoder_folds_into: str | None
+    decoder_folds_into: tuple[str, ...]
+    distortion_mse: float
+    eigenvalues: tuple[float, ...]
+
+
+class TrafficMetrics(_Record):
+    """Bits moved per inference over all sites: one write plus one read per consumer.
+
+    Attributes:
+        bits_8bit: the network as it is, at 8 bits a value.
+        bits: after compression.
+        ratio_8bit, ratio_16bit, ratio_32bit: before / after, against each width.
+        parameter_bits: codec parameters fetched per inference at batch 1, nothing folded.
+        folded_parameter_bits: the same with folding.
+        net_ratio_8bit: bits_8bit / (bits + folded_parameter_bits).
+        net_ratio_8bit_unfolded: bits_8bit / (bits + parameter_bits).
+    """
+
+    bits_8bit: float
+    bits: Views
+    ratio_8bit: Views
+    ratio_16bit: Views
+    ratio_32bit: Views
+    parameter_bits: float
+    folded_parameter_bits: float
+    net_ratio_8bit: Views
+    net_ratio_8bit_unfolded: Views
+
+
+class EnergyMetrics(_Record):
+    """Energy per inference of activation traffic, in picojoule.
+
+    Attributes:
+        memory: name of the memory, `pj_per_bit` its cost, `mac_pj` that of one extra MAC.
+        before_pj: 8-bit traffic.
+        after_pj: compressed traffic, codec parameters and extra MACs, with folding.
+    """
+
+    memory: str
+    pj_per_bit: float
+    mac_pj: float
+    before_pj: float
+    after_pj: Views
+
+
+class PathPoint(_Record):
+    """One accepted move of a search: the state of the whole network after it."""
+
+    site: str
+    rank: int
+    step: float
+    bits_per_value: float
+    loss: float
+    agreement: float
+
+
+class Metrics(_Record):
+    """Everything that `metrics.json` holds.
+
+    Attributes:
+        version: of this format.
+        model, data, method, variant, seed: what was run.
+        images: test images evaluated.
+        float_accuracy, accuracy: top-1 in [0, 1] on the test split.
+        accuracy_drop_pp: (float_accuracy - accuracy) * 100.
+        agreement: share of test images on which both networks predict the same class.
+        bits_per_value: over all declared sites.
+        ratio_vs_8bit: 8 / bits_per_value.entropy.
+        net_ratio_vs_8bit_batch1: traffic.net_ratio_8bit.entropy.
+        search_node_evals: graph nodes that the search executed.
+        search_seconds, tune_seconds: wall clock.
+        budget: as asked; empty when the plan was given.
+        scope: which sites are counted, in words.
+        search: the greedy path in the order of its moves; empty for methods without one.
+        settings: of the run, for the reader.
+    """
+
+    version: int = FORMAT_VERSION
+    model: str
+    data: str
+    method: str
+    variant: str
+    seed: int
+    images: int
+    float_accuracy: Annotated[float, Field(ge=0, le=1)]
+    accuracy: Annotated[float, Field(ge=0, le=1)]
+    accuracy_drop_pp: float
+    agreement: Annotated[float, Field(ge=0, le=1)]
+    bits_per_value: Views
+    ratio_vs_8bit: float
+    net_ratio_vs_8bit_batch1: float
+    search_node_evals: int
+    search_seconds: float
+    tune_seconds: float
+    budget: str
+    scope: str
+    traffic: TrafficMetrics
+    energy: EnergyMetrics
+    sites: tuple[SiteMetrics, ...]
+    search: tuple[PathPoint, ...] = ()
+    settings: dict[str, str | int | float | bool] = {}

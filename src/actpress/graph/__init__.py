@@ -1,0 +1,16 @@
+"""Trace a network, find the values it stores, observe them, and put codecs there."""
+
+from actpress.graph.capture import Graph, capture
+from actpress.graph.observe import site_values
+from actpress.graph.rewrite import RewrittenNetwork, insert_codecs
+from actpress.graph.sites import Site, default_placement
+
+__all__ = [
+    "Graph",
+    "RewrittenNetwork",
+    "Site",
+    "capture",
+    "default_placement",
+    "insert_codecs",
+    "site_values",
+]

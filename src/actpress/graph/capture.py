@@ -1,0 +1,203 @@
+"""From a model and an example to a `Graph`: what the network computes and what it stores."""
+
+import copy
+import difflib
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, fx, nn
+from torch.fx.node import Argument, map_arg
+
+from actpress.errors import ModelError
+from actpress.graph.functionalize import clear_inplace_flags, functionalize
+from actpress.graph.operators import human_name, operator_of
+from actpress.graph.sites import Site, Spot, build_sites, find_spots
+from actpress.graph.tracing import trace
+from actpress.graph.values import annotate_values, buffers_restored, shape_of
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A traced copy of a network, in eval mode; nothing edits it after `capture`.
+
+    Attributes:
+        root: the copied network; owns the modules and weights that both graphs use.
+        eval_module: what the network computes in eval mode.
+        train_module: the same for train mode; the same object when the two do not differ.
+        example: the tensors that `capture` was given.
+        sites: the stored values in the order in which they are computed.
+        fingerprint: hexadecimal SHA-256 of operations, shapes and names, not of weights.
+    """
+
+    root: nn.Module
+    eval_module: fx.GraphModule
+    train_module: fx.GraphModule
+    example: tuple[Tensor, ...]
+    sites: tuple[Site, ...]
+    fingerprint: str
+
+    def site(self, name: str) -> Site:
+        """The site of that name.
+
+        Raises:
+            ModelError: there is none; lists similar names.
+        """
+        for site in self.sites:
+            if site.name == name:
+                return site
+        raise ModelError(_unknown("site", name, [site.name for site in self.sites]))
+
+    def module(self, path: str) -> nn.Module:
+        """The module at a path, as in the user's network.
+
+        Raises:
+            ModelError: there is none; lists similar paths.
+        """
+        modules: dict[str, nn.Module] = dict(self.root.named_modules())
+        if path not in modules:
+            raise ModelError(_unknown("module", path, list(modules)))
+        return modules[path]
+
+
+def capture(
+    model: nn.Module, example: Tensor | tuple[Tensor, ...], *, leaves: Sequence[str] = ()
+) -> Graph:
+    """Trace a copy of `model` in eval and train mode and find its sites; `model` stays as it is.
+
+    Args:
+        model: any network that torch.fx can trace.
+        example: one batch per input of the network, on the network's device, such as (n, 3, h, w).
+        leaves: paths of modules to keep whole, because their Python cannot be traced.
+
+    Raises:
+        ModelError: the network cannot be traced, rejects the example, or stores different values
+            in train and eval mode.
+    """
+    inputs = _checked_inputs(example)
+    _check_leaves(model, leaves)
+    root = _copied(model)
+    with buffers_restored(root):
+        train_graph = trace(root.train(), inputs=len(inputs), leaves=leaves)
+        eval_graph = trace(root.eval(), inputs=len(inputs), leaves=leaves)
+    eval_module = _prepare(root, eval_graph, inputs)
+    train_module = _prepare(root, train_graph, inputs)
+    clear_inplace_flags(root)
+    if _structure(eval_module.graph) == _structure(train_module.graph):
+        train_module = eval_module
+    sites = _sites(root, eval_module, train_module, batch=_batch(inputs))
+    fingerprint = _fingerprint(root, eval_module.graph, inputs, sites)
+    return Graph(root, eval_module, train_module, inputs, sites, fingerprint)
+
+
+def _checked_inputs(example: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    inputs = example if isinstance(example, tuple) else (example,)
+    if not inputs:
+        raise ModelError("example is an empty tuple, expected one tensor per input of the network")
+    for item in inputs:
+        _check_input(item)
+    return inputs
+
+
+def _check_input(item: object) -> None:
+    if isinstance(item, Tensor) and item.ndim > 0:
+        return
+    got = "a tensor without axes" if isinstance(item, Tensor) else type(item).__name__
+    raise ModelError(
+        "example must be a tensor with a batch axis such as (1, 3, 224, 224), or a tuple of such "
+        f"tensors, got {got}"
+    )
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        raise ModelError(
+            f"the network {type(model).__name__} cannot be copied: {error}; expected "
+            "copy.deepcopy(model) to work, so remove what it holds besides parameters and modules "
+            "(open files, results of earlier computations)"
+        ) from error
+
+
+def _check_leaves(model: nn.Module, leaves: Sequence[str]) -> None:
+    paths = [path for path, _ in model.named_modules() if path]
+    for leaf in leaves:
+        if leaf not in paths:
+            raise ModelError(_unknown("leaf module", leaf, paths))
+
+
+def _batch(inputs: tuple[Tensor, ...]) -> int:
+    return inputs[0].shape[0]
+
+
+def _prepare(root: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
+    module = fx.GraphModule(root, graph).eval()
+    annotate_values(module, inputs)
+    functionalize(module.graph, root)
+    module.recompile()
+    return module
+
+
+def _sites(
+    root: nn.Module, eval_module: fx.GraphModule, train_module: fx.GraphModule, *, batch: int
+) -> tuple[Site, ...]:
+    eval_spots = find_spots(eval_module.graph, root, batch=batch)
+    train_spots = find_spots(train_module.graph, root, batch=batch)
+    _check_same_sites(eval_spots, train_spots)
+    return build_sites(eval_spots, train_spots, eval_module.graph, root)
+
+
+def _check_same_sites(eval_spots: tuple[Spot, ...], train_spots: tuple[Spot, ...]) -> None:
+    in_eval = [(spot.name, shape_of(spot.post)[1:]) for spot in eval_spots]
+    in_train = [(spot.name, shape_of(spot.post)[1:]) for spot in train_spots]
+    if in_eval == in_train:
+        return
+    differing = [
+        str(site) for site in in_eval + in_train if (site in in_eval) != (site in in_train)
+    ]
+    raise ModelError(
+        f"the network stores {len(in_train)} values in train mode and {len(in_eval)} in eval mode; "
+        f"expected the same ones, first difference: {(differing or ['their order'])[0]}; keep the "
+        "module that branches on self.training whole with leaves=[PATH] (`--leaf PATH`), or "
+        "switch that branch off"
+    )
+
+
+def _structure(graph: fx.Graph) -> list[tuple[object, ...]]:
+    """What the nodes do and to what, without their names; equal for equal programs."""
+    index = {node: f"%{position}" for position, node in enumerate(graph.nodes)}
+    return [
+        (node.op, node.target, *(repr(map_arg(a, index.__getitem__)) for a in _arguments(node)))
+        for node in graph.nodes
+    ]
+
+
+def _arguments(node: fx.Node) -> tuple[Argument, Argument]:
+    return node.args, node.kwargs
+
+
+def _fingerprint(
+    root: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...], sites: tuple[Site, ...]
+) -> str:
+    index = {node: position for position, node in enumerate(graph.nodes)}
+    content = {
+        "inputs": [tuple(x.shape[1:]) for x in inputs],
+        "nodes": [
+            (human_name(node, root), operator_of(node, root).name, _positions(node, index))
+            for node in graph.nodes
+        ],
+        "sites": [(site.name, site.shape) for site in sites],
+    }
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _positions(node: fx.Node, index: dict[fx.Node, int]) -> list[int]:
+    return [index[operand] for operand in node.all_input_nodes]
+
+
+def _unknown(what: str, name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=5, cutoff=0.4) or known[:5]
+    listed = ", ".join(repr(item) for item in near) or "none"
+    return f"the network has no {what} {name!r}; near names: {listed}"

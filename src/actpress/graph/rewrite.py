@@ -1,0 +1,208 @@
+"""The only place that edits a graph: put codecs at sites, in a new module."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import getitem
+from typing import cast
+
+from torch import Tensor, fx, nn
+
+from actpress.errors import ModelError
+from actpress.graph.capture import Graph
+from actpress.graph.sites import Site
+from actpress.graph.values import copy_value_meta
+from actpress.plan import Placement
+
+CODECS_PATH = "codecs"
+
+
+class RewrittenNetwork(nn.Module):
+    """A network with codecs at its sites.
+
+    ```
+    ... conv - norm -> codec -> x_hat - relu -> conv ...
+                         `----> rate_bits
+    ```
+
+    `train()` and `eval()` choose between the two graphs, which share modules and weights.
+    """
+
+    def __init__(
+        self,
+        eval_module: fx.GraphModule,
+        train_module: fx.GraphModule,
+        codec_paths: Mapping[str, str],
+        frozen: tuple[str, ...],
+    ) -> None:
+        """Take over two rewritten graphs; see `insert_codecs` for the way to get them.
+
+        Args:
+            eval_module: returns (output, rates).
+            train_module: the same for train mode; may be the same object.
+            codec_paths: site name to module path of its codec, in the order of the rates.
+            frozen: paths of modules that the network keeps in eval mode while it trains.
+        """
+        super().__init__()
+        self.eval_module = eval_module
+        self._own_train_module = train_module if train_module is not eval_module else None
+        self._codec_paths = dict(codec_paths)
+        self._frozen = frozen
+        self.train(eval_module.training)
+
+    @property
+    def train_module(self) -> fx.GraphModule:
+        """The graph of train mode; the object `eval_module` when the two do not differ."""
+        return self._own_train_module or self.eval_module
+
+    @property
+    def codecs(self) -> Mapping[str, nn.Module]:
+        """The codec modules by site name, in the order of the rates."""
+        return {
+            site: self.eval_module.get_submodule(path) for site, path in self._codec_paths.items()
+        }
+
+    def forward(self, *inputs: Tensor) -> tuple[object, tuple[Tensor, ...]]:
+        """Run the network.
+
+        Args:
+            inputs: as for the captured network.
+
+        Returns:
+            What the captured network returns, and the rate of each site in bits.
+        """
+        module = self.train_module if self.training else self.eval_module
+        return cast(tuple[object, tuple[Tensor, ...]], module(*inputs))
+
+    def train(self, mode: bool = True) -> "RewrittenNetwork":  # noqa: FBT001, FBT002  torch's own
+        """Switch mode; modules that the network's own `train` keeps in eval mode stay there."""
+        super().train(mode)
+        for module in (self.eval_module, self.train_module):
+            paths = dict(module.named_modules())
+            for path in self._frozen:
+                if path in paths:
+                    paths[path].training = False
+        return self
+
+    def _apply(
+        self,
+        fn: Callable[..., Tensor],
+        recurse: bool = True,  # noqa: FBT001, FBT002  torch's own
+    ) -> "RewrittenNetwork":
+        """Moving makes a new tensor of every buffer; let the two graphs share them again."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self._own_train_module is not None:
+            _share_buffers(self.eval_module, self._own_train_module)
+        return self
+
+
+def insert_codecs(
+    graph: Graph, codecs: Mapping[str, nn.Module], placements: Mapping[str, Placement]
+) -> RewrittenNetwork:
+    """Put a codec at each named site; every reader of the value reads its `x_hat`.
+
+    Args:
+        graph: stays as it is; the result has its own copy of the weights.
+        codecs: site name to a module with `forward(x) -> (x_hat, rate_bits)`. Not copied.
+        placements: for each of these sites, which of its values the codec gets.
+
+    Returns:
+        A network in eval mode that returns `(output, rates)`, with the rates in the order of
+        `codecs`.
+
+    Raises:
+        ModelError: a name is not a site, or a site has no placement.
+    """
+    sites = _checked_sites(graph, codecs, placements)
+    root = copy.deepcopy(graph.root)
+    paths = _codec_paths(codecs)
+    insertions = [_Insertion(site, placements[site.name], paths[site.name]) for site in sites]
+    eval_module = _rewritten(root, graph.eval_module, codecs, insertions, training=False)
+    train_module = eval_module
+    if graph.train_module is not graph.eval_module:
+        train_module = _rewritten(root, graph.train_module, codecs, insertions, training=True)
+    return RewrittenNetwork(eval_module, train_module, paths, _frozen_paths(root))
+
+
+@dataclass(frozen=True)
+class _Insertion:
+    site: Site
+    placement: Placement
+    path: str
+
+
+def _checked_sites(
+    graph: Graph, codecs: Mapping[str, nn.Module], placements: Mapping[str, Placement]
+) -> list[Site]:
+    sites = [graph.site(name) for name in codecs]
+    for site in sites:
+        if site.name not in placements:
+            raise ModelError(
+                f"site {site.name!r} has a codec but no placement; expected Placement.PRE_ACT or "
+                f"Placement.POST_ACT in placements, which names {sorted(placements)}"
+            )
+    return sites
+
+
+def _codec_paths(codecs: Mapping[str, nn.Module]) -> dict[str, str]:
+    """A module path for each site; sites that differ in punctuation only get a number."""
+    paths: dict[str, str] = {}
+    for name in codecs:
+        plain = f"{CODECS_PATH}.{name.replace('.', '_').replace('#', '_')}"
+        path, count = plain, 1
+        while path in paths.values():
+            count += 1
+            path = f"{plain}__{count}"
+        paths[name] = path
+    return paths
+
+
+def _frozen_paths(root: nn.Module) -> tuple[str, ...]:
+    root.train()
+    frozen = tuple(path for path, module in root.named_modules() if path and not module.training)
+    root.eval()
+    return frozen
+
+
+def _rewritten(
+    root: nn.Module,
+    original: fx.GraphModule,
+    codecs: Mapping[str, nn.Module],
+    insertions: list[_Insertion],
+    *,
+    training: bool,
+) -> fx.GraphModule:
+    module = fx.GraphModule(root, copy.deepcopy(original.graph))
+    nodes = {node.name: node for node in module.graph.nodes}
+    rates = []
+    for insertion in insertions:
+        module.add_submodule(insertion.path, codecs[insertion.site.name])
+        stored = nodes[insertion.site.node(insertion.placement, training=training)]
+        rates.append(_insert(module.graph, stored, insertion.path))
+    output = module.graph.output_node()
+    output.args = ((output.args[0], tuple(rates)),)
+    module.graph.lint()
+    module.recompile()
+    return module.eval()
+
+
+def _insert(graph: fx.Graph, stored: fx.Node, path: str) -> fx.Node:
+    """Call the codec right after `stored`, redirect all other uses; returns the rate's node."""
+    with graph.inserting_after(stored):
+        call = graph.call_module(path, (stored,))
+    with graph.inserting_after(call):
+        x_hat = graph.call_function(getitem, (call, 0))
+    with graph.inserting_after(x_hat):
+        rate = graph.call_function(getitem, (call, 1))
+    stored.replace_all_uses_with(x_hat, delete_user_cb=lambda user: user is not call)
+    copy_value_meta(stored, x_hat)
+    return rate
+
+
+def _share_buffers(source: nn.Module, target: nn.Module) -> None:
+    owners = dict(target.named_modules())
+    shared = dict(target.named_buffers(remove_duplicate=False))
+    for path, buffer in source.named_buffers(remove_duplicate=False):
+        if path in shared:
+            owner, _, name = path.rpartition(".")
+            setattr(owners[owner], name, buffer)

@@ -1,0 +1,174 @@
+"""What a network stores: the sites of a traced graph."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+from torch import fx, nn
+
+from actpress.graph.fold import Folding
+from actpress.graph.groups import Group, find_groups
+from actpress.graph.operators import Kind, human_name, operator_of
+from actpress.graph.values import is_float, shape_of
+from actpress.plan import Placement
+
+OUTPUT = "output"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A value that one fused group stores and others read.
+
+    Attributes:
+        name: module path of the last activation, else of the last operation; unique.
+        shape: (c, ...) of one image, without the batch axis.
+        producer: module path or operation that opens the group, such as a convolution.
+        consumers: who reads the value, one name per reading group; `output` if it is returned.
+        activation: `relu`, `silu`, ...; None when the value is stored without one.
+        pre_node: name of the node before the activation, in the graph of eval mode.
+        post_node: name of the node after it; the same as `pre_node` without an activation.
+        train_pre_node: as `pre_node`, in the graph of train mode.
+        train_post_node: as `post_node`, in the graph of train mode.
+        encoder_module: the layer whose output is `pre_node` up to normalisation, if it is dense.
+        decoder_modules: the dense layers that read the value, if nothing else does.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    producer: str
+    consumers: tuple[str, ...]
+    activation: str | None
+    pre_node: str
+    post_node: str
+    train_pre_node: str
+    train_post_node: str
+    encoder_module: str | None
+    decoder_modules: tuple[str, ...]
+
+    @property
+    def channels(self) -> int:
+        """Length c of the channel axis."""
+        return self.shape[0]
+
+    @property
+    def values(self) -> int:
+        """Values that one image stores here."""
+        return prod(self.shape)
+
+    @property
+    def reads(self) -> int:
+        """How often the value is read, skip connections included."""
+        return len(self.consumers)
+
+    def node(self, placement: Placement, *, training: bool = False) -> str:
+        """Name of the node whose value is stored."""
+        if placement is Placement.PRE_ACT:
+            return self.train_pre_node if training else self.pre_node
+        return self.train_post_node if training else self.post_node
+
+    def encoder_folds_into(self, placement: Placement) -> str | None:
+        """The layer that can take the encoder's projection into its weights.
+
+        None when something not linear or another value comes between that layer and the stored
+        value, or when its channels do not mix (depthwise and grouped convolution).
+        """
+        if placement is Placement.POST_ACT and self.activation is not None:
+            return None
+        return self.encoder_module
+
+    def decoder_folds_into(self, placement: Placement) -> tuple[str, ...]:
+        """The layers that can take the decoder's projection into their weights.
+
+        Empty unless every reader is a dense convolution or linear layer that gets the value as it
+        is stored. Zero padding is allowed: the decoder's constant part becomes a bias map.
+        """
+        if placement is Placement.PRE_ACT and self.activation is not None:
+            return ()
+        return self.decoder_modules
+
+
+def default_placement(site: Site) -> Placement:  # noqa: ARG001  callers pass what they have
+    """Before the nonlinearity, where channels are more correlated and the encoder can fold."""
+    return Placement.PRE_ACT
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A site in one of the two graphs, before the graphs are matched."""
+
+    name: str
+    pre: fx.Node
+    post: fx.Node
+    activation: fx.Node | None
+    group: Group
+
+
+def find_spots(graph: fx.Graph, root: nn.Module, *, batch: int) -> tuple[Spot, ...]:
+    """The stored values of one traced graph, in the order in which they are computed.
+
+    Left out are values whose first axis is not the batch or that have no channel axis.
+    """
+    groups = [group for group in find_groups(graph, root) if _is_stored(group, batch)]
+    places = {node: index for index, node in enumerate(graph.nodes)}
+    groups.sort(key=lambda group: places[group.value])
+    spots = [_spot(group, root) for group in groups]
+    names = _unique(human_name(spot.activation or spot.post, root) for spot in spots)
+    return tuple(
+        Spot(name, spot.pre, spot.post, spot.activation, spot.group)
+        for name, spot in zip(names, spots, strict=True)
+    )
+
+
+def build_sites(
+    eval_spots: tuple[Spot, ...], train_spots: tuple[Spot, ...], graph: fx.Graph, root: nn.Module
+) -> tuple[Site, ...]:
+    """Join what the two graphs say; `graph` is the one of eval mode."""
+    folding = Folding(graph, root)
+    return tuple(
+        _site(spot, train_spot, folding, root)
+        for spot, train_spot in zip(eval_spots, train_spots, strict=True)
+    )
+
+
+def _site(spot: Spot, train_spot: Spot, folding: Folding, root: nn.Module) -> Site:
+    group = spot.group
+    readers = tuple(human_name(nodes[0], root) for nodes in group.readers.values())
+    return Site(
+        name=spot.name,
+        shape=shape_of(spot.post)[1:],
+        producer=human_name(group.nodes[0], root),
+        consumers=(*readers, OUTPUT) if group.read_by_output else readers,
+        activation=operator_of(spot.activation, root).name if spot.activation else None,
+        pre_node=spot.pre.name,
+        post_node=spot.post.name,
+        train_pre_node=train_spot.pre.name,
+        train_post_node=train_spot.post.name,
+        encoder_module=folding.encoder_module(group, spot.pre),
+        decoder_modules=folding.decoder_modules(group),
+    )
+
+
+def _is_stored(group: Group, batch: int) -> bool:
+    shape = shape_of(group.value)
+    return bool(group.readers) and is_float(group.value) and len(shape) > 1 and shape[0] == batch
+
+
+def _spot(group: Group, root: nn.Module) -> Spot:
+    """The last activation with a value of its own before it and only unary operations after it."""
+    for index in range(len(group.nodes) - 1, 0, -1):
+        node, before = group.nodes[index], group.nodes[index - 1]
+        if node in group.mixers or shape_of(before) != shape_of(group.value):
+            break
+        if operator_of(node, root).kind is Kind.ACTIVATION:
+            return Spot("", before, group.value, node, group)
+    return Spot("", group.value, group.value, None, group)
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    seen: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        seen[name] += 1
+        unique.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return unique

@@ -1,0 +1,34 @@
+"""The compiled loops of `count_symbols`; imported on first use, as numba takes a while to load."""
+
+import numba  # type: ignore[import-untyped]
+import numpy as np
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def count_channels_first(
+    values: np.ndarray, inverse_step: np.ndarray, q_min: np.ndarray, counts: np.ndarray
+) -> None:
+    """Count `values` of shape (n, k, p) whose last axis is contiguous."""
+    images, components, pixels = values.shape
+    last = counts.shape[1] - 1
+    for j in numba.prange(components):
+        for i in range(images):
+            for p in range(pixels):
+                column = int(np.rint(values[i, j, p] * inverse_step[j])) - q_min[j]
+                counts[j, min(max(column, 0), last)] += 1
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def count_channels_last(
+    values: np.ndarray, inverse_step: np.ndarray, q_min: np.ndarray, counts: np.ndarray
+) -> None:
+    """Count `values` of shape (n, k, p) whose middle axis is contiguous."""
+    images, components, pixels = values.shape
+    last = counts.shape[1] - 1
+    for half in numba.prange(2):  # components are split, so that no two threads share a row
+        first, stop = half * components // 2, (half + 1) * components // 2
+        for i in range(images):
+            for p in range(pixels):
+                for j in range(first, stop):
+                    column = int(np.rint(values[i, j, p] * inverse_step[j])) - q_min[j]
+                    counts[j, min(max(column, 0), last)] += 1

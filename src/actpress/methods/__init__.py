@@ -1,0 +1,32 @@
+"""Recipes: one short file per published system, composed of the layers below."""
+
+from collections.abc import Callable
+
+from actpress.methods.cap import cap, gdr, learn, run_search, take_from
+from actpress.methods.task import Outcome, Progress, Settings, Silence, Task
+from actpress.methods.transform_coding import transform_coding
+from actpress.methods.uniform import int8, uniform
+
+METHODS: dict[str, Callable[[Task], Outcome]] = {
+    "int8": int8,
+    "transform_coding": transform_coding,
+    "gdr": gdr,
+    "cap": cap,
+}
+
+__all__ = [
+    "METHODS",
+    "Outcome",
+    "Progress",
+    "Settings",
+    "Silence",
+    "Task",
+    "cap",
+    "gdr",
+    "int8",
+    "learn",
+    "run_search",
+    "take_from",
+    "transform_coding",
+    "uniform",
+]

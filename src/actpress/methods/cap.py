@@ -1,0 +1,171 @@
+"""GDR and CAP: greedy dimension reduction, then a learned projection (arXiv 2110.08828).
+
+What the paper states and what is our choice: docs/methods.md.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from actpress.allocate import GreedySearch, Move, cost_target, search
+from actpress.budget import BudgetKind
+from actpress.calibrate import Statistics
+from actpress.codec import LinearProjection
+from actpress.errors import BudgetError
+from actpress.evaluate import PathPoint, predict
+from actpress.methods.task import Outcome, Task
+from actpress.plan import Placement, Transform
+from actpress.press import PressedModel, fit_tables
+from actpress.tune import align_rate_model, tune
+
+ATTEMPTS = 6
+
+
+def gdr(task: Task) -> Outcome:
+    """Choose ranks and steps greedily, compress with PCA; no training."""
+    statistics = task.calibrate(Placement.PRE_ACT)
+    return take_from(task, statistics, run_search(task, statistics))
+
+
+def cap(task: Task) -> Outcome:
+    """GDR's plan with learned projections, trained at GDR's bits."""
+    return learn(task, gdr(task))
+
+
+def run_search(task: Task, statistics: Statistics) -> GreedySearch:
+    """The greedy path that reaches the task's budget."""
+    images = task.search_images()
+    done = 0.0
+
+    def on_move(move: Move, target: float) -> None:
+        nonlocal done
+        share = min(target / move.cost, 1.0) if target else 1 - move.outcome.agreement
+        task.progress.advance(100 * share - done, f"loss {move.outcome.loss:.4f}")
+        done = 100 * share
+
+    task.progress.start("search", 100)
+    return search(
+        task.graph, statistics, images, task.budget, task.settings.search, on_move=on_move
+    )
+
+
+def take_from(task: Task, statistics: Statistics, found: GreedySearch) -> Outcome:
+    """The first plan of a search whose real tables meet the task's budget."""
+    if task.budget.kind is BudgetKind.ACCURACY_DROP:
+        index, pressed = _within_accuracy(task, statistics, found)
+    else:
+        index, pressed = _within_cost(task, statistics, found)
+    return Outcome(
+        pressed,
+        statistics,
+        "gdr",
+        variant=str(task.settings.search.criterion),
+        search=found,
+        path=_path_points(found, index),
+    )
+
+
+def learn(task: Task, start: Outcome, *, variant: str = "") -> Outcome:
+    """Train the projections of a plan, holding its bits; then fix tables anew.
+
+    Args:
+        task: data and settings.
+        start: an outcome with PCA projections.
+        variant: name for the results.
+    """
+    plan = start.pressed.plan.with_transform(Transform.LEARNED)
+    plan = plan.model_copy(update={"method": "cap"})
+    pressed = task.press(plan, start.statistics)
+    target_bits = align_rate_model(pressed, list(task.calibration_batches())[:3])
+    settings = task.settings.tune
+    task.progress.start("tune", settings.steps)
+    report = tune(
+        pressed,
+        task.graph,
+        task.data.train,
+        task.data.holdout,
+        settings,
+        target_bits=target_bits,
+        checkpoint=_checkpoint(task),
+        on_step=lambda step: task.progress.advance(1, f"loss {step.loss:.4f}"),
+    )
+    finish(task, pressed)
+    return replace(
+        start, pressed=pressed, method="cap", variant=variant, tune_seconds=report.seconds
+    )
+
+
+def finish(task: Task, pressed: PressedModel) -> None:
+    """Round what was learned to its stored precision and fit the final tables."""
+    for codec in pressed.codecs.values():
+        if isinstance(codec.projection, LinearProjection):
+            codec.projection.round_to_half()
+    fit_tables(pressed, task.calibration_batches(), keep_ranges=True)
+
+
+def _within_cost(
+    task: Task, statistics: Statistics, found: GreedySearch
+) -> tuple[int, PressedModel]:
+    """Move along the path until the fitted tables cost no more than the budget."""
+    target = cost_target(found.ladders, task.budget)
+    aim = target
+    for _ in range(ATTEMPTS):
+        index = found.within(aim)
+        pressed = task.press(found.plan(index, method="gdr"), statistics)
+        cost = task.cost(pressed)
+        if cost <= target:
+            return index, pressed
+        aim = found.path[index].cost * target / cost
+    raise BudgetError(
+        f"the budget {task.budget} was missed by {100 * (cost / target - 1):.1f} % after "
+        f"{ATTEMPTS} attempts; ask for a little less, or search on more images"
+    )
+
+
+def _within_accuracy(
+    task: Task, statistics: Statistics, found: GreedySearch
+) -> tuple[int, PressedModel]:
+    """Bisect the path for the last plan that keeps the accuracy on held-out training images."""
+    holdout = task.data.holdout.take(task.settings.holdout_images)
+    reference = (predict(task.graph.eval_module, holdout) == holdout.labels).float().mean()
+    floor = float(reference) - task.budget.amount / 100
+    low, high = 0, len(found.path) - 1
+    best: tuple[int, PressedModel] | None = None
+    task.progress.start("accuracy budget", (high + 1).bit_length())
+    while low <= high:
+        middle = (low + high) // 2
+        pressed = task.press(found.plan(middle, method="gdr"), statistics)
+        accuracy = float((predict(pressed, holdout) == holdout.labels).float().mean())
+        if accuracy >= floor:
+            best, low = (middle, pressed), middle + 1
+        else:
+            high = middle - 1
+        task.progress.advance(1, f"accuracy {accuracy:.4f}")
+    if best is None:
+        raise BudgetError(
+            f"no plan keeps a drop of at most {task.budget.amount:g} points on held-out training "
+            f"images: they need at least {floor:.4f}; allow a larger drop"
+        )
+    return best
+
+
+def _path_points(found: GreedySearch, index: int) -> tuple[PathPoint, ...]:
+    points = []
+    for move in found.path[1 : index + 1]:
+        ladder = found.ladders[move.site]
+        level = ladder.levels[move.levels[move.site]]
+        points.append(
+            PathPoint(
+                site=ladder.site,
+                rank=level.rank,
+                step=level.step,
+                bits_per_value=move.bits / found.values,
+                loss=move.outcome.loss,
+                agreement=move.outcome.agreement,
+            )
+        )
+    return tuple(points)
+
+
+def _checkpoint(task: Task) -> Path | None:
+    return None if task.folder is None else task.folder / "tune.pt"
+

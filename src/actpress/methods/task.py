@@ -1,0 +1,150 @@
+"""What every method is given, and what it hands back."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from actpress.allocate import GreedySearch, SearchSettings
+from actpress.budget import Budget, BudgetKind, View
+from actpress.calibrate import Statistics, calibrate
+from actpress.data.dataset import Dataset
+from actpress.evaluate import PathPoint
+from actpress.graph import Graph
+from actpress.plan import Placement, Plan
+from actpress.press import PressedModel, fit_tables, press
+from actpress.tune import TuneSettings, table_bits
+
+BATCH = 100
+
+
+class Progress(Protocol):
+    """Where long work reports to."""
+
+    def start(self, stage: str, total: float) -> None:
+        """A stage begins; `total` is its amount of work."""
+
+    def advance(self, done: float, note: str = "") -> None:
+        """So much of the present stage is done."""
+
+
+class Silence:
+    """Progress that nobody watches."""
+
+    def start(self, stage: str, total: float) -> None:
+        """Ignore it."""
+
+    def advance(self, done: float, note: str = "") -> None:
+        """Ignore it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much data each stage uses, and the settings of search and tuning.
+
+    Attributes:
+        calibration_images: training images for statistics, ranges and code tables.
+        search_images: training images on which moves are tried.
+        holdout_images: held-out training images that decide an accuracy budget.
+        search, tune: see there.
+    """
+
+    calibration_images: int = 2000
+    search_images: int = 256
+    holdout_images: int = 5000
+    search: SearchSettings = field(default_factory=SearchSettings)
+    tune: TuneSettings = field(default_factory=TuneSettings)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One network to compress.
+
+    Attributes:
+        graph: the captured float network.
+        data: its images; methods never open the test split.
+        budget: what is asked.
+        settings: how.
+        folder: where checkpoints go; None keeps none.
+        progress: where to report.
+    """
+
+    graph: Graph
+    data: Dataset
+    budget: Budget
+    settings: Settings = field(default_factory=Settings)
+    folder: Path | None = None
+    progress: Progress = field(default_factory=Silence)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return next(self.graph.eval_module.parameters()).device
+
+    def calibration_batches(self) -> Iterator[Tensor]:
+        """Training images for statistics and tables."""
+        for x, _ in self.data.train.take(self.settings.calibration_images).batches(BATCH):
+            yield x.to(self.device)
+
+    def search_images(self) -> Tensor:
+        """Training images on which the search tries its moves, shape (n, c, h, w)."""
+        split = self.data.train.take(self.settings.search_images)
+        return torch.cat([x for x, _ in split.batches(BATCH)]).to(self.device)
+
+    def calibrate(self, placement: Placement) -> Statistics:
+        """Statistics of every site, with the same placement everywhere."""
+        images = min(self.settings.calibration_images, len(self.data.train))
+        self.progress.start("calibrate", images)
+        placements = {site.name: placement for site in self.graph.sites}
+        return calibrate(self.graph, self._counted(self.calibration_batches()), placements)
+
+    def press(self, plan: Plan, statistics: Statistics) -> PressedModel:
+        """Apply a plan and fit its tables on training images."""
+        pressed = press(self.graph, plan, statistics)
+        fit_tables(pressed, self.calibration_batches())
+        return pressed
+
+    def cost(self, pressed: PressedModel) -> float:
+        """What the budget counts, on the images that fitted the tables; bits per inference."""
+        total = 0.0
+        for site in pressed.plan:
+            moved = 1 + self.graph.site(site.site).reads
+            weight = moved if self.budget.kind is BudgetKind.TRAFFIC_RATIO else 1
+            total += weight * self._stored_bits(pressed, site.site)
+        return total
+
+    def _stored_bits(self, pressed: PressedModel, name: str) -> float:
+        if self.budget.view is View.ENTROPY:
+            return table_bits(pressed, name)
+        site = self.graph.site(name)
+        return float(pressed.codecs[name].fixed_bits().sum()) * site.values / site.channels
+
+    def _counted(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
+        for batch in batches:
+            yield batch
+            self.progress.advance(len(batch))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method made.
+
+    Attributes:
+        pressed: the network, ready to be evaluated.
+        statistics: of the float network.
+        method, variant: as in `Metrics`.
+        search: the greedy search, for methods that have one.
+        path: the search up to the plan that was taken, for the report.
+        tune_seconds: training time.
+    """
+
+    pressed: PressedModel
+    statistics: Statistics
+    method: str
+    variant: str = ""
+    search: GreedySearch | None = None
+    path: tuple[PathPoint, ...] = ()
+    tune_seconds: float = 0.0

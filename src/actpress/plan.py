@@ -1,0 +1,170 @@
+"""A `Plan`: everything that was decided about a network's activations, as data without tensors.
+
+A plan is what the search writes and what `press` applies. It can be printed, edited by hand,
+carried to another tool, and read back; a JSON file holds nothing else.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from actpress.errors import PlanError
+
+FORMAT_VERSION = 1
+MAX_BIT_WIDTH = 16
+
+
+class Placement(StrEnum):
+    """Which value of a site is stored: before its nonlinearity or after it."""
+
+    PRE_ACT = "pre_act"
+    POST_ACT = "post_act"
+
+
+class Transform(StrEnum):
+    """How channels are mixed before quantization.
+
+    `learned` starts from `pca` and is trained; `dct` and `hadamard` need no parameters.
+    """
+
+    IDENTITY = "identity"
+    PCA = "pca"
+    LEARNED = "learned"
+    DCT = "dct"
+    HADAMARD = "hadamard"
+
+
+class SitePlan(BaseModel):
+    """What happens to one site.
+
+    Attributes:
+        site: name of the site.
+        placement: which of its two values is stored.
+        transform: how the `channels` values of a pixel become components.
+        channels: c, as a check that the plan belongs to the network.
+        rank: k, components kept; 1 <= rank <= channels. The strongest are kept.
+        step: quantization step, in units of the activation.
+        bit_width: upper bound on the bits of one stored symbol; the range found in calibration
+            usually needs fewer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    site: str
+    placement: Placement
+    transform: Transform
+    channels: Annotated[int, Field(ge=1, le=1 << 20)]
+    rank: Annotated[int, Field(ge=1, le=1 << 20)]
+    step: Annotated[float, Field(gt=0, lt=1e30)]
+    bit_width: Annotated[int, Field(ge=1, le=MAX_BIT_WIDTH)] = 8
+
+    @model_validator(mode="after")
+    def _rank_fits(self) -> Self:
+        if self.rank > self.channels:
+            raise ValueError(
+                f"site {self.site}: rank {self.rank} exceeds its {self.channels} channels"
+            )
+        return self
+
+
+class Plan(BaseModel):
+    """The decisions for a whole network, in the order in which it computes its sites.
+
+    Attributes:
+        version: of this format.
+        method: the recipe that wrote the plan, for the reader.
+        fingerprint: of the captured network; `press` refuses another one.
+        sites: one entry per compressed site; sites without an entry stay as they are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = FORMAT_VERSION
+    method: str
+    fingerprint: str
+    sites: tuple[SitePlan, ...]
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [site.site for site in self.sites]
+        if len(set(names)) != len(names):
+            repeated = sorted({name for name in names if names.count(name) > 1})
+            raise ValueError(f"sites planned twice: {', '.join(repeated)}")
+        return self
+
+    def __iter__(self) -> Iterator[SitePlan]:  # type: ignore[override]
+        return iter(self.sites)
+
+    def __len__(self) -> int:
+        return len(self.sites)
+
+    def with_transform(self, transform: Transform) -> "Plan":
+        """The same ranks and steps with another transform at every site."""
+        sites = tuple(site.model_copy(update={"transform": transform}) for site in self.sites)
+        return self.model_copy(update={"sites": sites})
+
+    def to_json(self) -> str:
+        """The plan as indented JSON; `from_json` reads it back to an equal plan."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str = "plan") -> "Plan":
+        """Read a plan, checking version and bounds before anything else is done with it.
+
+        Raises:
+            PlanError: not JSON, a newer version, or a value out of bounds; names the field.
+        """
+        try:
+            plan = cls.model_validate_json(text)
+        except ValidationError as error:
+            newer = _newer_version(text)
+            if newer is not None:
+                raise PlanError(_newer_message(source, newer)) from error
+            raise PlanError(f"{source} is not a valid plan: {first_complaint(error)}") from error
+        if plan.version != FORMAT_VERSION:
+            raise PlanError(_newer_message(source, plan.version))
+        return plan
+
+    @classmethod
+    def load(cls, path: Path) -> "Plan":
+        """Read a plan file.
+
+        Raises:
+            PlanError: the file cannot be read, or `from_json` refuses it.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PlanError(f"cannot read the plan {path}: {error}") from error
+        return cls.from_json(text, source=str(path))
+
+
+def first_complaint(error: ValidationError) -> str:
+    """The first problem of a validation error in one line: where, what, and what was got."""
+    problem = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in problem["loc"]) or "the file"
+    got = repr(problem.get("input"))
+    shown = got if len(got) <= 60 else got[:57] + "..."
+    return f"{where}: {problem['msg']} (got {shown})"
+
+
+class _Version(BaseModel):
+    version: int = FORMAT_VERSION
+
+
+def _newer_version(text: str) -> int | None:
+    try:
+        version = _Version.model_validate_json(text).version
+    except ValidationError:
+        return None
+    return version if version > FORMAT_VERSION else None
+
+
+def _newer_message(source: str, version: int) -> str:
+    return (
+        f"{source} has format version {version}, but this actpress reads version "
+        f"{FORMAT_VERSION}; upgrade actpress or write the plan again"
+    )

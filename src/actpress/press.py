@@ -1,0 +1,206 @@
+"""Applying a plan: graph + plan + statistics -> a network that compresses its activations."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from actpress.calibrate import SiteStatistics, Statistics
+from actpress.codec import IdentityProjection, LinearProjection, Projection, SiteCodec, fit_basis
+from actpress.errors import CalibrationError, PlanError
+from actpress.graph import Graph, RewrittenNetwork, insert_codecs
+from actpress.kernels import count_symbols
+from actpress.plan import Plan, SitePlan, Transform
+
+
+class PressedModel(nn.Module):
+    """A network whose planned sites go through a `SiteCodec`; an ordinary, trainable module.
+
+    Attributes:
+        network: the rewritten graph.
+        plan: what was applied.
+        codecs: by site name, in the plan's order.
+        table_images: images that the code tables were fitted on; 0 before `fit_tables`.
+    """
+
+    def __init__(self, network: RewrittenNetwork, plan: Plan) -> None:
+        super().__init__()
+        self.network = network
+        self.plan = plan
+        self.table_images = 0
+
+    @property
+    def codecs(self) -> dict[str, SiteCodec]:
+        """The codec of each planned site."""
+        return {site.site: cast(SiteCodec, self.network.codecs[site.site]) for site in self.plan}
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """What the original network returns, computed from compressed activations."""
+        return self.network(*inputs)[0]
+
+    def forward_with_rate(self, *inputs: Tensor) -> tuple[Any, Tensor]:
+        """The output, and the estimated bits per inference over all sites (differentiable)."""
+        output, rates = self.network(*inputs)
+        return output, torch.stack(rates).sum() if rates else torch.zeros(())
+
+    def codec_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the codecs alone."""
+        for codec in self.codecs.values():
+            yield from codec.parameters()
+
+
+def press(graph: Graph, plan: Plan, statistics: Statistics) -> PressedModel:
+    """Build the pressed network; the graph and the user's model stay as they are.
+
+    The result has no code tables yet: `fit_tables` fixes ranges and tables from images.
+
+    Raises:
+        PlanError: the plan is of another network, or names a site or a channel count that the
+            network does not have.
+        CalibrationError: the statistics are of another network, or of another placement.
+    """
+    _check_fit(graph, plan, statistics)
+    codecs = {site.site: build_codec(site, statistics.sites[site.site]) for site in plan}
+    placements = {site.site: site.placement for site in plan}
+    pressed = PressedModel(insert_codecs(graph, codecs, placements), plan)
+    return pressed.eval()
+
+
+def build_codec(site: SitePlan, statistics: SiteStatistics) -> SiteCodec:
+    """The codec of one site, its symbol range as wide as the plan allows."""
+    step = torch.full((site.rank,), site.step)
+    levels = 2**site.bit_width
+    if site.transform is Transform.IDENTITY and site.rank == site.channels:
+        projection: Projection = IdentityProjection()
+        lowest = torch.round(statistics.minimum.min() / site.step)
+    else:
+        basis = fit_basis(site.transform, statistics.covariance)
+        stored = site.transform not in (Transform.DCT, Transform.HADAMARD)
+        projection = LinearProjection(basis, statistics.mean, site.rank, stored=stored)
+        lowest = torch.tensor(-levels / 2)
+    q_min = lowest.clamp(-levels / 2, 0).expand(site.rank).clone()
+    return SiteCodec(projection, step, q_min, q_min + levels - 1)
+
+
+def fit_tables(
+    pressed: PressedModel, inputs: Iterable[Tensor], *, keep_ranges: bool = False
+) -> None:
+    """Fix symbol ranges and code tables from images, which must not be test images.
+
+    Every site sees what the sites before it left over, as it will in use.
+
+    Args:
+        pressed: changed in place.
+        inputs: batches of training images.
+        keep_ranges: let ranges only shrink; otherwise they start from what the plan allows.
+
+    Raises:
+        CalibrationError: no images.
+    """
+    if not keep_ranges:
+        for site in pressed.plan:
+            _widen_range(pressed.codecs[site.site], site)
+    with counting(pressed) as counters:
+        outputs = run(pressed, inputs)
+    pressed.table_images = sum(len(output) for output in outputs)
+    for name, codec in pressed.codecs.items():
+        codec.set_tables(*counters[name].table(name))
+
+
+@torch.no_grad()
+def run(pressed: nn.Module, inputs: Iterable[Tensor]) -> list[Tensor]:
+    """Outputs in eval mode, batch by batch; the module's mode is restored."""
+    training = pressed.training
+    pressed.eval()
+    try:
+        return [pressed(batch) for batch in inputs]
+    finally:
+        pressed.train(training)
+
+
+class SymbolCounter:
+    """A probe that counts the symbols and the squared error of one codec.
+
+    Attributes:
+        counts: shape (k, levels), int64, column i holding the symbol q_min + i.
+        squared_error: sum over all values.
+        values: original values seen.
+    """
+
+    def __init__(self, codec: SiteCodec) -> None:
+        self.q_min = codec.q_min.clone()
+        levels = int((codec.q_max - codec.q_min).max()) + 1
+        self.counts = torch.zeros(codec.rank, levels, dtype=torch.int64, device=self.q_min.device)
+        self.squared_error = 0.0
+        self.values = 0
+        self._unit = torch.ones(codec.rank, device=self.q_min.device)
+
+    def update(self, codec: SiteCodec, x: Tensor, q: Tensor, x_hat: Tensor) -> None:
+        """Add one batch."""
+        count_symbols(q, self._unit, self.q_min, self.counts)
+        self.squared_error += float((x - x_hat).square().sum())
+        self.values += x.numel()
+
+    def table(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Counts cut to the symbols that occurred, with q_min and q_max per component."""
+        if self.values == 0:
+            raise CalibrationError(f"site {name} saw no images; calibrate with at least one batch")
+        seen = self.counts > 0
+        columns = torch.arange(self.counts.shape[1], device=seen.device)
+        first = torch.where(seen, columns, self.counts.shape[1]).amin(1)
+        last = torch.where(seen, columns, -1).amax(1)
+        width = int((last - first).max()) + 1
+        index = (first[:, None] + torch.arange(width, device=seen.device)).clamp(
+            max=self.counts.shape[1] - 1
+        )
+        inside = torch.arange(width, device=seen.device) <= (last - first)[:, None]
+        counts = torch.gather(self.counts, 1, index) * inside
+        return counts, self.q_min + first, self.q_min + last
+
+
+@contextmanager
+def counting(pressed: PressedModel) -> Iterator[Mapping[str, SymbolCounter]]:
+    """Count symbols at every site while the block runs."""
+    codecs = pressed.codecs
+    counters = {name: SymbolCounter(codec) for name, codec in codecs.items()}
+    try:
+        for name, codec in codecs.items():
+            codec.probe = counters[name]
+        yield counters
+    finally:
+        for codec in codecs.values():
+            codec.probe = None
+
+
+def _widen_range(codec: SiteCodec, site: SitePlan) -> None:
+    """Give a codec the widest symbol range that its plan allows."""
+    levels = 2**site.bit_width
+    if isinstance(codec.projection, IdentityProjection):
+        codec.q_min = codec.q_min.amin().expand(codec.rank).clone()
+    else:
+        codec.q_min = torch.full_like(codec.q_min, -(levels // 2))
+    codec.q_max = codec.q_min + levels - 1
+
+
+def _check_fit(graph: Graph, plan: Plan, statistics: Statistics) -> None:
+    if plan.fingerprint != graph.fingerprint:
+        raise PlanError(
+            f"the plan belongs to another network: its fingerprint is {plan.fingerprint[:12]}, "
+            f"this network's {graph.fingerprint[:12]}; make a plan for this network and input size"
+        )
+    if statistics.fingerprint != graph.fingerprint:
+        raise CalibrationError("the statistics belong to another network; calibrate this one")
+    for site in plan:
+        channels = graph.site(site.site).channels
+        if site.channels != channels:
+            raise PlanError(
+                f"site {site.site}: the plan has {site.channels} channels, the network {channels}"
+            )
+        if statistics.placements.get(site.site) != site.placement:
+            observed = statistics.placements.get(site.site, "nothing")
+            raise CalibrationError(
+                f"site {site.site}: the plan stores {site.placement}, but calibration observed "
+                f"{observed}; calibrate with the plan's placements"
+            )

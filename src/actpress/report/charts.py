@@ -1,0 +1,130 @@
+"""The wide charts of the report, as SVG text: traffic per site, and the path of the search."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from actpress.evaluate.metrics import Metrics, PathPoint, SiteMetrics
+from actpress.report.quantities import KIB_BITS, kib, percent, ratio
+from actpress.report.svg import AFTER, BEFORE, INK, QUIET, place, render
+
+WIDE_PX = 880
+NARROW_PX = 340
+_BESIDE_FROM_PX = 500
+_NAME_LENGTH = 34
+_MARGIN_PX = {"right": 56.0, "top": 6.0, "bottom": 44.0}
+
+
+def traffic_chart(metrics: Metrics, *, width_px: int = WIDE_PX) -> str:
+    """Bars of each site's traffic at 8 bit and after (entropy view; a tick marks the fixed view).
+
+    In a narrow chart the names stand above their bars instead of beside them.
+    """
+    sites, traffic = metrics.sites, metrics.traffic
+    beside = width_px >= _BESIDE_FROM_PX
+
+    def draw(axes: Axes) -> None:
+        longest = max((len(_short(site.name)) for site in sites), default=0)
+        place(axes, left=14 + 7.2 * longest if beside else 2, **_MARGIN_PX)
+        _draw_bars(axes, sites)
+        _name_bars(axes, sites, beside=beside)
+
+    label = (
+        f"Bars of the traffic of {len(sites)} sites: in all {kib(traffic.bits_8bit)} KiB at 8 bit "
+        f"and {kib(traffic.bits.entropy)} KiB after compression."
+    )
+    return render(
+        draw,
+        width_px=width_px,
+        height_px=50 + (28 if beside else 46) * len(sites),
+        label=label,
+        salt=f"traffic {width_px}",
+    )
+
+
+def path_chart(metrics: Metrics, *, width_px: int = WIDE_PX) -> str:
+    """Agreement with the float network against bits per value, move by move; empty without moves.
+
+    A second line below shows the loss that the search saw.
+    """
+    path = metrics.search
+    if not path:
+        return ""
+    end = path[-1]
+
+    def draw(axes: Axes) -> None:
+        place(axes, left=64, right=14, top=10, bottom=170)
+        below = axes.inset_axes((0.0, -0.75, 1.0, 0.6), sharex=axes)
+        _draw_path(axes, path, [point.agreement for point in path], "agreement")
+        _draw_path(below, path, [point.loss for point in path], "loss")
+        _scale_path(axes, below)
+
+    label = (
+        f"Path of the search in {len(path)} moves from {path[0].bits_per_value:.2f} to "
+        f"{end.bits_per_value:.2f} bits per value, where agreement is {percent(end.agreement)}."
+    )
+    return render(draw, width_px=width_px, height_px=360, label=label, salt=f"path {width_px}")
+
+
+def _draw_bars(axes: Axes, sites: Sequence[SiteMetrics]) -> None:
+    for row, site in enumerate(sites):
+        before = site.traffic_bits_8bit / KIB_BITS
+        fixed = site.traffic_bits.fixed / KIB_BITS
+        entropy = site.traffic_bits.entropy / KIB_BITS
+        axes.barh(row - 0.17, before, height=0.3, color=BEFORE)
+        axes.barh(row + 0.17, entropy, height=0.3, color=AFTER)
+        axes.plot([fixed, fixed], [row, row + 0.34], color=INK, linewidth=2)
+        _note_factor(axes, row, max(before, fixed, entropy), site)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("KiB per inference")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.grid(visible=True, axis="x")
+    axes.set_axisbelow(True)
+    axes.spines[["left", "bottom"]].set_visible(False)
+
+
+def _note_factor(axes: Axes, row: int, end: float, site: SiteMetrics) -> None:
+    after = site.traffic_bits.entropy
+    note = ratio(site.traffic_bits_8bit / after) if after > 0 else ""
+    axes.annotate(
+        note, (end, row), (8, 0), textcoords="offset pixels", va="center", color=QUIET, fontsize=12
+    )
+
+
+def _name_bars(axes: Axes, sites: Sequence[SiteMetrics], *, beside: bool) -> None:
+    names = [_short(site.name) for site in sites]
+    axes.tick_params(length=0)
+    if beside:
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(axis="y", labelcolor=INK, labelsize=12.5)
+    else:
+        axes.set_yticks([])
+        for row, name in enumerate(names):
+            axes.text(0, row - 0.4, name, va="bottom", fontsize=12.5)
+    axes.set_ylim(len(names) - 0.5, -0.5 if beside else -0.85)
+
+
+def _draw_path(axes: Axes, path: Sequence[PathPoint], heights: Sequence[float], name: str) -> None:
+    bits = [point.bits_per_value for point in path]
+    axes.plot(bits, heights, color=AFTER, linewidth=2)
+    axes.plot(bits[-1:], heights[-1:], color=INK, marker="o", markersize=7)
+    axes.set_ylabel(name)
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.grid(visible=True, axis="y")
+    axes.tick_params(length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def _scale_path(axes: Axes, below: Axes) -> None:
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _position: percent(share, 1)))
+    axes.tick_params(axis="x", labelbottom=False)
+    below.set_xlabel("bits/value")
+
+
+def _short(name: str) -> str:
+    """At most 34 characters, cut in the middle: both ends of a module path tell something."""
+    if len(name) <= _NAME_LENGTH:
+        return name
+    half = _NAME_LENGTH // 2
+    return f"{name[: half - 1]}...{name[-half + 2 :]}"

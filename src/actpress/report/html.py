@@ -1,0 +1,55 @@
+"""The report as one HTML file that needs nothing else: styles and charts are inside it."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from actpress.evaluate.metrics import Metrics
+from actpress.report import quantities
+from actpress.report.accounting import (
+    ENTROPY_VIEW,
+    FIXED_VIEW,
+    account_rows,
+    energy_assumptions,
+)
+from actpress.report.charts import NARROW_PX, path_chart, traffic_chart
+from actpress.report.spectra import spectra
+from actpress.report.wording import caveats, headline
+
+_FILTERS = ("kib", "ratio", "percent", "points", "count", "energy", "duration", "dimensions")
+
+
+def render_html(metrics: Metrics) -> str:
+    """The whole report of one run. Equal metrics give equal text.
+
+    Every name and setting is escaped, so that a module called `<script>` stays a name.
+    """
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        metrics=metrics,
+        headline=headline(metrics),
+        caveats=caveats(metrics),
+        account=account_rows(metrics),
+        assumptions=energy_assumptions(metrics.energy),
+        views={"fixed": FIXED_VIEW, "entropy": ENTROPY_VIEW},
+        spectra=spectra(metrics),
+        traffic_charts=_pair(traffic_chart(metrics), traffic_chart(metrics, width_px=NARROW_PX)),
+        path_charts=_pair(path_chart(metrics), path_chart(metrics, width_px=NARROW_PX)),
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("actpress.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {name: getattr(quantities, name) for name in _FILTERS}
+    return environment
+
+
+def _pair(wide: str, narrow: str) -> tuple[Markup, Markup]:
+    """A chart for a wide page and one for a phone; the style sheet shows one of them."""
+    return Markup(wide), Markup(narrow)

@@ -1,0 +1,261 @@
+"""The training loop that every learned method shares."""
+
+import copy
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from actpress.data.dataset import Split
+from actpress.errors import TuningError
+from actpress.graph import Graph
+from actpress.press import PressedModel, run
+from actpress.tune.checkpoint import Checkpoint
+from actpress.tune.losses import distillation_loss, prediction_loss, reconstruction
+from actpress.tune.rate import RateBound
+from actpress.tune.settings import Trainable, TuneSettings
+
+TOLERATED_EXCESS = 0.01
+"""A state whose recent batches cost more than this above the target is not kept."""
+
+
+@dataclass(frozen=True)
+class TuneReport:
+    """How a tuning run went.
+
+    Attributes:
+        steps: optimizer steps done.
+        loss_before, loss_after: KL divergence from the float network on held-out training images.
+        seconds: wall clock, over all resumed parts.
+    """
+
+    steps: int
+    loss_before: float
+    loss_after: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step, as reported to the caller."""
+
+    step: int
+    steps: int
+    loss: float
+    rate_bits: float
+    multiplier: float
+
+
+def tune(
+    pressed: PressedModel,
+    graph: Graph,
+    train: Split,
+    holdout: Split,
+    settings: TuneSettings,
+    *,
+    target_bits: float,
+    checkpoint: Path | None = None,
+    on_step: Callable[[Progress], None] = lambda progress: None,
+) -> TuneReport:
+    """Train the codecs (and, if asked, the network) of a pressed model, in place.
+
+    The bits are held at `target_bits`, the state with the best validation is kept, and an existing
+    checkpoint is continued from: a run that was killed ends with the same weights as one that was
+    not. The pressed model's tables must be fitted before and again afterwards.
+
+    Args:
+        pressed: the model to train; its rate model must be aligned (`align_rate_model`).
+        graph: of the float network, the teacher.
+        train: images to learn from.
+        holdout: training images to validate on.
+        settings: schedule and losses.
+        target_bits: bound on the bits per inference over all sites.
+        checkpoint: file to write and continue from; None keeps nothing.
+        on_step: called after every step.
+
+    Raises:
+        TuningError: the loss became NaN or infinite (the last checkpoint stays), or the checkpoint
+            does not fit.
+    """
+    run_state = _Run(pressed, graph, train, holdout, settings, RateBound(target_bits))
+    if checkpoint is not None and checkpoint.exists():
+        run_state.restore(Checkpoint.load(checkpoint, identity=run_state.identity))
+    else:
+        run_state.validate()
+    return run_state.train(checkpoint, on_step)
+
+
+class _Run:
+    """State of one run: model, optimizer, rate bound, best validation."""
+
+    def __init__(
+        self,
+        pressed: PressedModel,
+        graph: Graph,
+        train: Split,
+        holdout: Split,
+        settings: TuneSettings,
+        bound: RateBound,
+    ) -> None:
+        self.pressed, self.train_split, self.settings, self.bound = pressed, train, settings, bound
+        self.teacher = copy.deepcopy(graph.eval_module).requires_grad_(False).eval()
+        device = next(pressed.buffers()).device
+        self.teacher.to(device)
+        self.device = device
+        self.optimizer = _optimizer(pressed, settings)
+        self.identity = _identity(pressed, settings, bound)
+        self.holdout = holdout.take(settings.validation_images)
+        self.holdout_teacher = self._holdout_logits(self.teacher)
+        self.step, self.seconds = 0, 0.0
+        self.loss_before = self._validation_loss()
+        self.best_loss, self.best = float("inf"), _state(pressed)
+
+    def train(self, checkpoint: Path | None, on_step: Callable[[Progress], None]) -> TuneReport:
+        """Run the steps that are left, then put the best state back."""
+        began, before = time.perf_counter(), self.seconds
+        for x, labels in self._remaining_batches():
+            progress = self._train_step(x.to(self.device), labels.to(self.device))
+            self.step += 1
+            on_step(progress)
+            if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
+                self.validate()
+                self.seconds = before + time.perf_counter() - began
+                if checkpoint is not None:
+                    self.snapshot().save(checkpoint)
+        self.pressed.load_state_dict(self.best)
+        self.pressed.eval().requires_grad_(False)
+        return TuneReport(self.step, self.loss_before, self.best_loss, self.seconds)
+
+    def validate(self) -> None:
+        """Keep the present state if it is the best so far that holds its bits."""
+        loss = self._validation_loss()
+        if loss < self.best_loss and self.bound.recent_excess <= TOLERATED_EXCESS:
+            self.best_loss, self.best = loss, _state(self.pressed)
+
+    def snapshot(self) -> Checkpoint:
+        """Everything needed to go on."""
+        return Checkpoint(
+            self.identity,
+            self.step,
+            _state(self.pressed),
+            self.optimizer.state_dict(),
+            self.best,
+            self.best_loss,
+            self.bound.multiplier,
+            self.bound.recent_excess,
+            self.seconds,
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to a checkpoint."""
+        self.pressed.load_state_dict(checkpoint.model)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.best, self.best_loss = checkpoint.best, checkpoint.best_loss
+        self.bound.multiplier = checkpoint.multiplier
+        self.bound.recent_excess = checkpoint.recent_excess
+        self.step, self.seconds = checkpoint.step, checkpoint.seconds
+
+    def _train_step(self, x: Tensor, labels: Tensor) -> Progress:
+        settings = self.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * settings.lr_share(self.step)
+        self.pressed.eval()  # normalisation keeps its statistics, also when the weights learn
+        with torch.no_grad(), self._autocast():
+            teacher = self.teacher(x)
+        with self._reconstruction() as probe, self._autocast():
+            logits, rate_bits = self.pressed.forward_with_rate(x)
+            loss = prediction_loss(logits.float(), labels, teacher.float(), settings)
+            if probe is not None:
+                loss = loss + settings.reconstruction * probe.loss()
+        total = loss + self.bound.loss(rate_bits)
+        self._check_finite(total)
+        self.optimizer.zero_grad()
+        total.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self._parameters(), settings.grad_clip)
+        self._check_finite(norm)
+        self.optimizer.step()
+        self.bound.update(rate_bits)
+        return Progress(
+            self.step + 1, settings.steps, float(loss), float(rate_bits), self.bound.multiplier
+        )
+
+    def _check_finite(self, value: Tensor) -> None:
+        if not torch.isfinite(value):
+            raise TuningError(
+                f"training diverged at step {self.step + 1}: loss or gradient is NaN or infinite; "
+                f"the last good checkpoint is kept; try a learning rate below "
+                f"{self.settings.lr:g}"
+            )
+
+    def _remaining_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches from the present step on; their order depends on seed and step alone."""
+        size = min(self.settings.batch_size, len(self.train_split))
+        per_epoch = len(self.train_split) // size
+        for step in range(self.step, self.settings.steps):
+            epoch, position = divmod(step, per_epoch)
+            generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch)
+            order = torch.randperm(len(self.train_split), generator=generator)
+            indices = order[position * size : (position + 1) * size]
+            yield self.train_split.source.load(indices), self.train_split.labels[indices]
+
+    def _validation_loss(self) -> float:
+        return float(distillation_loss(self._holdout_logits(self.pressed), self.holdout_teacher))
+
+    def _holdout_logits(self, model: nn.Module) -> Tensor:
+        batches = (x.to(self.device) for x, _ in self.holdout.batches(self.settings.batch_size))
+        return torch.cat(run(model, batches)).float()
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.device.type != "cuda":
+            return nullcontext()
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+
+    def _reconstruction(self) -> AbstractContextManager[Any]:
+        return reconstruction(self.pressed) if self.settings.reconstruction else nullcontext()
+
+
+def _optimizer(pressed: PressedModel, settings: TuneSettings) -> torch.optim.Optimizer:
+    """Adam over what learns; marks exactly those parameters as requiring a gradient."""
+    pressed.requires_grad_(False)
+    codec_parameters = list(pressed.codec_parameters())
+    own = {id(parameter) for parameter in codec_parameters}
+    network_parameters = [p for p in pressed.parameters() if id(p) not in own]
+    if settings.trainable is Trainable.DECODER:
+        learns = ("decoder", "offset")
+        codec_parameters = [
+            parameter
+            for codec in pressed.codecs.values()
+            for name, parameter in codec.projection.named_parameters()
+            if name in learns
+        ]
+    groups: list[dict[str, Any]] = [{"params": codec_parameters, "peak_lr": settings.lr}]
+    if settings.trainable is Trainable.NETWORK:
+        groups.append({"params": network_parameters, "peak_lr": settings.network_lr})
+    groups = [group for group in groups if group["params"]]
+    if not groups:
+        raise TuningError(
+            "nothing to train: no site of the plan has a learnable projection; use transform "
+            "'learned', or let the network train"
+        )
+    for group in groups:
+        for parameter in group["params"]:
+            parameter.requires_grad_(True)
+    return torch.optim.Adam(groups, lr=settings.lr)
+
+
+def _identity(pressed: PressedModel, settings: TuneSettings, bound: RateBound) -> str:
+    text = f"{pressed.plan.to_json()}|{settings}|{bound.target_bits!r}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _state(module: nn.Module) -> dict[str, Any]:
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}

@@ -1,0 +1,71 @@
+"""What tuning minimises, besides the bits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from actpress.codec import SiteCodec
+from actpress.press import PressedModel
+from actpress.tune.settings import TuneSettings
+
+
+def prediction_loss(
+    logits: Tensor, labels: Tensor, teacher: Tensor, settings: TuneSettings
+) -> Tensor:
+    """Weighted distillation and task loss, in nats per image.
+
+    Args:
+        logits: of the pressed network, shape (n, classes).
+        labels: shape (n,), int64.
+        teacher: logits of the float network, shape (n, classes).
+        settings: the weights.
+    """
+    loss = logits.new_zeros(())
+    if settings.distillation:
+        loss = loss + settings.distillation * distillation_loss(logits, teacher)
+    if settings.task:
+        loss = loss + settings.task * F.cross_entropy(logits, labels)
+    return loss
+
+
+def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
+    """KL divergence of the pressed prediction from the float network's, in nats per image."""
+    return F.kl_div(
+        F.log_softmax(logits, dim=1),
+        F.log_softmax(teacher, dim=1),
+        log_target=True,
+        reduction="batchmean",
+    )
+
+
+class ReconstructionProbe:
+    """Sums the relative squared error of the sites it is attached to."""
+
+    def __init__(self) -> None:
+        self.terms: list[Tensor] = []
+
+    def update(self, codec: SiteCodec, x: Tensor, q: Tensor, x_hat: Tensor) -> None:
+        """Add one site: |x_hat - x|^2 / |x - mean|^2."""
+        target = x.detach()
+        self.terms.append((x_hat - target).square().mean() / target.var().clamp(min=1e-12))
+
+    def loss(self) -> Tensor:
+        """Mean over the sites seen."""
+        return torch.stack(self.terms).mean()
+
+
+@contextmanager
+def reconstruction(pressed: PressedModel) -> Iterator[ReconstructionProbe]:
+    """Collect the reconstruction error while the block runs."""
+    probe = ReconstructionProbe()
+    codecs = pressed.codecs.values()
+    try:
+        for codec in codecs:
+            codec.probe = probe
+        yield probe
+    finally:
+        for codec in codecs:
+            codec.probe = None

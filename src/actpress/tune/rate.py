@@ -1,0 +1,73 @@
+"""Holding the bits while accuracy is trained: a multiplier that follows the excess."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from actpress.press import PressedModel
+
+MULTIPLIER_STEP = 1.0
+PENALTY = 10.0
+TARGET_MARGIN = 0.985
+"""Aim a little below the bound: the smooth rate model is not exact."""
+
+
+@dataclass
+class RateBound:
+    """Augmented Lagrangian of `rate <= target`.
+
+    Attributes:
+        target_bits: per inference, over all sites.
+        multiplier: weight of the relative excess; rises while the rate is above the target.
+        recent_excess: running mean of the excess over the last steps.
+    """
+
+    target_bits: float
+    multiplier: float = 0.1
+    recent_excess: float = 0.0
+
+    def excess(self, rate_bits: Tensor) -> Tensor:
+        """Relative excess over the target, negative below it."""
+        return rate_bits / (self.target_bits * TARGET_MARGIN) - 1
+
+    def loss(self, rate_bits: Tensor) -> Tensor:
+        """The term that training adds to its loss."""
+        excess = self.excess(rate_bits)
+        return self.multiplier * excess + 0.5 * PENALTY * excess.clamp(min=0).square()
+
+    def update(self, rate_bits: Tensor) -> None:
+        """Dual ascent after a step."""
+        excess = float(self.excess(rate_bits.detach()))
+        self.multiplier = min(max(self.multiplier + MULTIPLIER_STEP * excess, 0.0), 10.0)
+        self.recent_excess += 0.1 * (excess - self.recent_excess)
+
+
+def align_rate_model(pressed: PressedModel, inputs: list[Tensor]) -> float:
+    """Scale every site's smooth rate to what its code tables say; return the tables' total.
+
+    The tables must have been fitted; their calibration counts tell the real bits.
+    """
+    smooth: dict[str, list[float]] = {name: [] for name in pressed.codecs}
+    for codec in pressed.codecs.values():
+        codec.rate_scale.fill_(1.0)
+    pressed.eval()
+    with torch.enable_grad():
+        for batch in inputs:
+            rates = pressed.network(batch)[1]
+            for name, rate in zip(pressed.codecs, rates, strict=True):
+                smooth[name].append(float(rate))
+    total = 0.0
+    for name, codec in pressed.codecs.items():
+        table = table_bits(pressed, name)
+        mean = sum(smooth[name]) / len(smooth[name])
+        codec.rate_scale.fill_(table / mean if mean > 0 else 1.0)
+        total += table
+    return total
+
+
+def table_bits(pressed: PressedModel, site: str) -> float:
+    """Bits per inference of one site under its tables, on the images that fitted them."""
+    codec = pressed.codecs[site]
+    images = pressed.table_images
+    return float((codec.counts.double() * codec.code_lengths_bits()).sum()) / images

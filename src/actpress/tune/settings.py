@@ -1,0 +1,68 @@
+"""How a tuning run goes."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import cos, pi
+
+from actpress.errors import TuningError
+
+
+class Trainable(StrEnum):
+    """What learns: the decoders, encoders and decoders, or the network's weights as well."""
+
+    DECODER = "decoder"
+    PROJECTIONS = "projections"
+    NETWORK = "network"
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    """Schedule, losses and what learns.
+
+    Attributes:
+        steps: optimizer steps.
+        batch_size: images per step.
+        lr: peak learning rate of the codecs (Adam), with linear warm-up and a cosine to zero.
+        network_lr: peak learning rate of the network's weights, when they learn.
+        trainable: what learns.
+        distillation: weight of the KL divergence from the float network's prediction.
+        task: weight of the cross-entropy with the labels.
+        reconstruction: weight of the relative squared error at the sites.
+        grad_clip: largest norm of the gradient.
+        validate_every: steps between validations on held-out training images, and checkpoints.
+        validation_images: how many of them.
+        seed: of the order of the images.
+    """
+
+    steps: int = 200
+    batch_size: int = 64
+    lr: float = 2e-3
+    network_lr: float = 1e-4
+    trainable: Trainable = Trainable.PROJECTIONS
+    distillation: float = 1.0
+    task: float = 0.0
+    reconstruction: float = 0.0
+    grad_clip: float = 1.0
+    validate_every: int = 50
+    validation_images: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch_size, self.validate_every, self.validation_images) < 1:
+            raise TuningError(
+                "steps, batch_size, validate_every and validation_images must be at least 1"
+            )
+        if self.distillation + self.task + self.reconstruction <= 0:
+            raise TuningError(
+                "at least one of the weights distillation, task, reconstruction must be positive"
+            )
+
+    def lr_share(self, step: int, warmup: float = 0.05) -> float:
+        """Learning rate of a step as a share of its peak."""
+        return _cosine((step + 0.5) / self.steps, warmup)
+
+
+def _cosine(progress: float, warmup: float) -> float:
+    if progress < warmup:
+        return progress / warmup
+    return 0.5 * (1 + cos(pi * (progress - warmup) / (1 - warmup)))

@@ -1,0 +1,72 @@
+"""The three reference networks for Fashion-MNIST at 32x32, untrained and trained."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from actpress.errors import ModelError
+from actpress.zoo.mobilenet import mobilenet_v2
+from actpress.zoo.resnet import resnet18
+from actpress.zoo.vgg import vgg16_bn
+
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+
+BUILDERS: dict[str, Callable[[], nn.Module]] = {
+    "resnet18": lambda: resnet18(num_classes=10, in_channels=1, base_channels=32, stem="small"),
+    "mobilenet_v2": lambda: mobilenet_v2(num_classes=10, in_channels=1, stem="small"),
+    "vgg16_bn": lambda: vgg16_bn(
+        num_classes=10, in_channels=1, base_channels=32, hidden_features=256, pooled_size=1
+    ),
+}
+
+
+def build(name: str) -> nn.Module:
+    """The untrained network, with the widths of the bundled checkpoint."""
+    return BUILDERS[name]()
+
+
+def load(name: str) -> nn.Module:
+    """The trained network, in eval mode; weights are stored in half precision.
+
+    Raises:
+        ModelError: the weights are not bundled, or damaged.
+    """
+    path = WEIGHTS_FOLDER / f"{name}.safetensors"
+    if not path.is_file():
+        raise ModelError(
+            f"the trained weights of {name} are missing at {path}; install actpress again, or "
+            f"train them with `python -m benchmarks.train_reference {name}`"
+        )
+    model = build(name)
+    try:
+        model.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise ModelError(
+            f"the weights {path} are damaged: {error}; install actpress again"
+        ) from error
+    return model.eval()
+
+
+def resnet18_fashion_mnist() -> nn.Module:
+    """ResNet18 with 32 base channels, trained on Fashion-MNIST; see `load`."""
+    return load("resnet18")
+
+
+def mobilenet_v2_fashion_mnist() -> nn.Module:
+    """MobileNetV2 of width 1, trained on Fashion-MNIST; see `load`."""
+    return load("mobilenet_v2")
+
+
+def vgg16_bn_fashion_mnist() -> nn.Module:
+    """VGG16-BN with 32 base channels, trained on Fashion-MNIST; see `load`."""
+    return load("vgg16_bn")
+
+
+def published_accuracy(name: str) -> float:
+    """Top-1 on the 10,000 test images, as measured when the checkpoint was made, in [0, 1]."""
+    record = json.loads((WEIGHTS_FOLDER / f"{name}.json").read_text())
+    return float(record["test_accuracy"])

@@ -1,0 +1,45 @@
+import re
+import tomllib
+from importlib import metadata, resources
+from pathlib import Path
+
+import pytest
+
+import actpress
+from actpress import errors
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+    assert metadata.version("actpress") == actpress.__version__
+    assert re.search(r"^## (\S+)", changelog, re.MULTILINE)[1] == actpress.__version__
+
+
+@pytest.mark.parametrize("name", ["py.typed", "data/bundled/train-images-idx3-ubyte.xz"])
+def test_package_data_is_installed(name: str) -> None:
+    assert resources.files("actpress").joinpath(name).is_file()
+
+
+def test_every_error_has_one_base() -> None:
+    raised = [value for value in vars(errors).values() if isinstance(value, type)]
+
+    assert len(raised) > 1
+    assert all(issubclass(value, errors.ActpressError) for value in raised)
+
+
+def test_the_drawn_tree_of_errors_is_complete() -> None:
+    for name, value in vars(errors).items():
+        assert not isinstance(value, type) or name in errors.__doc__
+
+
+def test_every_dependency_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").lower()
+
+    for requirement in asked:
+        name = re.match(r"[\w-]+", requirement)[0]
+        assert re.search(rf"^{name}==", pinned, re.MULTILINE), name
