@@ -14,8 +14,8 @@ from actpress.budget import View
 MIN_LOSS = 1e-7
 """Loss of a move that did not hurt, so that a score stays finite; in nats."""
 
-OPTIMISM = 0.5
-"""A screened loss counts half: a good move must not be buried by a rough estimate."""
+OPTIMISM = 0.8
+"""A screened loss counts less than a measured one: a good move must not be buried by a rough estimate."""
 
 
 class Criterion(StrEnum):
@@ -99,9 +99,49 @@ class Costs:
         """Unweighted bits of all sites."""
         return sum(self.level(s, level).bits(self.view) for s, level in enumerate(levels))
 
+    def can_move(self, site: int, level: int) -> bool:
+        """Whether a site has a level below this one."""
+        return level + 1 < len(self.ladders[site].levels)
+
     def lowest(self) -> float:
         """Cost with every site at its last level."""
         return self.total([len(ladder.levels) - 1 for ladder in self.ladders])
+
+
+def screened_start(
+    costs: Costs, estimates: Sequence[Sequence[float]], *, stop_cost: float, max_loss: float
+) -> list[int]:
+    """Take the moves that surely do not hurt, on their estimates alone.
+
+    Args:
+        costs: of the states.
+        estimates: loss per site and level, in nats.
+        stop_cost: never go below this cost.
+        max_loss: stop before the estimated losses of all sites add up to more, in nats.
+
+    Returns:
+        Level of every site.
+    """
+    levels = [0] * len(costs.ladders)
+
+    def gain(site: int) -> tuple[float, float]:
+        """(score, loss) of a site's next move."""
+        level = levels[site]
+        loss = max(estimates[site][level + 1] - estimates[site][level], MIN_LOSS)
+        return (costs.cost(site, level) - costs.cost(site, level + 1)) / loss, loss
+
+    total = sum(estimate[0] for estimate in estimates)
+    queue = [(-gain(site)[0], site) for site in range(len(levels)) if costs.can_move(site, 0)]
+    heapq.heapify(queue)
+    while queue and costs.total(levels) > stop_cost:
+        site = heapq.heappop(queue)[1]
+        total += gain(site)[1]
+        if total > max_loss:
+            break
+        levels[site] += 1
+        if costs.can_move(site, levels[site]):
+            heapq.heappush(queue, (-gain(site)[0], site))
+    return levels
 
 
 def greedy_path(
@@ -111,6 +151,7 @@ def greedy_path(
     stop: Callable[[Move], bool],
     criterion: Criterion = Criterion.LOSS_PER_BIT,
     estimates: Sequence[Sequence[float]] | None = None,
+    start: Sequence[int] | None = None,
     on_move: Callable[[Move], None] = lambda move: None,
 ) -> list[Move]:
     """Take the best move until `stop`, or until no site can move.
@@ -120,17 +161,19 @@ def greedy_path(
     loss, corrected by how far the estimate was off the last time.
 
     Args:
-        network: runs the trials; starts with every site at level 0.
+        network: runs the trials; its sites are at the levels of `start`.
         costs: of the states.
         stop: asked after every move, and once before the first.
         criterion: what is best.
         estimates: loss per site and level, in nats; None measures every site's first move.
+        start: level of every site; None is level 0 everywhere.
         on_move: called after every move, for progress.
 
     Returns:
         The start (site -1) and the moves, in order.
     """
-    search = _Search(network, costs, criterion, estimates)
+    levels = [0] * len(costs.ladders) if start is None else list(start)
+    search = _Search(network, costs, criterion, estimates, levels)
     path = [search.state(-1)]
     while not stop(path[-1]) and (site := search.best()) is not None:
         path.append(search.advance(site))
@@ -146,13 +189,12 @@ class _Search:
     costs: Costs
     criterion: Criterion
     estimates: Sequence[Sequence[float]] | None
-    levels: list[int] = field(default_factory=list)
+    levels: list[int]
     queue: list[tuple[float, int, int]] = field(default_factory=list)
     corrections: list[float] = field(default_factory=list)
     moves: int = 0
 
     def __post_init__(self) -> None:
-        self.levels = [0] * len(self.costs.ladders)
         self.corrections = [1.0] * len(self.levels)
         for site in range(len(self.levels)):
             self._enqueue(site)
@@ -185,7 +227,7 @@ class _Search:
         return self.state(site)
 
     def _enqueue(self, site: int) -> None:
-        if self.levels[site] + 1 >= len(self.costs.ladders[site].levels):
+        if not self.costs.can_move(site, self.levels[site]):
             return
         if not self.criterion.evaluates:
             entry = (-self._static_score(site), site, self.moves)

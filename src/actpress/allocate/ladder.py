@@ -16,7 +16,7 @@ from actpress.kernels import count_symbols
 from actpress.plan import Placement, Transform
 
 COUNT_LEVELS = 1024
-TOP_DB, STEP_DB, BOTTOM_DB = 24.0, 1.5, -3.0
+TOP_DB, STEP_DB, BOTTOM_DB = 24.0, 2.0, -4.0
 
 
 class LadderKind(StrEnum):
@@ -117,7 +117,7 @@ def ladder_states(variances: Tensor, kind: LadderKind) -> list[tuple[int, float]
 
     With reverse water-filling at level t, components of variance below t are dropped and the rest
     share the distortion t, which a uniform quantizer reaches with step sqrt(12 t) (Cover and
-    Thomas, Elements of Information Theory, 10.3.3). Levels fall by 1.5 dB.
+    Thomas, Elements of Information Theory, 10.3.3). Levels fall by 2 dB.
 
     Args:
         variances: per component, falling, shape (c,).

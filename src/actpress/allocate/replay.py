@@ -19,12 +19,11 @@ FREE_OPS = ("placeholder", "get_attr", "output")
 class ElasticCodec(nn.Module):
     """A codec whose rank and step can be set, without tables: what the search plugs in."""
 
-    def __init__(self, ladder: Ladder) -> None:
+    def __init__(self, ladder: Ladder, level: int) -> None:
         super().__init__()
-        rank = ladder.levels[0].rank
-        self.full = LinearProjection(ladder.basis, ladder.mean, rank)
+        self.full = LinearProjection(ladder.basis, ladder.mean, ladder.levels[0].rank)
         self.levels = ladder.levels
-        self.level = 0
+        self.level = level
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (n, c, ...) -> (x_hat, 0)."""
@@ -71,8 +70,12 @@ class Replay:
         current: outcome of the current state.
     """
 
-    def __init__(self, graph: Graph, ladders: Sequence[Ladder], images: Tensor) -> None:
-        self.codecs = [ElasticCodec(ladder) for ladder in ladders]
+    def __init__(
+        self, graph: Graph, ladders: Sequence[Ladder], images: Tensor, levels: Sequence[int]
+    ) -> None:
+        self.codecs = [
+            ElasticCodec(ladder, level) for ladder, level in zip(ladders, levels, strict=True)
+        ]
         by_name = {ladder.site: codec for ladder, codec in zip(ladders, self.codecs, strict=True)}
         placements = {ladder.site: ladder.placement for ladder in ladders}
         network = insert_codecs(graph, by_name, placements).to(images.device).eval()

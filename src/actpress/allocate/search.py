@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from actpress.allocate.greedy import Costs, Criterion, Move, greedy_path
+from actpress.allocate.greedy import Costs, Criterion, Move, greedy_path, screened_start
 from actpress.allocate.ladder import Ladder, LadderKind, build_ladders
 from actpress.allocate.replay import Replay
 from actpress.allocate.sensitivity import estimate_losses
@@ -20,6 +20,9 @@ from actpress.plan import Plan, SitePlan, Transform
 BIT_WIDTH = 10
 CHUNK = 64
 
+SCREENED_LOSS = 0.003
+"""Moves are taken on Fisher estimates alone up to this total loss, in nats per image."""
+
 
 @dataclass(frozen=True)
 class SearchSettings:
@@ -28,7 +31,8 @@ class SearchSettings:
     Attributes:
         criterion: what makes a move the next one.
         ladder: what a move changes.
-        screen: start from Fisher estimates; without, every site's first move is measured.
+        screen: take the first, harmless moves on Fisher estimates and order the others by them;
+            without, every site's every first move is measured.
         slack: the path goes on to this share of the budget, so that a plan whose real tables
             cost a little more than the estimate can still be met.
         seed: of the labels drawn for the Fisher estimate.
@@ -37,7 +41,7 @@ class SearchSettings:
     criterion: Criterion = Criterion.LOSS_PER_BIT
     ladder: LadderKind = LadderKind.WATER_FILLING
     screen: bool = True
-    slack: float = 0.9
+    slack: float = 0.75
     seed: int = 0
 
 
@@ -124,15 +128,17 @@ def search(
     costs = Costs(ladders, budget.view, _weights(ladders, budget))
     target = cost_target(ladders, budget)
     _check_reachable(costs, target, budget)
-    estimates = None
+    floor = target * settings.slack
+    estimates, start = None, [0] * len(ladders)
     if settings.screen and settings.criterion.evaluates:
         estimates = estimate_losses(graph, ladders, chunks, seed=settings.seed)
-    replay = Replay(graph, ladders, images)
+        start = screened_start(costs, estimates, stop_cost=target, max_loss=SCREENED_LOSS)
+    replay = Replay(graph, ladders, images, start)
 
     def stop(move: Move) -> bool:
         if budget.kind is BudgetKind.ACCURACY_DROP:
             return move.outcome.agreement < 1 - 5 * max(budget.amount, 1) / 100
-        return move.cost <= target * settings.slack
+        return move.cost <= floor
 
     path = greedy_path(
         replay,
@@ -140,7 +146,8 @@ def search(
         stop=stop,
         criterion=settings.criterion,
         estimates=estimates,
-        on_move=lambda move: on_move(move, target * settings.slack),
+        start=start,
+        on_move=lambda move: on_move(move, floor),
     )
     return GreedySearch(
         graph.fingerprint,

@@ -9,10 +9,7 @@ import torch
 from torch import Tensor
 
 from actpress.errors import CalibrationError
-
-BINS_PER_OCTAVE = 8
-MIN_EXPONENT, MAX_EXPONENT = -20, 20
-BINS = (MAX_EXPONENT - MIN_EXPONENT) * BINS_PER_OCTAVE
+from actpress.kernels import bin_edges, float_histogram
 
 
 @dataclass(frozen=True)
@@ -25,8 +22,7 @@ class SiteStatistics:
         outer: sum of x x^T, shape (c, c), float64.
         minimum, maximum: per channel, shape (c,), float64.
         zeros: values that are exactly zero.
-        negative, positive: values per logarithmic bin of |x|, shape (BINS,), int64; bin i covers
-            2^(MIN_EXPONENT + i / BINS_PER_OCTAVE) and up, the ends take what lies beyond.
+        histogram: values per bin of `float_histogram`, shape (BINS,), int64.
     """
 
     count: int
@@ -35,8 +31,7 @@ class SiteStatistics:
     minimum: Tensor
     maximum: Tensor
     zeros: int
-    negative: Tensor
-    positive: Tensor
+    histogram: Tensor
 
     @property
     def mean(self) -> Tensor:
@@ -67,16 +62,15 @@ class SiteStatistics:
             minimum=torch.minimum(self.minimum, other.minimum),
             maximum=torch.maximum(self.maximum, other.maximum),
             zeros=self.zeros + other.zeros,
-            negative=self.negative + other.negative,
-            positive=self.positive + other.positive,
+            histogram=self.histogram + other.histogram,
         )
 
     def magnitude_quantile(self, share: float) -> float:
-        """Smallest bin edge that at least `share` of all |x| do not exceed."""
-        counts = torch.cat([torch.tensor([self.zeros]), self.negative + self.positive])
-        cumulative = counts.cumsum(0)
-        index = int(torch.searchsorted(cumulative, math.ceil(share * int(cumulative[-1]))))
-        return 0.0 if index == 0 else 2.0 ** (MIN_EXPONENT + index / BINS_PER_OCTAVE)
+        """Lower edge of the histogram bin that holds this quantile of |x|; share in (0, 1]."""
+        positive, negative = self.histogram.chunk(2)
+        cumulative = (positive + negative).cumsum(0)
+        rank = max(math.ceil(share * int(cumulative[-1])), 1)
+        return float(bin_edges()[int(torch.searchsorted(cumulative, rank))])
 
 
 def observe(x: Tensor) -> SiteStatistics:
@@ -92,7 +86,6 @@ def observe(x: Tensor) -> SiteStatistics:
     total = columns.sum(1)
     if not torch.isfinite(total).all():
         raise CalibrationError("NaN or infinite values")
-    magnitude_bins = _log_bins(columns)
     minimum, maximum = columns.aminmax(dim=1)
     return SiteStatistics(
         count=columns.shape[1],
@@ -100,9 +93,8 @@ def observe(x: Tensor) -> SiteStatistics:
         outer=(columns @ columns.T).cpu(),
         minimum=minimum.cpu(),
         maximum=maximum.cpu(),
-        zeros=int((columns == 0).sum()),
-        negative=_bin_counts(magnitude_bins, columns < 0),
-        positive=_bin_counts(magnitude_bins, columns > 0),
+        zeros=columns.numel() - int(columns.count_nonzero()),
+        histogram=float_histogram(x.float()).cpu(),
     )
 
 
@@ -110,11 +102,3 @@ def merge_all(parts: Iterable[SiteStatistics]) -> SiteStatistics:
     """Merge any number of statistics, at least one."""
     return reduce(SiteStatistics.merge, parts)
 
-
-def _log_bins(x: Tensor) -> Tensor:
-    exponent = torch.log2(x.float().abs().clamp(min=2.0**MIN_EXPONENT))
-    return ((exponent - MIN_EXPONENT) * BINS_PER_OCTAVE).clamp(0, BINS - 1).int()
-
-
-def _bin_counts(bins: Tensor, mask: Tensor) -> Tensor:
-    return torch.bincount(bins[mask], minlength=BINS).cpu()

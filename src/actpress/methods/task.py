@@ -52,8 +52,8 @@ class Settings:
         search, tune: see there.
     """
 
-    calibration_images: int = 2000
-    search_images: int = 256
+    calibration_images: int = 1000
+    search_images: int = 128
     holdout_images: int = 5000
     search: SearchSettings = field(default_factory=SearchSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)

@@ -55,6 +55,4 @@ def _ratio_row(label: str, factors: Views) -> AccountRow:
 
 def _energy_row(spent: EnergyMetrics) -> AccountRow:
     after = spent.after_pj
-    return AccountRow(
-        "energy", energy(spent.before_pj), energy(after.fixed), energy(after.entropy)
-    )
+    return AccountRow("energy", energy(spent.before_pj), energy(after.fixed), energy(after.entropy))

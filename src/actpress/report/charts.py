@@ -19,15 +19,17 @@ _MARGIN_PX = {"right": 56.0, "top": 6.0, "bottom": 44.0}
 def traffic_chart(metrics: Metrics, *, width_px: int = WIDE_PX) -> str:
     """Bars of each site's traffic at 8 bit and after (entropy view; a tick marks the fixed view).
 
-    In a narrow chart the names stand above their bars instead of beside them.
+    In a narrow chart the names stand above their bars instead of beside them. Empty without sites.
     """
     sites, traffic = metrics.sites, metrics.traffic
+    if not sites:
+        return ""
     beside = width_px >= _BESIDE_FROM_PX
 
     def draw(axes: Axes) -> None:
-        longest = max((len(_short(site.name)) for site in sites), default=0)
+        longest = max(len(_short(site.name)) for site in sites)
         place(axes, left=14 + 7.2 * longest if beside else 2, **_MARGIN_PX)
-        _draw_bars(axes, sites)
+        _draw_bars(axes, sites, thickness=0.3 if beside else 0.22)
         _name_bars(axes, sites, beside=beside)
 
     label = (
@@ -54,9 +56,11 @@ def path_chart(metrics: Metrics, *, width_px: int = WIDE_PX) -> str:
     end = path[-1]
 
     def draw(axes: Axes) -> None:
-        place(axes, left=64, right=14, top=10, bottom=170)
-        below = axes.inset_axes((0.0, -0.75, 1.0, 0.6), sharex=axes)
-        _draw_path(axes, path, [point.agreement for point in path], "agreement")
+        place(axes, left=62, right=14, top=28, bottom=190)
+        below = axes.inset_axes((0.0, -0.85, 1.0, 0.62), sharex=axes)
+        _draw_path(
+            axes, path, [point.agreement for point in path], "agreement with the float network"
+        )
         _draw_path(below, path, [point.loss for point in path], "loss")
         _scale_path(axes, below)
 
@@ -64,17 +68,18 @@ def path_chart(metrics: Metrics, *, width_px: int = WIDE_PX) -> str:
         f"Path of the search in {len(path)} moves from {path[0].bits_per_value:.2f} to "
         f"{end.bits_per_value:.2f} bits per value, where agreement is {percent(end.agreement)}."
     )
-    return render(draw, width_px=width_px, height_px=360, label=label, salt=f"path {width_px}")
+    return render(draw, width_px=width_px, height_px=400, label=label, salt=f"path {width_px}")
 
 
-def _draw_bars(axes: Axes, sites: Sequence[SiteMetrics]) -> None:
+def _draw_bars(axes: Axes, sites: Sequence[SiteMetrics], *, thickness: float) -> None:
+    offset = thickness / 2 + 0.02
     for row, site in enumerate(sites):
         before = site.traffic_bits_8bit / KIB_BITS
         fixed = site.traffic_bits.fixed / KIB_BITS
         entropy = site.traffic_bits.entropy / KIB_BITS
-        axes.barh(row - 0.17, before, height=0.3, color=BEFORE)
-        axes.barh(row + 0.17, entropy, height=0.3, color=AFTER)
-        axes.plot([fixed, fixed], [row, row + 0.34], color=INK, linewidth=2)
+        axes.barh(row - offset, before, height=thickness, color=BEFORE)
+        axes.barh(row + offset, entropy, height=thickness, color=AFTER)
+        axes.plot([fixed, fixed], [row + 0.02, row + 2 * offset], color=INK, linewidth=2)
         _note_factor(axes, row, max(before, fixed, entropy), site)
     axes.set_xlim(left=0)
     axes.set_xlabel("KiB per inference")
@@ -101,15 +106,15 @@ def _name_bars(axes: Axes, sites: Sequence[SiteMetrics], *, beside: bool) -> Non
     else:
         axes.set_yticks([])
         for row, name in enumerate(names):
-            axes.text(0, row - 0.4, name, va="bottom", fontsize=12.5)
-    axes.set_ylim(len(names) - 0.5, -0.5 if beside else -0.85)
+            axes.text(0, row - 0.27, name, va="bottom", fontsize=12.5)
+    axes.set_ylim(len(names) - 0.5, -0.5 if beside else -0.75)
 
 
 def _draw_path(axes: Axes, path: Sequence[PathPoint], heights: Sequence[float], name: str) -> None:
     bits = [point.bits_per_value for point in path]
     axes.plot(bits, heights, color=AFTER, linewidth=2)
     axes.plot(bits[-1:], heights[-1:], color=INK, marker="o", markersize=7)
-    axes.set_ylabel(name)
+    axes.set_title(name, loc="left", fontsize=12, color=QUIET, pad=8)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.grid(visible=True, axis="y")
     axes.tick_params(length=0)

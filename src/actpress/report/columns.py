@@ -41,8 +41,11 @@ def print_fitting(
     *,
     is_marked: Callable[[Row], bool] = lambda _row: False,
 ) -> None:
-    """Print `rows` in the first layout that fits; the last one is printed in any case."""
-    tables = [_build(layout, rows, is_marked) for layout in layouts]
+    """Print `rows` in the first layout that fits, with gaps of two spaces or else one.
+
+    When none fits, the last layout is printed with its text shortened.
+    """
+    tables = [_build(layout, rows, is_marked, gap) for layout in layouts for gap in (2, 1)]
     fitting = (table for table in tables if _natural_width(console, table) <= console.width)
     console.print(next(fitting, tables[-1]))
 
@@ -52,11 +55,18 @@ def _natural_width(console: Console, table: Table) -> int:
     return Measurement.get(console, unbounded, table).maximum
 
 
-def _build(layout: Layout[Row], rows: Sequence[Row], is_marked: Callable[[Row], bool]) -> Table:
+def _build(
+    layout: Layout[Row], rows: Sequence[Row], is_marked: Callable[[Row], bool], gap: int
+) -> Table:
     has_total = any(column.total for column in layout)
     table = Table(
-        box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False,
-        show_footer=has_total, header_style="dim", footer_style="bold",
+        box=box.SIMPLE,
+        pad_edge=False,
+        padding=(0, gap - 1, 0, 0),
+        show_edge=False,
+        show_footer=has_total,
+        header_style="dim",
+        footer_style="bold",
     )
     for column in layout:
         table.add_column(

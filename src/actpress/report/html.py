@@ -1,7 +1,6 @@
 """The report as one HTML file that needs nothing else: styles and charts are inside it."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from actpress.evaluate.metrics import Metrics
 from actpress.report import quantities
@@ -32,8 +31,8 @@ def render_html(metrics: Metrics) -> str:
         assumptions=energy_assumptions(metrics.energy),
         views={"fixed": FIXED_VIEW, "entropy": ENTROPY_VIEW},
         spectra=spectra(metrics),
-        traffic_charts=_pair(traffic_chart(metrics), traffic_chart(metrics, width_px=NARROW_PX)),
-        path_charts=_pair(path_chart(metrics), path_chart(metrics, width_px=NARROW_PX)),
+        traffic_charts=(traffic_chart(metrics), traffic_chart(metrics, width_px=NARROW_PX)),
+        path_charts=(path_chart(metrics), path_chart(metrics, width_px=NARROW_PX)),
     )
 
 
@@ -47,9 +46,10 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {name: getattr(quantities, name) for name in _FILTERS}
+    environment.filters["unbroken"] = _unbroken
     return environment
 
 
-def _pair(wide: str, narrow: str) -> tuple[Markup, Markup]:
-    """A chart for a wide page and one for a phone; the style sheet shows one of them."""
-    return Markup(wide), Markup(narrow)
+def _unbroken(text: str) -> str:
+    """Keep units on the line of their number."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" points", "\N{NO-BREAK SPACE}points")

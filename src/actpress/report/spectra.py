@@ -10,8 +10,8 @@ from actpress.evaluate.metrics import Metrics, SiteMetrics
 from actpress.report.quantities import percent
 from actpress.report.svg import AFTER, BEFORE, INK, place, render
 
-_WIDTH_PX = 200
-_HEIGHT_PX = 112
+_WIDTH_PX = 168
+_HEIGHT_PX = 104
 _FLOOR = 1e-6
 
 
@@ -32,9 +32,9 @@ def spectra(metrics: Metrics) -> tuple[Spectrum, ...]:
     pairs = [(site, variance_shares(site)) for site in metrics.sites]
     present = [(site, shares) for site, shares in pairs if shares]
     lowest = min((max(shares[-1], _FLOOR) for _, shares in present), default=1.0)
-    floor = 10.0 ** min(math.floor(math.log10(lowest)), -1)
+    decades = max(math.ceil(-math.log10(lowest)), 2)
     return tuple(
-        Spectrum(site, math.fsum(shares[: site.rank]), _chart(site, shares, floor))
+        Spectrum(site, math.fsum(shares[: site.rank]), _chart(site, shares, decades))
         for site, shares in present
     )
 
@@ -46,11 +46,11 @@ def variance_shares(site: SiteMetrics) -> tuple[float, ...]:
     return tuple(value / total for value in variances) if total > 0 else ()
 
 
-def _chart(site: SiteMetrics, shares: tuple[float, ...], floor: float) -> str:
+def _chart(site: SiteMetrics, shares: tuple[float, ...], decades: int) -> str:
     def draw(axes: Axes) -> None:
-        place(axes, left=50, right=10, top=10, bottom=24)
-        _draw_curve(axes, [max(share, floor) for share in shares], site.rank)
-        _scale(axes, len(shares), floor)
+        place(axes, left=36, right=12, top=8, bottom=22)
+        _draw_curve(axes, [max(share, 10.0**-decades) for share in shares], site.rank)
+        _scale(axes, len(shares), decades)
 
     kept = percent(math.fsum(shares[: site.rank]), 1)
     label = f"Eigenvalues of {site.name}: rank {site.rank} of {site.channels} keeps {kept}."
@@ -67,10 +67,10 @@ def _draw_curve(axes: Axes, shares: list[float], rank: int) -> None:
     axes.axvline(rank, color=INK, linewidth=1, dashes=(3, 2))
 
 
-def _scale(axes: Axes, components: int, floor: float) -> None:
+def _scale(axes: Axes, components: int, decades: int) -> None:
     axes.set_yscale("log")
-    axes.set_ylim(floor / 1.5, 1.5)
-    axes.yaxis.set_major_locator(FixedLocator([floor, math.sqrt(floor), 1.0]))
+    axes.set_ylim(0.7 * 10.0**-decades, 1.5)
+    axes.yaxis.set_major_locator(FixedLocator([10.0**-decades, 10.0 ** -(decades // 2), 1.0]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _position: _share_label(share)))
     margin = max(0.03 * components, 0.5)
@@ -80,4 +80,4 @@ def _scale(axes: Axes, components: int, floor: float) -> None:
 
 
 def _share_label(share: float) -> str:
-    return f"{share * 100:.1g} %" if share < 0.01 else f"{share * 100:.0f} %"
+    return "1" if share >= 1 else f"1e{round(math.log10(share))}"

@@ -6,6 +6,7 @@ the page from light to dark. Equal input gives equal text.
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 
 import matplotlib.style
@@ -45,9 +46,12 @@ _STYLE = {
     "ytick.color": RULE,
     "ytick.labelcolor": QUIET,
 }
+_NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 _NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
 _FONT = re.compile(r"font: (?:(?:normal|bold|[0-9]{3}) )?([0-9.]+)px [^;\"]*")
-_DROPPED = re.compile(r"<style.*?</style>|<metadata>.*?</metadata>|(?<=<g) id=\"[^\"]*\"", re.DOTALL)
+_DROPPED = re.compile(
+    r"<style.*?</style>|<metadata>.*?</metadata>|(?<=<g) id=\"[^\"]*\"", re.DOTALL
+)
 _ROOT = re.compile(r"^.*?<svg[^>]*viewBox=\"([^\"]+)\"[^>]*>", re.DOTALL)
 
 
@@ -58,12 +62,15 @@ def render(
 
     Args:
         draw: fills the plot; one unit of font size is one pixel of the SVG.
-        width_px, height_px: natural size; the page may scale it.
+        width_px: natural width; the page may scale it.
+        height_px: natural height.
         label: what the picture says, for those who cannot see it. Escaped here.
         salt: of the identifiers inside, different for each chart of a page.
     """
     rc = {**_STYLE, "svg.hashsalt": salt}
-    with matplotlib.style.context(["default", rc]):
+    with matplotlib.style.context(["default", rc]), warnings.catch_warnings():
+        # The browser's font draws the text; matplotlib's own only measures it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=(width_px / 72, height_px / 72), dpi=72)
         draw(figure.add_axes((0.0, 0.0, 1.0, 1.0)))
         buffer = io.StringIO()
@@ -81,7 +88,7 @@ def place(axes: Axes, *, left: float, right: float, top: float, bottom: float) -
 
 
 def _for_page(svg: str, label: str) -> str:
-    opening = f'<svg role="img" aria-label="{escape(label)}" viewBox='
+    opening = f'<svg {_NAMESPACES} role="img" aria-label="{escape(label)}" viewBox='
     svg = _ROOT.sub(lambda match: f'{opening}"{match[1]}">', svg, count=1)
     svg = _FONT.sub(r"font-size: \1px", _DROPPED.sub("", svg))
     for colour, css in _CSS.items():

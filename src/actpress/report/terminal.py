@@ -13,7 +13,9 @@ from actpress.report.quantities import count, dimensions, duration, kib, percent
 from actpress.report.wording import caveats, headline
 
 _SiteColumn = Column[SiteMetrics]
-_LEGEND = "Bits: per original value. KiB: traffic, before and after (entropy view)."
+_LEGEND = (
+    "Stored: pre or post activation. Bits: per original value. KiB: traffic, after by entropy."
+)
 
 
 def print_metrics(metrics: Metrics, console: Console) -> None:
@@ -57,8 +59,12 @@ def _layouts(metrics: Metrics) -> list[Layout[SiteMetrics]]:
 def _bits_columns(metrics: Metrics) -> tuple[_SiteColumn, _SiteColumn]:
     total = metrics.bits_per_value
     return (
-        _SiteColumn("bits\nfixed", lambda site: _bits(site.bits_per_value.fixed), _bits(total.fixed)),
-        _SiteColumn("bits\nentropy", lambda site: _bits(site.bits_per_value.entropy), _bits(total.entropy)),
+        _SiteColumn(
+            "bits\nfixed", lambda site: _bits(site.bits_per_value.fixed), _bits(total.fixed)
+        ),
+        _SiteColumn(
+            "bits\nentropy", lambda site: _bits(site.bits_per_value.entropy), _bits(total.entropy)
+        ),
     )
 
 
@@ -67,7 +73,9 @@ def _traffic_columns(metrics: Metrics) -> tuple[_SiteColumn, _SiteColumn, _SiteC
     return (
         _SiteColumn("share", lambda site: percent(site.traffic_share, 1)),
         _SiteColumn("KiB\n8 bit", lambda site: kib(site.traffic_bits_8bit), kib(total.bits_8bit)),
-        _SiteColumn("KiB\nafter", lambda site: kib(site.traffic_bits.entropy), kib(total.bits.entropy)),
+        _SiteColumn(
+            "KiB\nafter", lambda site: kib(site.traffic_bits.entropy), kib(total.bits.entropy)
+        ),
     )
 
 

@@ -28,7 +28,7 @@ def caveats(metrics: Metrics) -> tuple[str, ...]:
             "At batch 1 the parameters of the codecs cost more traffic than the codecs save "
             f"(net {ratio(traffic.net_ratio_8bit.entropy)})."
         )
-    if metrics.sites and spent.after_pj.entropy > spent.before_pj:
+    if spent.after_pj.entropy > spent.before_pj and traffic.ratio_8bit.entropy > 1:
         found.append(
             "Extra multiply-accumulates and codec parameters cost more energy than the smaller "
             "traffic saves."
@@ -60,5 +60,6 @@ def _accuracy(metrics: Metrics) -> str:
     if round(drop, 2) == 0:
         return f"with accuracy unchanged at {after}"
     if drop >= _LARGE_DROP_PP:
-        return f"but loses {drop:.2f} points of accuracy: {after} instead of {before}"
+        turn = "but" if metrics.traffic.ratio_8bit.entropy >= 1 + _EVEN else "and"
+        return f"{turn} loses {drop:.2f} points of accuracy: {after} instead of {before}"
     return f"at {after} accuracy instead of {before} ({points(drop)})"

@@ -182,7 +182,7 @@ class _Run:
         self.optimizer.step()
         self.bound.update(rate_bits)
         return Progress(
-            self.step + 1, settings.steps, float(loss), float(rate_bits), self.bound.multiplier
+            self.step + 1, settings.steps, loss.item(), rate_bits.item(), self.bound.multiplier
         )
 
     def _check_finite(self, value: Tensor) -> None:

@@ -56,7 +56,7 @@ def align_rate_model(pressed: PressedModel, inputs: list[Tensor]) -> float:
         for batch in inputs:
             rates = pressed.network(batch)[1]
             for name, rate in zip(pressed.codecs, rates, strict=True):
-                smooth[name].append(float(rate))
+                smooth[name].append(rate.item())
     total = 0.0
     for name, codec in pressed.codecs.items():
         table = table_bits(pressed, name)

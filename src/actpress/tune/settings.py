@@ -36,7 +36,7 @@ class TuneSettings:
 
     steps: int = 200
     batch_size: int = 64
-    lr: float = 2e-3
+    lr: float = 7e-4
     network_lr: float = 1e-4
     trainable: Trainable = Trainable.PROJECTIONS
     distillation: float = 1.0
@@ -57,7 +57,7 @@ class TuneSettings:
                 "at least one of the weights distillation, task, reconstruction must be positive"
             )
 
-    def lr_share(self, step: int, warmup: float = 0.05) -> float:
+    def lr_share(self, step: int, warmup: float = 0.1) -> float:
         """Learning rate of a step as a share of its peak."""
         return _cosine((step + 0.5) / self.steps, warmup)
 

@@ -14,7 +14,10 @@ from actpress.evaluate.metrics import (
     Views,
 )
 
-NAMES = ("relu", *(f"layer{s}.{b}.{p}" for s in (1, 2, 3, 4) for b in (0, 1) for p in ("relu", "bn2")))
+NAMES = (
+    "relu",
+    *(f"layer{s}.{b}.{p}" for s in (1, 2, 3, 4) for b in (0, 1) for p in ("relu", "bn2")),
+)
 NAMES = (*NAMES, *(f"layer{stage}.0.downsample.1" for stage in (2, 3, 4)), "layer4.1.relu_1")
 
 
@@ -177,6 +180,9 @@ def hostile(metrics: Metrics) -> Metrics:
             "bits_per_value": views(9.0, 8.5),
             "ratio_vs_8bit": 8 / 8.5,
             "traffic": traffic,
+            "energy": metrics.energy.model_copy(
+                update={"before_pj": 100.0, "after_pj": views(130.0, 120.0)}
+            ),
             "sites": (only,),
             "search": (),
             "settings": {"note": "<img src=x onerror=alert(1)>"},

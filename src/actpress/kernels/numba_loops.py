@@ -1,4 +1,4 @@
-"""The compiled loops of `count_symbols`; imported on first use, as numba takes a while to load."""
+"""The compiled loops; imported on first use, as numba takes a while to load."""
 
 import numba  # type: ignore[import-untyped]
 import numpy as np
@@ -32,3 +32,11 @@ def count_channels_last(
                 for j in range(first, stop):
                     column = int(np.rint(values[i, j, p] * inverse_step[j])) - q_min[j]
                     counts[j, min(max(column, 0), last)] += 1
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def count_patterns(patterns: np.ndarray, shift: int, counts: np.ndarray) -> None:
+    """Count int32 bit patterns of shape (m,) by their bits from `shift` up."""
+    mask = len(counts) - 1
+    for pattern in patterns:
+        counts[(pattern >> shift) & mask] += 1

@@ -1,0 +1,80 @@
+"""The headline tells gains, losses and growth as they are."""
+
+from collections.abc import Callable
+
+import pytest
+
+from actpress.evaluate.metrics import Metrics, Views
+from actpress.report.wording import caveats, headline
+
+Vary = Callable[..., Metrics]
+
+
+def with_ratio(metrics: Metrics, fixed: float, entropy: float) -> Metrics:
+    ratios = Views(fixed=fixed, entropy=entropy)
+    traffic = metrics.traffic.model_copy(update={"ratio_8bit": ratios})
+    return metrics.model_copy(update={"traffic": traffic})
+
+
+def test_a_gain_at_a_small_loss(metrics: Metrics) -> None:
+    assert headline(with_ratio(metrics, 2.75, 5.97)) == (
+        "ResNet18 on Fashion-MNIST now moves 2.75x fewer activation bits than at 8 bit when packed "
+        "at fixed width (5.97x fewer with ideal entropy coding), at 91.96 % accuracy instead of "
+        "92.44 % (-0.48 points)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("fixed", "entropy", "said"),
+    [
+        (1.0, 1.6, "as many activation bits as at 8 bit when packed at fixed width (1.60x fewer"),
+        (0.8, 1.25, "1.25x more activation bits than at 8 bit when packed at fixed width (1.25x"),
+        (0.5, 0.8, "2.00x more activation bits than at 8 bit when packed at fixed width (1.25x m"),
+    ],
+)
+def test_no_gain_is_not_called_one(
+    metrics: Metrics, fixed: float, entropy: float, said: str
+) -> None:
+    assert said in headline(with_ratio(metrics, fixed, entropy))
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "drop_pp", "said"),
+    [
+        (0.9244, 0.0, "with accuracy unchanged at 92.44 %."),
+        (0.9260, -0.16, "at 92.60 % accuracy instead of 92.44 % (+0.16 points)."),
+        (0.8, 12.44, "but loses 12.44 points of accuracy: 80.00 % instead of 92.44 %."),
+    ],
+)
+def test_accuracy_is_told_as_it_is(vary: Vary, accuracy: float, drop_pp: float, said: str) -> None:
+    assert headline(vary(accuracy=accuracy, accuracy_drop_pp=drop_pp)).endswith(said)
+
+
+def test_loss_without_gain_is_no_trade(hostile: Metrics) -> None:
+    assert "and loses 12.44 points" in headline(hostile)
+
+
+def test_nothing_compressed(vary: Vary) -> None:
+    sentence = headline(vary(sites=(), accuracy=0.9244, accuracy_drop_pp=0.0))
+    assert sentence.startswith("No activation of ResNet18 on Fashion-MNIST was compressed")
+
+
+def test_a_plain_gain_needs_no_caveat(metrics: Metrics) -> None:
+    assert caveats(metrics) == ()
+
+
+def test_parameters_that_eat_the_gain_are_named(metrics: Metrics) -> None:
+    net = Views(fixed=0.6, entropy=0.9)
+    traffic = metrics.traffic.model_copy(update={"net_ratio_8bit": net})
+    (caveat,) = caveats(metrics.model_copy(update={"traffic": traffic}))
+    assert "(net 0.90x)" in caveat
+
+
+def test_energy_that_grows_is_named(metrics: Metrics) -> None:
+    costly = metrics.energy.model_copy(update={"before_pj": 1.0})
+    (caveat,) = caveats(metrics.model_copy(update={"energy": costly}))
+    assert "more energy" in caveat
+
+
+def test_growing_traffic_needs_no_second_reason(hostile: Metrics) -> None:
+    assert caveats(hostile) == ()
