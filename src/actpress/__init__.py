@@ -1,5 +1,56 @@
-"""Compress the activations of trained CNNs."""
+"""Compress the activations of trained CNNs.
+
+```python
+import actpress
+from actpress.zoo import resnet18_fashion_mnist
+
+data = actpress.load_dataset("fashion-mnist-subset")
+result = actpress.compress(resnet18_fashion_mnist(), data, method="cap", budget="1.3bits")
+result.save("runs/first")
+```
+"""
 
 from actpress._version import __version__
+from actpress.api import CompressedModel, compress, inspect
+from actpress.budget import Budget, View
+from actpress.calibrate import Statistics, calibrate
+from actpress.codec import SiteCodec
+from actpress.data import Dataset, Split, load_dataset
+from actpress.errors import ActpressError
+from actpress.evaluate import EnergyModel, Metrics, evaluate
+from actpress.graph import Graph, Site, capture
+from actpress.methods import Settings
+from actpress.plan import Placement, Plan, SitePlan, Transform
+from actpress.press import PressedModel, fit_tables, press
+from actpress.tune import TuneSettings
 
-__all__ = ["__version__"]
+__all__ = [
+    "ActpressError",
+    "Budget",
+    "CompressedModel",
+    "Dataset",
+    "EnergyModel",
+    "Graph",
+    "Metrics",
+    "Placement",
+    "Plan",
+    "PressedModel",
+    "Settings",
+    "Site",
+    "SiteCodec",
+    "SitePlan",
+    "Split",
+    "Statistics",
+    "Transform",
+    "TuneSettings",
+    "View",
+    "__version__",
+    "calibrate",
+    "capture",
+    "compress",
+    "evaluate",
+    "fit_tables",
+    "inspect",
+    "load_dataset",
+    "press",
+]

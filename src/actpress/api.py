@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
+from actpress.errors import ModelError
 from actpress.evaluate import EnergyModel, Metrics, RunInfo, evaluate
 from actpress.graph import Graph, Site, capture
-from actpress.errors import ModelError
 from actpress.methods import METHODS, Outcome, Progress, Settings, Silence, Task
 from actpress.press import PressedModel
 from actpress.report import render_html
@@ -90,7 +90,7 @@ def compress(
     settings, progress = settings or Settings(), progress or Silence()
     task = Task(graph, data, budget, settings, folder, progress)
     outcome = METHODS[method](task)
-    source = source or describe_source(model, data, example, leaves)
+    source = source or describe_source(model, data, leaves)
     info = run_info(outcome, source, budget, settings)
     progress.start("evaluate", 2 * len(data.test))
     metrics = evaluate(
@@ -135,7 +135,6 @@ def capture_for(model: nn.Module, example: Tensor, leaves: Sequence[str]) -> Gra
 
 def run_info(outcome: Outcome, source: Source, budget: Budget, settings: Settings) -> RunInfo:
     """What a method did, for the metrics."""
-    found = outcome.search
     return RunInfo(
         model=source.model,
         data=source.data,
@@ -144,21 +143,19 @@ def run_info(outcome: Outcome, source: Source, budget: Budget, settings: Setting
         seed=settings.tune.seed,
         budget=str(budget),
         search=outcome.path,
-        search_node_evals=0 if found is None else found.node_evals,
-        search_seconds=0.0 if found is None else found.seconds,
+        search_node_evals=outcome.search_node_evals,
+        search_seconds=outcome.search_seconds,
         tune_seconds=outcome.tune_seconds,
         settings=_flat(settings),
     )
 
 
-def describe_source(
-    model: nn.Module, data: Dataset, example: Tensor, leaves: Sequence[str]
-) -> Source:
+def describe_source(model: nn.Module, data: Dataset, leaves: Sequence[str]) -> Source:
     """A source for a model that was built by the caller."""
     return Source(
         model=type(model).__name__,
         data=data.name,
-        input=tuple(example.shape[1:]),
+        input=data.input_shape,
         leaves=tuple(leaves),
     )
 

@@ -1,10 +1,10 @@
 """Run directories: what a compression leaves on disk, and reading it back without trust.
 
-    plan.json          the decisions
-    codec.safetensors  projections, steps, ranges and code tables
-    metrics.json       the numbers
-    report.html        the same for people
-    run.json           where model and data came from
+plan.json          the decisions
+codec.safetensors  projections, steps, ranges and code tables
+metrics.json       the numbers
+report.html        the same for people
+run.json           where model and data came from
 """
 
 import json
@@ -44,7 +44,7 @@ class Source(BaseModel):
 
     Attributes:
         model: `package.module:factory`, or a description when the API was used.
-        model_args: keyword arguments of the factory.
+        model_args: keyword arguments of the factory, JSON.
         weights: path of the weights, if any.
         data: name of the data set.
         input: shape of one image, (c, h, w).
@@ -54,7 +54,7 @@ class Source(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
-    model_args: dict[str, str | int | float | bool | None] = {}
+    model_args: str | None = None
     weights: str | None = None
     data: str
     input: tuple[int, int, int]
@@ -127,7 +127,7 @@ def save_model(pressed: PressedModel, folder: Path) -> None:
     write_bytes(folder / CODEC, save(tensors))
 
 
-def load_model(folder: Path, graph: Graph) -> PressedModel:
+def load_model_from(folder: Path, graph: Graph) -> PressedModel:
     """Read `plan.json` and `codec.safetensors` back into a pressed network.
 
     Raises:

@@ -15,7 +15,7 @@ MIN_LOSS = 1e-7
 """Loss of a move that did not hurt, so that a score stays finite; in nats."""
 
 OPTIMISM = 0.8
-"""A screened loss counts less than a measured one: a good move must not be buried by a rough estimate."""
+"""A screened loss is discounted: a good move must not be buried by a rough estimate."""
 
 
 class Criterion(StrEnum):

@@ -94,13 +94,9 @@ def build_ladders(
         kind: what a move changes.
         transform: of the channels.
     """
-    bases = {
-        name: fit_basis(transform, site.covariance) for name, site in statistics.sites.items()
-    }
+    bases = {name: fit_basis(transform, site.covariance) for name, site in statistics.sites.items()}
     states = {name: ladder_states(basis.variances, kind) for name, basis in bases.items()}
-    tallies = {
-        name: [_Tally.empty(rank, step) for rank, step in states[name]] for name in states
-    }
+    tallies = {name: [_Tally.empty(rank, step) for rank, step in states[name]] for name in states}
     for batch in inputs:
         for name, value in site_values(graph, (batch,), statistics.placements):
             y = _project(value, bases[name], statistics.sites[name])
@@ -135,7 +131,7 @@ def ladder_states(variances: Tensor, kind: LadderKind) -> list[tuple[int, float]
 
 
 def water_level(variances: Tensor, distortion: float) -> float:
-    """t with sum(min(variance, t)) = distortion, solved on the sorted spectrum."""
+    """T with sum(min(variance, t)) = distortion, solved on the sorted spectrum."""
     ascending = variances.flip(0).double()
     below = torch.cat([torch.zeros(1, dtype=torch.float64), ascending.cumsum(0)])
     remaining = torch.arange(len(ascending), 0, -1, dtype=torch.float64)
@@ -215,4 +211,3 @@ def _assemble(
         statistics.sites[name].mean,
         tuple(levels),
     )
-

@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from actpress.allocate.ladder import Ladder
-from actpress.codec import LinearProjection
+from actpress.codec import LinearProjection, decode_linear, encode_linear
 from actpress.graph import Graph, insert_codecs
 
 FREE_OPS = ("placeholder", "get_attr", "output")
@@ -26,23 +26,12 @@ class ElasticCodec(nn.Module):
         self.level = level
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (n, c, ...) -> (x_hat, 0)."""
+        """X (n, c, ...) -> (x_hat, 0)."""
         state = self.levels[self.level]
         step = torch.full((state.rank,), state.step, device=x.device)
-        kept = _Truncated(self.full, state.rank)
-        q = torch.round_(kept.encode(x, step))
-        return kept.decode(q, step), x.new_zeros(())
-
-
-class _Truncated:
-    """The first `rank` components of a projection, as views."""
-
-    def __init__(self, full: LinearProjection, rank: int) -> None:
-        self.encoder, self.decoder = full.encoder[:rank], full.decoder[:, :rank]
-        self.mean, self.offset = full.mean, full.offset
-
-    encode = LinearProjection.encode
-    decode = LinearProjection.decode
+        encoder, decoder = self.full.encoder[: state.rank], self.full.decoder[:, : state.rank]
+        q = torch.round_(encode_linear(x, encoder, self.full.mean, step))
+        return decode_linear(q, decoder, self.full.offset, step), x.new_zeros(())
 
 
 @dataclass(frozen=True)

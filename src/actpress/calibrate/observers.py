@@ -101,4 +101,3 @@ def observe(x: Tensor) -> SiteStatistics:
 def merge_all(parts: Iterable[SiteStatistics]) -> SiteStatistics:
     """Merge any number of statistics, at least one."""
     return reduce(SiteStatistics.merge, parts)
-

@@ -1,7 +1,13 @@
 """Projection, quantizer and rate model: what happens to one site."""
 
 from actpress.codec.basis import Basis, dct_matrix, fit_basis, hadamard_matrix
-from actpress.codec.projection import IdentityProjection, LinearProjection, Projection
+from actpress.codec.projection import (
+    IdentityProjection,
+    LinearProjection,
+    Projection,
+    decode_linear,
+    encode_linear,
+)
 from actpress.codec.rate import (
     code_lengths_bits,
     entropy_bits,
@@ -21,6 +27,8 @@ __all__ = [
     "SiteCodec",
     "code_lengths_bits",
     "dct_matrix",
+    "decode_linear",
+    "encode_linear",
     "entropy_bits",
     "fit_basis",
     "fixed_bits",

@@ -39,14 +39,18 @@ def fit_basis(transform: Transform, covariance: Tensor) -> Basis:
     _check_covariance(covariance)
     if transform in (Transform.PCA, Transform.LEARNED):
         return _principal_components(covariance)
-    matrix = {
-        Transform.IDENTITY: torch.eye,
-        Transform.DCT: dct_matrix,
-        Transform.HADAMARD: hadamard_matrix,
-    }[transform](len(covariance)).double()
+    matrix = _formula(transform, len(covariance))
     variances = torch.einsum("jc,cd,jd->j", matrix, covariance, matrix).clamp(min=0)
     order = torch.argsort(variances, descending=True, stable=True)
     return Basis(matrix[order], variances[order])
+
+
+def _formula(transform: Transform, size: int) -> Tensor:
+    if transform is Transform.DCT:
+        return dct_matrix(size)
+    if transform is Transform.HADAMARD:
+        return hadamard_matrix(size)
+    return torch.eye(size, dtype=torch.float64)
 
 
 def dct_matrix(size: int) -> Tensor:

@@ -13,7 +13,7 @@ class Projection(Protocol):
     """What a codec needs of a projection; `step` (k,) is folded into both directions."""
 
     def encode(self, x: Tensor, step: Tensor) -> Tensor:
-        """x (n, c, ...) -> components in units of their step, (n, k, ...)."""
+        """X (n, c, ...) -> components in units of their step, (n, k, ...)."""
 
     def decode(self, q: Tensor, step: Tensor) -> Tensor:
         """Symbols (n, k, ...) -> x_hat (n, c, ...)."""
@@ -73,11 +73,10 @@ class LinearProjection(nn.Module):
             tensor.copy_(tensor.half())
 
     def encode(self, x: Tensor, step: Tensor) -> Tensor:
-        matrix = self.encoder / step[:, None]
-        return _mix(matrix, x, -(matrix @ self.mean))
+        return encode_linear(x, self.encoder, self.mean, step)
 
     def decode(self, q: Tensor, step: Tensor) -> Tensor:
-        return _mix(self.decoder * step, q, self.offset)
+        return decode_linear(q, self.decoder, self.offset, step)
 
     def parameter_count(self) -> int:
         matrices = self.encoder.numel() + self.decoder.numel() if self.stored else 0
@@ -85,6 +84,17 @@ class LinearProjection(nn.Module):
 
     def macs_per_pixel(self) -> tuple[int, int]:
         return self.encoder.numel(), self.decoder.numel()
+
+
+def encode_linear(x: Tensor, encoder: Tensor, mean: Tensor, step: Tensor) -> Tensor:
+    """E (x - mean) / step: x (n, c, ...), E (k, c), step (k,) -> (n, k, ...)."""
+    matrix = encoder / step[:, None]
+    return _mix(matrix, x, -(matrix @ mean))
+
+
+def decode_linear(q: Tensor, decoder: Tensor, offset: Tensor, step: Tensor) -> Tensor:
+    """D (q * step) + offset: q (n, k, ...), D (c, k), step (k,) -> (n, c, ...)."""
+    return _mix(decoder * step, q, offset)
 
 
 def _mix(matrix: Tensor, x: Tensor, bias: Tensor) -> Tensor:

@@ -77,4 +77,3 @@ def _used_levels(counts: Tensor) -> Tensor:
 
 def _index_bits(levels: Tensor) -> Tensor:
     return torch.ceil(torch.log2(levels.double()) - 1e-9)
-

@@ -103,7 +103,8 @@ class SiteCodec(nn.Module):
 
         Args:
             counts: calibration counts, shape (k, levels), column i holding the symbol q_min + i.
-            q_min, q_max: range of each component, shape (k,).
+            q_min: lowest symbol of each component, shape (k,).
+            q_max: highest symbol of each component, shape (k,).
         """
         device = self.step.device
         self.counts = counts.to(device, torch.int64)
@@ -120,7 +121,7 @@ class SiteCodec(nn.Module):
     def parameter_bits(self) -> int:
         """Everything that must be fetched to run the codec: projection, steps, tables."""
         table_entries = int((self.q_max - self.q_min + 1).sum())
-        numbers = self.projection.parameter_count() + self.rank
+        numbers = int(self.projection.parameter_count()) + self.rank
         return numbers * PARAMETER_BITS + table_entries * TABLE_ENTRY_BITS
 
     def _rate_bits(self, z: Tensor) -> Tensor:
@@ -141,7 +142,7 @@ class _RoundClamp(torch.autograd.Function):
         return torch.maximum(torch.minimum(torch.round(z), high), low)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (inside,) = ctx.saved_tensors
         return gradient * inside, None, None
 

@@ -1,6 +1,9 @@
 """From symbol counts to bits, traffic, parameters and arithmetic of every site."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
+
+from torch import Tensor
 
 from actpress.calibrate import Statistics
 from actpress.codec import PARAMETER_BITS, SiteCodec, fit_basis
@@ -161,8 +164,8 @@ def _folded_parameter_bits(
 
 
 def _weights_saved(graph: Graph, path: str, channels: int, *, axis: int) -> float:
-    weight = graph.module(path).weight
-    return channels * (weight.numel() / weight.shape[axis]) * PARAMETER_BITS
+    weight = cast(Tensor, graph.module(path).weight)
+    return channels * weight.numel() / weight.shape[axis] * PARAMETER_BITS
 
 
 def _eigenvalues(plan: SitePlan, statistics: Statistics | None) -> tuple[float, ...]:
@@ -182,4 +185,3 @@ def _scale(views: Views, factor: float) -> Views:
 
 def _ratio(before: float, after: Views, extra: float) -> Views:
     return Views(fixed=before / (after.fixed + extra), entropy=before / (after.entropy + extra))
-

@@ -45,6 +45,23 @@ class RunInfo:
     tune_seconds: float = 0.0
     settings: dict[str, str | int | float | bool] | None = None
 
+    @classmethod
+    def again(cls, earlier: Metrics, *, data: str) -> "RunInfo":
+        """What was run, taken from earlier metrics; the data may be other ones."""
+        return cls(
+            model=earlier.model,
+            data=data,
+            method=earlier.method,
+            variant=earlier.variant,
+            seed=earlier.seed,
+            budget=earlier.budget,
+            search=earlier.search,
+            search_node_evals=earlier.search_node_evals,
+            search_seconds=earlier.search_seconds,
+            tune_seconds=earlier.tune_seconds,
+            settings=earlier.settings,
+        )
+
 
 @torch.no_grad()
 def predict(

@@ -21,7 +21,7 @@ def count_symbols(y: Tensor, inverse_step: Tensor, q_min: Tensor, counts: Tensor
     if y.device.type != "cpu":
         count_symbols_reference(values, inverse_step, q_min, counts)
         return
-    from actpress.kernels import numba_loops  # loading numba takes longer than loading actpress
+    from actpress.kernels import numba_loops  # noqa: PLC0415 - numba is slow to load
 
     channels_last = values.stride(1) == 1 and values.shape[1] > 1
     kernel = numba_loops.count_channels_last if channels_last else numba_loops.count_channels_first

@@ -22,7 +22,7 @@ def float_histogram(x: Tensor) -> Tensor:
     pattern = x.detach().reshape(-1).contiguous().view(torch.int32)
     if pattern.device.type != "cpu":
         return torch.bincount((pattern >> SHIFT) & (BINS - 1), minlength=BINS)
-    from actpress.kernels import numba_loops  # loading numba takes longer than loading actpress
+    from actpress.kernels import numba_loops  # noqa: PLC0415 - numba is slow to load
 
     counts = torch.zeros(BINS, dtype=torch.int64)
     numba_loops.count_patterns(pattern.numpy(), SHIFT, counts.numpy())

@@ -1,10 +1,10 @@
 """The compiled loops; imported on first use, as numba takes a while to load."""
 
-import numba  # type: ignore[import-untyped]
+import numba
 import numpy as np
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(parallel=True, cache=True, nogil=True)
 def count_channels_first(
     values: np.ndarray, inverse_step: np.ndarray, q_min: np.ndarray, counts: np.ndarray
 ) -> None:
@@ -18,7 +18,7 @@ def count_channels_first(
                 counts[j, min(max(column, 0), last)] += 1
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(parallel=True, cache=True, nogil=True)
 def count_channels_last(
     values: np.ndarray, inverse_step: np.ndarray, q_min: np.ndarray, counts: np.ndarray
 ) -> None:
@@ -34,7 +34,7 @@ def count_channels_last(
                     counts[j, min(max(column, 0), last)] += 1
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def count_patterns(patterns: np.ndarray, shift: int, counts: np.ndarray) -> None:
     """Count int32 bit patterns of shape (m,) by their bits from `shift` up."""
     mask = len(counts) - 1

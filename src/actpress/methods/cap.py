@@ -12,6 +12,7 @@ from actpress.calibrate import Statistics
 from actpress.codec import LinearProjection
 from actpress.errors import BudgetError
 from actpress.evaluate import PathPoint, predict
+from actpress.methods.record import SearchRecord, read_record, write_record
 from actpress.methods.task import Outcome, Task
 from actpress.plan import Placement, Transform
 from actpress.press import PressedModel, fit_tables
@@ -21,9 +22,18 @@ ATTEMPTS = 6
 
 
 def gdr(task: Task) -> Outcome:
-    """Choose ranks and steps greedily, compress with PCA; no training."""
+    """Choose ranks and steps greedily, compress with PCA; no training.
+
+    With a folder, the finished search is kept there and a resumed task does not search again.
+    """
     statistics = task.calibrate(Placement.PRE_ACT)
-    return take_from(task, statistics, run_search(task, statistics))
+    record = None if task.folder is None else read_record(task.folder, task.graph.fingerprint)
+    if record is not None:
+        return record.outcome(task.press(record.plan, statistics), statistics)
+    outcome = take_from(task, statistics, run_search(task, statistics))
+    if task.folder is not None:
+        write_record(task.folder, SearchRecord.of(outcome))
+    return outcome
 
 
 def cap(task: Task) -> Outcome:
@@ -59,8 +69,9 @@ def take_from(task: Task, statistics: Statistics, found: GreedySearch) -> Outcom
         statistics,
         "gdr",
         variant=str(task.settings.search.criterion),
-        search=found,
         path=_path_points(found, index),
+        search_node_evals=found.node_evals,
+        search_seconds=found.seconds,
     )
 
 
@@ -107,7 +118,7 @@ def _within_cost(
 ) -> tuple[int, PressedModel]:
     """Move along the path until the fitted tables cost no more than the budget."""
     target = cost_target(found.ladders, task.budget)
-    aim = target
+    aim, cost = target, target
     for _ in range(ATTEMPTS):
         index = found.within(aim)
         pressed = task.press(found.plan(index, method="gdr"), statistics)
@@ -168,4 +179,3 @@ def _path_points(found: GreedySearch, index: int) -> tuple[PathPoint, ...]:
 
 def _checkpoint(task: Task) -> Path | None:
     return None if task.folder is None else task.folder / "tune.pt"
-

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from actpress.allocate import GreedySearch, SearchSettings
+from actpress.allocate import SearchSettings
 from actpress.budget import Budget, BudgetKind, View
 from actpress.calibrate import Statistics, calibrate
 from actpress.data.dataset import Dataset
@@ -57,6 +57,16 @@ class Settings:
     holdout_images: int = 5000
     search: SearchSettings = field(default_factory=SearchSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
+
+    @classmethod
+    def seeded(cls, calibration_images: int, search_images: int, tune: TuneSettings) -> "Settings":
+        """Settings in which the search takes the seed of the tuning."""
+        return cls(
+            calibration_images=calibration_images,
+            search_images=search_images,
+            search=SearchSettings(seed=tune.seed),
+            tune=tune,
+        )
 
 
 @dataclass(frozen=True)
@@ -136,15 +146,16 @@ class Outcome:
         pressed: the network, ready to be evaluated.
         statistics: of the float network.
         method, variant: as in `Metrics`.
-        search: the greedy search, for methods that have one.
-        path: the search up to the plan that was taken, for the report.
-        tune_seconds: training time.
+        path: the greedy search up to the plan that was taken; empty for methods without one.
+        search_node_evals: graph nodes that the search executed.
+        search_seconds, tune_seconds: wall clock.
     """
 
     pressed: PressedModel
     statistics: Statistics
     method: str
     variant: str = ""
-    search: GreedySearch | None = None
     path: tuple[PathPoint, ...] = ()
+    search_node_evals: int = 0
+    search_seconds: float = 0.0
     tune_seconds: float = 0.0

@@ -68,6 +68,4 @@ def plan_at(task: Task, statistics: Statistics, decibels: float) -> Plan:
                 bit_width=BIT_WIDTH,
             )
         )
-    return Plan(
-        method="transform_coding", fingerprint=task.graph.fingerprint, sites=tuple(sites)
-    )
+    return Plan(method="transform_coding", fingerprint=task.graph.fingerprint, sites=tuple(sites))

@@ -34,4 +34,4 @@ def uniform(task: Task, *, bit_width: int) -> Outcome:
 def _step(statistics: SiteStatistics, bit_width: int) -> float:
     lowest = min(float(statistics.minimum.min()), 0.0)
     highest = max(float(statistics.maximum.max()), 0.0)
-    return max(highest - lowest, 1e-12) / (2**bit_width - 1)
+    return float(max(highest - lowest, 1e-12) / (2**bit_width - 1))

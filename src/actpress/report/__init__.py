@@ -1,8 +1,8 @@
 """Terminal tables and the one-file HTML report: everything a user reads about a run."""
 
 from actpress.report.html import render_html
-from actpress.report.sites import SiteRow, print_sites
+from actpress.report.sites import SiteRow, print_sites, site_rows
 from actpress.report.terminal import print_metrics
 from actpress.report.wording import headline
 
-__all__ = ["SiteRow", "headline", "print_metrics", "print_sites", "render_html"]
+__all__ = ["SiteRow", "headline", "print_metrics", "print_sites", "render_html", "site_rows"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from actpress.graph import Site, default_placement
 from actpress.report.columns import Column, Layout, print_fitting
 from actpress.report.quantities import count, dimensions, memory, percent
 
@@ -35,6 +36,30 @@ class SiteRow:
     values: int
     traffic_bytes_8bit: float
     share: float
+
+
+def site_rows(sites: Sequence[Site]) -> list[SiteRow]:
+    """Rows of a captured network, with the placement that methods take by default."""
+    total = sum((1 + site.reads) * site.values for site in sites)
+    rows = []
+    for site in sites:
+        placement = default_placement(site)
+        moved = (1 + site.reads) * site.values
+        rows.append(
+            SiteRow(
+                name=site.name,
+                shape=site.shape,
+                reads=site.reads,
+                activation=site.activation,
+                placement=placement,
+                encoder_folds_into=site.encoder_folds_into(placement),
+                decoder_folds_into=site.decoder_folds_into(placement),
+                values=site.values,
+                traffic_bytes_8bit=moved,
+                share=moved / total,
+            )
+        )
+    return rows
 
 
 def print_sites(rows: Sequence[SiteRow], console: Console) -> None:

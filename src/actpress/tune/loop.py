@@ -176,7 +176,7 @@ class _Run:
         total = loss + self.bound.loss(rate_bits)
         self._check_finite(total)
         self.optimizer.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         norm = nn.utils.clip_grad_norm_(self._parameters(), settings.grad_clip)
         self._check_finite(norm)
         self.optimizer.step()

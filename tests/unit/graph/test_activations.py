@@ -69,7 +69,7 @@ FUNCTIONS = [
 ]
 INPLACE_FUNCTIONS = [
     ("relu", lambda x: F.relu(x, inplace=True)),
-    ("relu", lambda x: F.relu(x, True)),  # noqa: FBT003  the positional form is the test
+    ("relu", lambda x: F.relu(x, True)),
     ("relu", torch.relu_),
     ("relu", lambda x: x.relu_()),
     ("sigmoid", lambda x: x.sigmoid_()),

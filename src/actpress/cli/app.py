@@ -1,0 +1,267 @@
+"""`actpress inspect | compress | evaluate | report`."""
+
+import sys
+from collections.abc import Callable, Collection
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import torch
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from actpress._version import __version__
+from actpress.api import capture_for, compress, inspect
+from actpress.budget import Budget, View
+from actpress.cli.progress import Bars
+from actpress.cli.sources import load_model, parse_input
+from actpress.cli.workplace import close_workplace, hash_weights, open_workplace
+from actpress.data import load_dataset
+from actpress.errors import ActpressError, RunError
+from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel, RunInfo, evaluate
+from actpress.methods import METHODS, Settings
+from actpress.report import print_metrics, print_sites, render_html, site_rows
+from actpress.run import (
+    REPORT,
+    Source,
+    load_metrics,
+    load_model_from,
+    load_source,
+    metrics_json,
+    write_text,
+)
+from actpress.tune import Trainable, TuneSettings
+
+EXIT_BAD_INPUT = 2
+
+app = typer.Typer(
+    name="actpress",
+    help="Make the activations of a trained CNN small, and say what it costs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+P = ParamSpec("P")
+
+ModelOption = Annotated[
+    str, typer.Option("--model", help="Factory of the network, as package.module:factory.")
+]
+ModelArgsOption = Annotated[
+    str | None, typer.Option("--model-args", help="Keyword arguments of the factory, as JSON.")
+]
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights", help="State dict: .safetensors, .pt or .pth.")
+]
+LeafOption = Annotated[
+    list[str] | None,
+    typer.Option("--leaf", help="Module path to trace around; may be given several times."),
+]
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="fashion-mnist, fashion-mnist-subset, imagefolder:PATH or package.module:factory.",
+    ),
+]
+InputOption = Annotated[
+    str | None, typer.Option("--input", help="Shape of one image, such as 3x224x224.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ...")]
+RunArgument = Annotated[Path, typer.Argument(help="Run directory made by actpress compress.")]
+
+
+def main() -> None:
+    """Entry point of the `actpress` command."""
+    app()
+
+
+def _guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn an expected error into one message and exit code 2."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except ActpressError as error:
+            _complain(f"error: {error}")
+            raise typer.Exit(EXIT_BAD_INPUT) from error
+
+    return run
+
+
+def _complain(message: str) -> None:
+    Console(stderr=True, highlight=False).print(Text(message), soft_wrap=True)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
+    if wanted:
+        sys.stdout.write(f"actpress {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command("inspect")
+@_guarded
+def inspect_command(
+    model: ModelOption,
+    input_shape: Annotated[
+        str, typer.Option("--input", help="Shape of one image, such as 3x224x224.")
+    ],
+    model_args: ModelArgsOption = None,
+    weights: WeightsOption = None,
+    leaf: LeafOption = None,
+) -> None:
+    """List the activations that a network stores: sizes, reads, traffic, what can be folded."""
+    network = load_model(model, args=model_args, weights=weights)
+    example = torch.zeros(1, *parse_input(input_shape))
+    print_sites(site_rows(inspect(network, example, leaves=leaf or ())), Console())
+
+
+@app.command("compress")
+@_guarded
+def compress_command(  # noqa: PLR0917 - every argument is an option of the command line
+    model: ModelOption,
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", help="Run directory to write.")],
+    model_args: ModelArgsOption = None,
+    weights: WeightsOption = None,
+    input_shape: InputOption = None,
+    leaf: LeafOption = None,
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "cap",
+    budget: Annotated[
+        str, typer.Option(help="1.34bits per value, 6x less traffic, or 0.5pp accuracy drop.")
+    ] = "1.34bits",
+    view: Annotated[View, typer.Option(help="How the budget counts bits.")] = View.ENTROPY,
+    steps: Annotated[int, typer.Option(help="Tuning steps.")] = TuneSettings.steps,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = TuneSettings.batch_size,
+    train: Annotated[Trainable, typer.Option(help="What learns.")] = Trainable.PROJECTIONS,
+    calibration_images: Annotated[
+        int, typer.Option(min=1, help="Training images for statistics and tables.")
+    ] = Settings.calibration_images,
+    search_images: Annotated[
+        int, typer.Option(min=1, help="Training images on which moves are tried.")
+    ] = Settings.search_images,
+    memory: Annotated[
+        str, typer.Option(help=f"For the energy: {', '.join(MEMORY_PJ_PER_BIT)}.")
+    ] = "lpddr4",
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    device: DeviceOption = "cpu",
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+) -> None:
+    """Compress a trained network and write a run directory: plan, codec, metrics, report."""
+    source_budget = Budget.parse(budget, view=view)
+    _check_choice("--method", method, METHODS)
+    energy = _energy(memory)
+    network = load_model(model, args=model_args, weights=weights).to(_device(device))
+    shape = None if input_shape is None else parse_input(input_shape)
+    images = load_dataset(data, input_shape=shape)
+    source = Source(
+        model=model,
+        model_args=model_args,
+        weights=None if weights is None else str(weights.resolve()),
+        data=data,
+        input=images.input_shape,
+        leaves=tuple(leaf or ()),
+    )
+    tune = TuneSettings(steps=steps, batch_size=batch_size, trainable=train, seed=seed)
+    settings = Settings.seeded(calibration_images, search_images, tune)
+    request = {
+        "source": source.model_dump(mode="json"),
+        "method": method,
+        "budget": str(source_budget),
+        "settings": str(settings),
+        "weights": hash_weights(network),
+    }
+    folder = open_workplace(out, request, force=force, resume=resume)
+    try:
+        with Bars(Console(stderr=True)) as bars:
+            result = compress(
+                network,
+                images,
+                method=method,
+                budget=source_budget,
+                settings=settings,
+                energy=energy,
+                source=source,
+                leaves=source.leaves,
+                folder=folder,
+                progress=bars,
+            )
+            result.save(out, force=force)
+    except KeyboardInterrupt:
+        _complain("interrupted; run the same command with --resume to go on")
+        raise typer.Exit(EXIT_BAD_INPUT) from None
+    close_workplace(folder)
+    print_metrics(result.metrics, Console())
+    _complain(f"written to {out}; open {out / REPORT}")
+
+
+@app.command("evaluate")
+@_guarded
+def evaluate_command(
+    run: RunArgument,
+    data: Annotated[str | None, typer.Option("--data", help="Other data than the run's.")] = None,
+    weights: WeightsOption = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write metrics there.")] = None,
+    memory: Annotated[str, typer.Option(help="For the energy.")] = "lpddr4",
+    device: DeviceOption = "cpu",
+) -> None:
+    """Measure a compressed network again, on its own or on other test data."""
+    energy = _energy(memory)
+    source = load_source(run)
+    path = weights or (None if source.weights is None else Path(source.weights))
+    network = load_model(source.model, args=source.model_args, weights=path).to(_device(device))
+    images = load_dataset(data or source.data, input_shape=source.input)
+    example = torch.zeros(2, *source.input, device=_device(device))
+    graph = capture_for(network, example, source.leaves)
+    pressed = load_model_from(run, graph)
+    earlier = load_metrics(run)
+    info = RunInfo.again(earlier, data=data or source.data)
+    with Bars(Console(stderr=True)) as bars:
+        bars.start("evaluate", 2 * len(images.test))
+        metrics = evaluate(pressed, graph, images.test, info, energy=energy, on_batch=bars.advance)
+    if json_file is not None:
+        write_text(json_file, metrics_json(metrics))
+    print_metrics(metrics, Console())
+
+
+@app.command("report")
+@_guarded
+def report_command(run: RunArgument) -> None:
+    """Print the numbers of a run and write its report.html again."""
+    metrics = load_metrics(run)
+    write_text(run / REPORT, render_html(metrics))
+    print_metrics(metrics, Console())
+    _complain(f"written to {run / REPORT}")
+
+
+def _energy(memory: str) -> EnergyModel:
+    _check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
+    return EnergyModel.of_memory(memory)
+
+
+def _check_choice(option: str, got: str, names: Collection[str]) -> None:
+    if got not in names:
+        raise RunError(f"{option} {got}: there is no such choice; expected {', '.join(names)}")
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"--device {name} cannot be used here: {reason}; try cpu") from error
+    return device

@@ -1,0 +1,69 @@
+"""The folder of an unfinished compression: what `--resume` continues from."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import nn
+
+from actpress.errors import RunError
+from actpress.run import check_free, write_text
+
+REQUEST = "request.json"
+
+
+def open_workplace(out: Path, request: Mapping[str, object], *, force: bool, resume: bool) -> Path:
+    """The folder next to `out` for checkpoints, emptied unless the user resumes.
+
+    Args:
+        out: where the run directory will appear.
+        request: everything that decides the result; must be the same to resume.
+        force: an existing run directory may be replaced.
+        resume: go on with what an interrupted command left.
+
+    Raises:
+        RunError: `out` exists, there is nothing to resume, or it was another request.
+    """
+    check_free(out, force=force)
+    folder = out.with_name(f"{out.name}.partial")
+    wanted = json.dumps(request, indent=1, sort_keys=True) + "\n"
+    if resume:
+        _check_same(folder, wanted)
+        return folder
+    if folder.exists():
+        if not (folder / REQUEST).is_file():
+            raise RunError(f"{folder} is in the way and was not made by actpress; remove it")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    write_text(folder / REQUEST, wanted)
+    return folder
+
+
+def close_workplace(folder: Path) -> None:
+    """Remove the folder of a finished compression."""
+    shutil.rmtree(folder)
+
+
+def hash_weights(model: nn.Module) -> str:
+    """A digest of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _check_same(folder: Path, wanted: str) -> None:
+    try:
+        found = (folder / REQUEST).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(
+            f"there is nothing to resume in {folder}; run the command without --resume"
+        ) from error
+    if found != wanted:
+        raise RunError(
+            f"{folder} was begun with other options, weights or data; resume with the same ones, "
+            f"or start again without --resume"
+        )
