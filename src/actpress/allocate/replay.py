@@ -55,6 +55,8 @@ class Replay:
     nothing.
 
     Attributes:
+        codecs: of the sites, in the order of the ladders.
+        nodes: of the graph, in order.
         node_evals: graph nodes executed so far (inputs, parameters and output not counted).
         current: outcome of the current state.
     """
@@ -71,12 +73,13 @@ class Replay:
         self.node_evals = 0
         self._module = network.eval_module
         self._interpreter = fx.Interpreter(self._module)
-        self._order = list(self._module.graph.nodes)
+        self.nodes = list(self._module.graph.nodes)
         self._suffixes = [self._suffix(codec) for codec in self.codecs]
         self._kept = self._values_to_keep()
         with torch.no_grad():
             self._reference = F.log_softmax(graph.eval_module(images), dim=1)
-            self._values = self._run(self._order, {}, (images,))
+            self._values = self._run(self.nodes, {}, (images,))
+        self._images = images
         self.current = self._outcome(self._values)
         self._pending: tuple[int, int, Trial, dict[fx.Node, Any]] | None = None
 
@@ -101,6 +104,15 @@ class Replay:
         self.codecs[site].level = level
         self._pending = None
         return self.current
+
+    @torch.no_grad()
+    def full_run(self, site: int, level: int) -> Trial:
+        """The same outcome as `trial`, by running the whole network: the slow reference."""
+        previous = self.codecs[site].level
+        self.codecs[site].level = level
+        values = self._run(self.nodes, {}, (self._images,))
+        self.codecs[site].level = previous
+        return self._outcome(values)
 
     def _run(
         self, nodes: Sequence[fx.Node], known: Mapping[fx.Node, Any], inputs: tuple[Tensor, ...]
@@ -133,17 +145,17 @@ class Replay:
     def _suffix(self, codec: nn.Module) -> list[fx.Node]:
         """The node of a codec and all that depend on it, in order."""
         reached: set[fx.Node] = set()
-        for node in self._order:
+        for node in self.nodes:
             is_codec = node.op == "call_module" and (
                 self._module.get_submodule(str(node.target)) is codec
             )
             if is_codec or any(source in reached for source in node.all_input_nodes):
                 reached.add(node)
-        return [node for node in self._order if node in reached]
+        return [node for node in self.nodes if node in reached]
 
     def _values_to_keep(self) -> set[fx.Node]:
         """Values that some suffix reads from before it, and the output."""
-        kept = {node for node in self._order if node.op == "output"}
+        kept = {node for node in self.nodes if node.op == "output"}
         for suffix in self._suffixes:
             inside = set(suffix)
             kept.update(s for node in suffix for s in node.all_input_nodes if s not in inside)

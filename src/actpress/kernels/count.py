@@ -15,9 +15,9 @@ def count_symbols(y: Tensor, inverse_step: Tensor, q_min: Tensor, counts: Tensor
         q_min: symbol of the first column of each component, shape (k,), int32.
         counts: shape (k, levels), int64; changed in place.
     """
-    values = y.detach().reshape(y.shape[0], y.shape[1], -1)
-    if values.numel() == 0:
+    if y.numel() == 0:
         return
+    values = y.detach().reshape(y.shape[0], y.shape[1], -1)
     if y.device.type != "cpu":
         count_symbols_reference(values, inverse_step, q_min, counts)
         return

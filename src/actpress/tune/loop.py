@@ -83,7 +83,7 @@ def tune(
         TuningError: the loss became NaN or infinite (the last checkpoint stays), or the checkpoint
             does not fit.
     """
-    run_state = _Run(pressed, graph, train, holdout, settings, RateBound(target_bits))
+    run_state = TuningRun(pressed, graph, train, holdout, settings, RateBound(target_bits))
     if checkpoint is not None and checkpoint.exists():
         run_state.restore(Checkpoint.load(checkpoint, identity=run_state.identity))
     else:
@@ -91,7 +91,7 @@ def tune(
     return run_state.train(checkpoint, on_step)
 
 
-class _Run:
+class TuningRun:
     """State of one run: model, optimizer, rate bound, best validation."""
 
     def __init__(
@@ -120,7 +120,7 @@ class _Run:
         """Run the steps that are left, then put the best state back."""
         began, before = time.perf_counter(), self.seconds
         for x, labels in self._remaining_batches():
-            progress = self._train_step(x.to(self.device), labels.to(self.device))
+            progress = self.train_step(x.to(self.device), labels.to(self.device))
             self.step += 1
             on_step(progress)
             if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
@@ -161,7 +161,8 @@ class _Run:
         self.bound.recent_excess = checkpoint.recent_excess
         self.step, self.seconds = checkpoint.step, checkpoint.seconds
 
-    def _train_step(self, x: Tensor, labels: Tensor) -> Progress:
+    def train_step(self, x: Tensor, labels: Tensor) -> Progress:
+        """One optimizer step on a batch: x (n, c, h, w), labels (n,)."""
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * settings.lr_share(self.step)

@@ -1,0 +1,237 @@
+"""The core comparison: int8, transform coding, GDR and CAP on three networks, full test set.
+
+    python -m benchmarks.core [--models resnet18 ...] [--groups headline ...] [--device cuda]
+
+Every row is written to `benchmarks/results/core.json` as soon as it is measured; rows that are
+there already are skipped, so that a stopped run goes on. Then `docs/results.md` is written anew.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from actpress.allocate import Criterion, GreedySearch, LadderKind, SearchSettings
+from actpress.api import run_info
+from actpress.budget import Budget
+from actpress.calibrate import Statistics
+from actpress.data import Dataset, load_fashion_mnist
+from actpress.evaluate import evaluate, predict
+from actpress.graph import Graph, capture
+from actpress.methods import Outcome, Settings, Task, int8, learn, run_search, take_from
+from actpress.methods.transform_coding import plan_at
+from actpress.plan import Placement
+from actpress.run import Source
+from actpress.tune import Trainable, TuneSettings
+from actpress.zoo import reference
+from benchmarks.results_page import write_results_page
+from benchmarks.search_cost import measure_search_cost
+from benchmarks.step_cost import measure_step_cost
+from benchmarks.store import Row, Store
+
+RESULTS = Path("benchmarks/results/core.json")
+MODELS = ("resnet18", "vgg16_bn", "mobilenet_v2")
+DECIBELS = (18.0, 15.0, 12.0, 9.0, 6.0, 3.0)
+BUDGETS = ("2bits", "1.34bits", "1bits", "0.75bits")
+HEADLINE, AGGRESSIVE = "1.34bits", "0.75bits"
+SEEDS = (0, 1, 2)
+SETTINGS = Settings(
+    calibration_images=1000,
+    search_images=128,
+    tune=TuneSettings(steps=150, batch_size=64, validate_every=75, validation_images=500),
+)
+LOSSES = {
+    "task": {"distillation": 0.0, "task": 1.0},
+    "task+distillation": {"task": 1.0},
+    "distillation+reconstruction": {"reconstruction": 0.1},
+}
+
+
+@dataclass
+class Bench:
+    """One network, with everything that its rows share computed once."""
+
+    name: str
+    device: torch.device
+    store: Store
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The full set."""
+        return load_fashion_mnist()
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Of the trained float network."""
+        model = reference.load(self.name).to(self.device)
+        return capture(model, next(self.data.train.batches(2))[0].to(self.device))
+
+    @cached_property
+    def float_predictions(self) -> Tensor:
+        """On the test split."""
+        return predict(self.graph.eval_module, self.data.test)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Of the values before the activations."""
+        return self.task(HEADLINE).calibrate(Placement.PRE_ACT)
+
+    @cached_property
+    def gdr_search(self) -> GreedySearch:
+        """The greedy path down to the most aggressive budget; looser ones are its prefixes."""
+        return run_search(self.task(AGGRESSIVE), self.statistics)
+
+    def task(self, budget: str, settings: Settings = SETTINGS) -> Task:
+        """The task of a budget."""
+        return Task(self.graph, self.data, Budget.parse(budget), settings)
+
+    def measure(self, method: str, variant: str, seed: int, make: Callable[[], Outcome]) -> None:
+        """Make and evaluate an outcome, unless its row is there."""
+        if self.store.has(self.name, method, variant, seed):
+            return
+        outcome = make()
+        source = Source(model=self.name, data=self.data.name, input=self.data.input_shape)
+        info = run_info(outcome, source, Budget.parse(HEADLINE), SETTINGS)
+        info = replace(info, method=method, variant=variant, seed=seed, budget=variant)
+        metrics = evaluate(
+            outcome.pressed,
+            self.graph,
+            self.data.test,
+            info,
+            float_predictions=self.float_predictions,
+        )
+        row: Row = metrics.model_dump(mode="json", exclude={"sites", "search"})
+        self.store.add(row)
+        print(
+            f"{self.name} {method} {variant} seed {seed}: {100 * metrics.accuracy:.2f} % "
+            f"(drop {metrics.accuracy_drop_pp:.2f}) at {metrics.bits_per_value.entropy:.3f} "
+            f"entropy / {metrics.bits_per_value.fixed:.3f} fixed bits/value",
+            flush=True,
+        )
+
+
+def gdr_at(bench: Bench, budget: str) -> Outcome:
+    """GDR at a budget, from the shared search."""
+    return take_from(bench.task(budget), bench.statistics, bench.gdr_search)
+
+
+def cap_at(bench: Bench, budget: str, tune: TuneSettings) -> Outcome:
+    """CAP with GDR's ranks."""
+    task = bench.task(budget, replace(SETTINGS, tune=tune))
+    return learn(task, gdr_at(bench, budget))
+
+
+def headline(bench: Bench) -> None:
+    """The methods, with CAP's headline point and its most aggressive one."""
+    bench.measure("int8", "8bits", 0, lambda: int8(bench.task(HEADLINE)))
+    for budget in BUDGETS:
+        bench.measure("gdr", budget, 0, partial(gdr_at, bench, budget))
+    for budget in (HEADLINE, AGGRESSIVE):
+        bench.measure("cap", budget, 0, partial(cap_at, bench, budget, SETTINGS.tune))
+
+
+def curve(bench: Bench) -> None:
+    """Transform coding at one signal to noise ratio for all sites."""
+    task = bench.task(HEADLINE)
+    for decibels in DECIBELS:
+
+        def make(decibels: float = decibels) -> Outcome:
+            plan = plan_at(task, bench.statistics, decibels)
+            return Outcome(task.press(plan, bench.statistics), bench.statistics, plan.method)
+
+        bench.measure("transform_coding", f"{decibels:g}dB", 0, make)
+
+
+def seeds(bench: Bench) -> None:
+    """The other seeds of the learned headline point."""
+    for seed in SEEDS[1:]:
+        tune = replace(SETTINGS.tune, seed=seed)
+        bench.measure("cap", HEADLINE, seed, partial(cap_at, bench, HEADLINE, tune))
+
+
+def controls(bench: Bench) -> None:
+    """Other criteria for the greedy search, and moves that change the rank alone."""
+    variants = {
+        str(criterion): SearchSettings(criterion=criterion)
+        for criterion in Criterion
+        if criterion is not Criterion.LOSS_PER_BIT
+    }
+    variants["rank_moves"] = SearchSettings(ladder=LadderKind.RANK)
+    for variant, search in variants.items():
+
+        def make(search: SearchSettings = search) -> Outcome:
+            task = bench.task("1bits", replace(SETTINGS, search=search))
+            return take_from(task, bench.statistics, run_search(task, bench.statistics))
+
+        bench.measure("gdr", f"1bits,{variant}", 0, make)
+
+
+def ablation(bench: Bench) -> None:
+    """What CAP trains, and on which loss, at the most aggressive point."""
+    variants = {
+        trainable.value: replace(SETTINGS.tune, trainable=trainable)
+        for trainable in Trainable
+        if trainable is not Trainable.PROJECTIONS
+    }
+    variants |= {
+        name: replace(SETTINGS.tune, **weights)  # type: ignore[arg-type]
+        for name, weights in LOSSES.items()
+    }
+    for variant, tune in variants.items():
+        bench.measure(
+            "cap",
+            f"{AGGRESSIVE},{variant}",
+            0,
+            partial(cap_at, bench, AGGRESSIVE, tune),
+        )
+
+
+def costs(bench: Bench) -> None:
+    """Search cost against the naive loop, and a tuning step against a float step (ResNet18)."""
+    if bench.name != "resnet18":
+        return
+    for method, measure in (("search_cost", measure_search_cost), ("step_cost", measure_step_cost)):
+        if not bench.store.has(bench.name, method, "", 0):
+            row = measure(bench.graph, bench.data)
+            bench.store.add(
+                {"model": bench.name, "method": method, "variant": "", "seed": 0, **row}
+            )
+            print(method, row, flush=True)
+
+
+GROUPS: dict[str, Callable[[Bench], None]] = {
+    "headline": headline,
+    "curve": curve,
+    "costs": costs,
+    "seeds": seeds,
+    "controls": controls,
+    "ablation": ablation,
+}
+
+
+def _work(models: list[str], groups: list[str]) -> Iterator[tuple[str, str]]:
+    for group in groups:
+        for model in models:
+            yield group, model
+
+
+def main() -> None:
+    """Run what is missing, then write the results page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", nargs="*", default=list(MODELS), choices=MODELS)
+    parser.add_argument("--groups", nargs="*", default=list(GROUPS), choices=list(GROUPS))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments = parser.parse_args()
+    store = Store(RESULTS)
+    benches = {name: Bench(name, torch.device(arguments.device), store) for name in MODELS}
+    for group, model in _work(arguments.models, arguments.groups):
+        GROUPS[group](benches[model])
+        write_results_page(store.rows)
+
+
+if __name__ == "__main__":
+    main()

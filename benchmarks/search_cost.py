@@ -1,0 +1,108 @@
+"""What the greedy search executes, against the naive loop that it must agree with.
+
+The naive loop measures the next move of every site with a full run of the network before every
+move, starting from the top of every ladder. Both get the same ladders and images.
+"""
+
+import time
+
+import torch
+
+from actpress.allocate import Costs, Replay, build_ladders, estimate_losses, greedy_path
+from actpress.allocate.greedy import MIN_LOSS, Network, screened_start
+from actpress.allocate.replay import FREE_OPS, Trial
+from actpress.allocate.search import SCREENED_LOSS
+from actpress.budget import View
+from actpress.calibrate import calibrate
+from actpress.data import Dataset
+from actpress.graph import Graph
+from actpress.plan import Placement
+
+IMAGES = 16
+BITS_PER_VALUE = 1.34
+
+
+class NaiveNetwork:
+    """Trials by full runs, without any cache; counts the graph nodes they execute."""
+
+    def __init__(self, replay: Replay) -> None:
+        self.replay = replay
+        self.nodes = sum(node.op not in FREE_OPS for node in replay.nodes)
+        self.node_evals = 0
+        self.current = replay.current
+
+    def trial(self, site: int, level: int) -> Trial:
+        """Run everything with one site changed."""
+        self.node_evals += self.nodes
+        return self.replay.full_run(site, level)
+
+    def accept(self, site: int, level: int) -> Trial:
+        """Change the site for good."""
+        self.current = self.replay.full_run(site, level)
+        self.replay.codecs[site].level = level
+        return self.current
+
+
+def naive_path(network: Network, costs: Costs, stop_cost: float) -> list[list[int]]:
+    """Levels after every move of the naive greedy loop."""
+    levels = [0] * len(costs.ladders)
+    path = [list(levels)]
+    while costs.total(levels) > stop_cost:
+        scores = {}
+        for site, level in enumerate(levels):
+            if costs.can_move(site, level):
+                loss = network.trial(site, level + 1).loss - network.current.loss
+                saving = costs.cost(site, level) - costs.cost(site, level + 1)
+                scores[site] = saving / max(loss, MIN_LOSS)
+        best = max(scores, key=lambda site: scores[site])
+        levels[best] += 1
+        network.accept(best, levels[best])
+        path.append(list(levels))
+    return path
+
+
+def measure_search_cost(graph: Graph, data: Dataset) -> dict[str, float | int]:
+    """Node evaluations, seconds and the loss reached by both, at one budget."""
+    device = next(graph.eval_module.parameters()).device
+    batches = [x.to(device) for x, _ in data.train.take(500).batches(100)]
+    placements = {site.name: Placement.PRE_ACT for site in graph.sites}
+    ladders = build_ladders(
+        graph, calibrate(graph, batches, placements), [torch.cat(batches)[:128]]
+    )
+    costs = Costs(ladders, View.ENTROPY, [1.0] * len(ladders))
+    images = torch.cat(batches)[:IMAGES]
+    target = BITS_PER_VALUE * sum(ladder.values for ladder in ladders)
+
+    began = time.perf_counter()
+    estimates = estimate_losses(graph, ladders, [images], seed=0)
+    start = screened_start(costs, estimates, stop_cost=target, max_loss=SCREENED_LOSS)
+    replay = Replay(graph, ladders, images, start)
+    path = greedy_path(
+        replay,
+        costs,
+        stop=lambda move: move.cost <= target,
+        estimates=estimates,
+        start=start,
+    )
+    fast_seconds = time.perf_counter() - began
+
+    began = time.perf_counter()
+    naive = NaiveNetwork(Replay(graph, ladders, images, [0] * len(ladders)))
+    naive_levels = naive_path(naive, costs, target)[-1]
+    naive_seconds = time.perf_counter() - began
+    same = sum(a == b for a, b in zip(path[-1].levels, naive_levels, strict=True))
+    return {
+        "images": IMAGES,
+        "bits_per_value": BITS_PER_VALUE,
+        "naive_node_evals": naive.node_evals,
+        "search_node_evals": replay.node_evals,
+        "node_evals_ratio": naive.node_evals / replay.node_evals,
+        "naive_seconds": naive_seconds,
+        "search_seconds": fast_seconds,
+        "naive_loss": naive.current.loss,
+        "search_loss": path[-1].outcome.loss,
+        "naive_bits": costs.stored_bits(naive_levels),
+        "search_bits": path[-1].bits,
+        "sites": len(ladders),
+        "sites_at_same_level": same,
+    }

@@ -1,0 +1,56 @@
+"""Benchmark results: one JSON file, written whole after every row, so that a run can go on."""
+
+import json
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Row = dict[str, Any]
+KEY = ("model", "method", "variant", "seed")
+
+
+class Store:
+    """Rows of one benchmark, identified by `KEY`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[Row] = []
+        if path.exists():
+            self.rows = json.loads(path.read_text())["rows"]
+
+    def has(self, *key: str | int) -> bool:
+        """Whether the row (model, method, variant, seed) was measured already."""
+        return any(tuple(row[name] for name in KEY) == key for row in self.rows)
+
+    def add(self, row: Row) -> None:
+        """Append a row and write the file."""
+        self.rows.append({**row, "environment": environment()})
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".part")
+        partial.write_text(json.dumps({"rows": self.rows}, indent=1) + "\n")
+        partial.replace(self.path)
+
+
+def environment() -> dict[str, str | int]:
+    """Where a row was measured."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {
+        "commit": _git("rev-parse", "--short", "HEAD"),
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _git(*arguments: str) -> str:
+    result = subprocess.run(  # noqa: S603 - fixed arguments
+        ["git", *arguments],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.stdout.strip() or "unknown"

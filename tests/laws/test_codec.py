@@ -1,0 +1,201 @@
+"""Laws of projection, quantizer and code tables, for any statistics and any shape."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from actpress.codec import (
+    IdentityProjection,
+    LinearProjection,
+    SiteCodec,
+    code_lengths_bits,
+    entropy_bits,
+    fit_basis,
+    laplace_entropy_bits,
+)
+from actpress.plan import Transform
+
+LINEAR = [t for t in Transform if t is not Transform.IDENTITY]
+
+
+@st.composite
+def covariances(draw: st.DrawFn) -> Tensor:
+    """Symmetric, positive semi-definite, of any rank and of very different scales."""
+    channels = draw(st.integers(1, 12))
+    samples = draw(st.integers(1, 24))
+    seed = draw(st.integers(0, 1000))
+    scale = 10.0 ** draw(st.integers(-4, 4))
+    generator = torch.Generator().manual_seed(seed)
+    columns = torch.randn(channels, samples, generator=generator, dtype=torch.float64) * scale
+    return columns @ columns.T / samples
+
+
+@st.composite
+def codecs_and_inputs(draw: st.DrawFn) -> tuple[SiteCodec, Tensor]:
+    channels = draw(st.integers(1, 9))
+    transform = draw(st.sampled_from(Transform))
+    rank = draw(st.integers(1, channels))
+    shape = draw(st.sampled_from([(3,), (3, 5), (2, 3, 4), (2, 2, 3, 2)]))
+    seed = draw(st.integers(0, 1000))
+    generator = torch.Generator().manual_seed(seed)
+    x = 3 * torch.randn(shape[0], channels, *shape[1:], generator=generator) + 1
+    if x.ndim == 4 and draw(st.booleans()):
+        x = x.contiguous(memory_format=torch.channels_last)
+    columns = x.transpose(0, 1).flatten(1).double()
+    if transform is Transform.IDENTITY and rank == channels:
+        projection: IdentityProjection | LinearProjection = IdentityProjection()
+    else:
+        basis = fit_basis(transform, columns @ columns.T / columns.shape[1])
+        projection = LinearProjection(basis, columns.mean(1), rank)
+    step = torch.rand(rank, generator=generator) + 0.05
+    q_min = -torch.randint(0, 40, (rank,), generator=generator)
+    q_max = q_min + torch.randint(0, 60, (rank,), generator=generator)
+    return SiteCodec(projection, step, q_min, q_max).eval(), x
+
+
+@pytest.mark.parametrize("transform", Transform)
+@settings(max_examples=30, deadline=None)
+@given(covariance=covariances())
+def test_bases_are_orthonormal_and_ordered(transform: Transform, covariance: Tensor) -> None:
+    basis = fit_basis(transform, covariance)
+
+    identity = torch.eye(len(covariance), dtype=torch.float64)
+    torch.testing.assert_close(basis.vectors @ basis.vectors.T, identity, rtol=0, atol=1e-10)
+    assert (basis.variances.diff() <= 0).all()
+    assert (basis.variances >= 0).all()
+    own = torch.einsum("jc,cd,jd->j", basis.vectors, covariance, basis.vectors)
+    scale = float(covariance.trace())
+    torch.testing.assert_close(basis.variances, own, rtol=1e-9, atol=1e-12 * scale)
+
+
+@settings(max_examples=30, deadline=None)
+@given(covariance=covariances())
+def test_pca_diagonalises_and_no_basis_packs_more(covariance: Tensor) -> None:
+    pca = fit_basis(Transform.PCA, covariance)
+
+    mixed = pca.vectors @ covariance @ pca.vectors.T
+    off_diagonal = mixed - torch.diag(mixed.diagonal())
+    assert off_diagonal.abs().max() <= 1e-10 * covariance.trace()
+    largest = pca.vectors.gather(1, pca.vectors.abs().argmax(1, keepdim=True))
+    assert (largest > 0).all(), "signs are normalised"
+    for other in (Transform.DCT, Transform.HADAMARD, Transform.IDENTITY):
+        kept = fit_basis(other, covariance).variances.cumsum(0)
+        assert (pca.variances.cumsum(0) >= kept - 1e-10 * covariance.trace()).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(case=codecs_and_inputs())
+def test_decoding_what_was_encoded_is_the_forward_pass(case: tuple[SiteCodec, Tensor]) -> None:
+    codec, x = case
+
+    q = codec.encode(x)
+    x_hat = codec(x).x_hat
+
+    assert q.dtype == torch.int32
+    assert q.shape == (len(x), codec.rank, *x.shape[2:])
+    assert x_hat.shape == x.shape
+    assert codec.decode(q).equal(x_hat)
+    axes = [axis for axis in range(q.ndim) if axis != 1]
+    assert (q.amin(axes) >= codec.q_min).all()
+    assert (q.amax(axes) <= codec.q_max).all()
+    with torch.no_grad():
+        assert codec(x).x_hat.equal(x_hat)
+
+
+@settings(max_examples=30, deadline=None)
+@given(case=codecs_and_inputs())
+def test_a_kept_basis_errs_by_at_most_half_a_step(case: tuple[SiteCodec, Tensor]) -> None:
+    codec, x = case
+    codec.q_min.fill_(-(2**15))
+    codec.q_max.fill_(2**15)
+    if codec.rank < x.shape[1]:
+        return
+    columns = (codec(x).x_hat - x).transpose(0, 1).flatten(1)
+
+    largest = columns.square().sum(0).amax().sqrt()
+    assert largest <= 0.505 * codec.step.square().sum().sqrt() + 0.01 * x.abs().max()
+
+
+@st.composite
+def count_tables(draw: st.DrawFn) -> Tensor:
+    levels = draw(st.integers(1, 30))
+    row = st.lists(st.integers(0, 10**6), min_size=levels, max_size=levels).filter(any)
+    return torch.tensor(draw(st.lists(row, min_size=1, max_size=4)))
+
+
+@settings(max_examples=50, deadline=None)
+@given(counts=count_tables())
+def test_every_table_is_a_prefix_code(counts: Tensor) -> None:
+    lengths = code_lengths_bits(counts)
+
+    assert torch.isfinite(lengths).all()
+    assert (lengths >= 0).all()
+    for row, costs in zip(counts, lengths, strict=True):
+        seen = row > 0
+        first, last = int(seen.nonzero()[0]), int(seen.nonzero()[-1])
+        assert float(torch.exp2(-costs[first : last + 1]).sum()) <= 1 + 1e-12
+        distinct, total = int(seen.sum()), int(row.sum())
+        escape = distinct / (total + distinct)
+        assert float(torch.exp2(-costs[seen]).sum()) + escape == pytest.approx(1)
+        unseen = costs[~seen]
+        expected = -math.log2(escape) + math.ceil(math.log2(last - first + 1))
+        assert unseen.tolist() == pytest.approx([expected] * len(unseen))
+
+
+@settings(max_examples=50, deadline=None)
+@given(counts=count_tables())
+def test_tables_cost_at_least_the_entropy_and_little_more(counts: Tensor) -> None:
+    spent = (counts * code_lengths_bits(counts)).sum(1) / counts.sum(1)
+    entropy = entropy_bits(counts)
+
+    distinct, total = (counts > 0).sum(1).double(), counts.sum(1)
+    assert (spent >= entropy - 1e-9).all()
+    assert (spent <= entropy + torch.log2(1 + distinct / total) + 1e-9).all()
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
+def test_with_many_samples_tables_cost_the_entropy(scale: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randn(3, 100_000, generator=generator) * scale
+    symbols = torch.round(y).long() + 64
+    counts = torch.stack([torch.bincount(row, minlength=128) for row in symbols])
+    fresh = torch.round(torch.randn(3, 100_000, generator=generator) * scale).long() + 64
+
+    lengths = code_lengths_bits(counts)
+
+    on_fresh = lengths.gather(1, fresh).mean(1)
+    assert torch.allclose(on_fresh, entropy_bits(counts), rtol=0.03)
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.2, 0.5, 1.0, 3.0, 20.0, 300.0])
+def test_laplace_entropy_is_that_of_a_rounded_laplace_variable(scale: float) -> None:
+    q = torch.arange(1, 40_000, dtype=torch.float64)
+    edge = torch.tensor(scale, dtype=torch.float64)
+    tail = 0.5 * (torch.exp(-(q - 0.5) / edge) - torch.exp(-(q + 0.5) / edge))
+    zero = 1 - torch.exp(-0.5 / edge)
+    surprise = -2 * (tail * tail.clamp(min=1e-300).log2()).sum() - zero * zero.log2()
+
+    mean_abs = torch.tensor(scale, requires_grad=True)
+    bits = laplace_entropy_bits(mean_abs)
+    bits.backward()
+
+    assert bits.item() == pytest.approx(float(surprise), rel=2e-3, abs=1e-6)
+    assert mean_abs.grad is not None
+    assert math.isfinite(mean_abs.grad.item())
+    assert mean_abs.grad.item() > 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(scale=st.floats(0, 1e6))
+def test_laplace_entropy_is_finite_everywhere(scale: float) -> None:
+    mean_abs = torch.tensor(scale, requires_grad=True)
+    bits = laplace_entropy_bits(mean_abs)
+    bits.backward()
+
+    assert 0 <= bits.item() < 40
+    assert mean_abs.grad is not None
+    assert math.isfinite(mean_abs.grad.item())
