@@ -61,8 +61,8 @@ class LinearProjection(nn.Module):
         vectors = basis.vectors[:rank].float()
         self.encoder = nn.Parameter(vectors.clone(), requires_grad=False)
         self.decoder = nn.Parameter(vectors.T.contiguous(), requires_grad=False)
-        self.offset = nn.Parameter(mean.float(), requires_grad=False)
-        self.register_buffer("mean", mean.float())
+        self.offset = nn.Parameter(mean.float().clone(), requires_grad=False)
+        self.register_buffer("mean", mean.float().clone())
         self.stored = stored
         self.round_to_half()
 

@@ -184,4 +184,8 @@ def _scale(views: Views, factor: float) -> Views:
 
 
 def _ratio(before: float, after: Views, extra: float) -> Views:
-    return Views(fixed=before / (after.fixed + extra), entropy=before / (after.entropy + extra))
+    """A network that stores less than one bit counts as one, so that a ratio stays finite."""
+    return Views(
+        fixed=before / max(after.fixed + extra, 1.0),
+        entropy=before / max(after.entropy + extra, 1.0),
+    )

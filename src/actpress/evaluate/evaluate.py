@@ -123,7 +123,7 @@ def evaluate(
         accuracy_drop_pp=(float_accuracy - accuracy) * 100,
         agreement=_accuracy(predictions, float_predictions),
         bits_per_value=bits_per_value,
-        ratio_vs_8bit=8 / bits_per_value.entropy,
+        ratio_vs_8bit=8 * values / max(bits.entropy, 1.0),
         net_ratio_vs_8bit_batch1=traffic.net_ratio_8bit.entropy,
         search_node_evals=info.search_node_evals,
         search_seconds=info.search_seconds,

@@ -25,7 +25,8 @@ def count_symbols(y: Tensor, inverse_step: Tensor, q_min: Tensor, counts: Tensor
 
     channels_last = values.stride(1) == 1 and values.shape[1] > 1
     kernel = numba_loops.count_channels_last if channels_last else numba_loops.count_channels_first
-    kernel(values.numpy(), inverse_step.numpy(), q_min.numpy(), counts.numpy())
+    with numba_loops.threads_of_torch():
+        kernel(values.numpy(), inverse_step.numpy(), q_min.numpy(), counts.numpy())
 
 
 def count_symbols_reference(

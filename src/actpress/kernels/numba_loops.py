@@ -1,7 +1,26 @@
 """The compiled loops; imported on first use, as numba takes a while to load."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numba
 import numpy as np
+import torch
+
+
+@contextmanager
+def threads_of_torch() -> Iterator[None]:
+    """Run compiled loops on as many threads as torch uses, and leave torch's number as it was.
+
+    Numba's OpenMP layer shares torch's pool: starting it would set torch to all cores.
+    """
+    threads = torch.get_num_threads()
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    numba.set_num_threads(min(threads, most))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)

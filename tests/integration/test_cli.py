@@ -1,0 +1,241 @@
+"""The command line as a user meets it: results, messages, exit codes, interruption."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from actpress.cli.app import app
+
+TOY = '''
+import torch
+from torch import nn
+from actpress.data import Dataset, Split
+
+
+def network(channels=6, broken=False, poison=False, shape_dependent=False):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU(),
+              nn.Conv2d(channels, channels, 3, 2, 1), nn.ReLU(),
+              nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 3)]
+    net = nn.Sequential(*layers)
+    if poison:
+        net[3].weight.data[0] = float("nan")
+    return Branching(net) if shape_dependent else net
+
+
+class Branching(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        if x.sum() > 0:  # the line to be named
+            x = -x
+        return self.net(x)
+
+
+def no_sites():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+
+
+def split(count, seed):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(3, (count,), generator=generator)
+    images = torch.randn(count, 1, 8, 8, generator=generator) + labels[:, None, None, None]
+    return Split.in_memory(images, labels)
+
+
+def images():
+    return Dataset("toy", split(96, 1), split(32, 2), split(40, 3), 3)
+'''
+
+MODEL = ("--model", "toy:network")
+DATA = ("--data", "toy:images")
+QUICK = ("--steps", "6", "--batch-size", "16", "--search-images", "16", "--budget", "2.5bits")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder that holds the user's module."""
+    (tmp_path / "toy.py").write_text(TOY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "toy", raising=False)
+    return tmp_path
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def compress(*extra: str, out: str = "run") -> Result:
+    return invoke("compress", *MODEL, *DATA, *QUICK, "--out", out, *extra)
+
+
+def message(result: Result) -> str:
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    return " ".join(result.stderr.split())
+
+
+def start(out: str, *extra: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from actpress.cli import main; main()", "compress"]
+    arguments = [*MODEL, *DATA, "--budget", "2.5bits", "--search-images", "16", "--out", out]
+    arguments += ["--steps", "400", "--batch-size", "16", *extra]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command + arguments, env=environment, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> int:
+    process.communicate(timeout=240)
+    return process.returncode
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, f"{path} never appeared"
+        time.sleep(0.01)
+
+
+def artefacts(run: Path) -> list[bytes]:
+    return [(run / name).read_bytes() for name in ("plan.json", "codec.safetensors")]
+
+
+def test_compress_writes_a_run_that_can_be_evaluated_and_reported(folder: Path) -> None:
+    result = compress()
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (folder / "run").iterdir()) == [
+        "codec.safetensors",
+        "metrics.json",
+        "plan.json",
+        "report.html",
+        "run.json",
+    ]
+    assert not (folder / "run.partial").exists()
+    written = json.loads((folder / "run" / "metrics.json").read_text())
+    assert written["bits_per_value"]["entropy"] <= 2.6
+    assert [site["name"] for site in written["sites"]] == ["2", "4", "5"]
+
+    again = invoke("evaluate", "run", "--json", "again.json")
+    assert again.exit_code == 0, again.output
+    repeated = json.loads((folder / "again.json").read_text())
+    for key in ("accuracy", "float_accuracy", "bits_per_value", "traffic", "energy"):
+        assert repeated[key] == written[key]
+
+    (folder / "run" / "report.html").unlink()
+    assert invoke("report", "run").exit_code == 0
+    assert "</html>" in (folder / "run" / "report.html").read_text()
+
+
+def test_inspect_needs_no_data(folder: Path) -> None:
+    result = invoke("inspect", *MODEL, "--input", "1x8x8", "--model-args", '{"channels": 4}')
+    assert result.exit_code == 0, result.output
+    assert "4x8x8" in result.stdout
+    assert "3 sites" in result.stdout
+
+
+@pytest.mark.parametrize("method", ["int8", "transform_coding", "gdr"])
+def test_every_method_runs(folder: Path, method: str) -> None:
+    assert compress("--method", method).exit_code == 0
+
+
+def test_existing_out_asks_for_force_and_stays(folder: Path) -> None:
+    (folder / "run").mkdir()
+    (folder / "run" / "thesis.tex").write_text("precious")
+    assert "--force" in message(compress())
+    assert "not a run directory" in message(compress("--force"))
+    assert (folder / "run" / "thesis.tex").read_text() == "precious"
+
+
+def test_force_replaces_a_run(folder: Path) -> None:
+    assert compress("--method", "int8").exit_code == 0
+    assert compress("--method", "gdr", "--force").exit_code == 0
+    assert json.loads((folder / "run" / "metrics.json").read_text())["method"] == "gdr"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--budget", "0.001bits"), r"best reachable for this network is \d"),
+        (("--budget", "lots"), "cannot read the budget 'lots'"),
+        (("--method", "magic"), "expected int8, transform_coding, gdr, cap"),
+        (("--memory", "tape"), "expected lpddr4"),
+        (("--device", "abacus"), "--device abacus cannot be used here"),
+        (("--model-args", '{"poison": true}'), "site 4: NaN or infinite values"),
+        (("--model-args", '{"shape_dependent": true}'), r"toy\.py.*the line to be named|toy\.py"),
+        (("--model-args", '{"chanels": 4}'), "chanels"),
+        (("--model", "toy:no_sites"), "nothing to compress"),
+        (("--data", "imagefolder:nowhere", "--input", "1x8x8"), "nowhere"),
+        (("--data", "mnist"), "there is no data set 'mnist'"),
+        (("--input", "3x8x8"), "are 1x8x8"),
+        (("--steps", "0"), "at least 1"),
+        (("--resume",), "nothing to resume"),
+    ],
+)
+def test_bad_input_gets_one_message_and_leaves_nothing(
+    folder: Path, arguments: Sequence[str], expected: str
+) -> None:
+    result = compress(*arguments)
+    assert re.search(expected, message(result)), result.stderr
+    assert not (folder / "run").exists()
+
+
+def test_input_that_the_model_rejects(folder: Path) -> None:
+    assert "3" in message(invoke("inspect", *MODEL, "--input", "3x8x8"))
+
+
+@pytest.mark.parametrize("name", ["plan.json", "codec.safetensors", "metrics.json", "run.json"])
+def test_damaged_runs_name_the_file(folder: Path, name: str) -> None:
+    assert compress("--method", "gdr").exit_code == 0
+    path = folder / "run" / name
+    path.write_bytes(path.read_bytes()[:40])
+    assert name in message(invoke("evaluate", "run"))
+    path.unlink()
+    assert name in message(invoke("evaluate", "run"))
+
+
+def test_a_plan_of_another_network_is_refused(folder: Path) -> None:
+    assert compress("--method", "gdr").exit_code == 0
+    source = json.loads((folder / "run" / "run.json").read_text())
+    source["model_args"] = '{"channels": 7}'
+    (folder / "run" / "run.json").write_text(json.dumps(source))
+    assert "another network" in message(invoke("evaluate", "run"))
+
+
+@pytest.mark.slow
+def test_killed_run_resumes_to_the_same_bytes(folder: Path) -> None:
+    assert finish(start("whole")) == 0
+
+    killed = start("run")
+    wait_for(folder / "run.partial" / "tune.pt", killed)
+    killed.kill()
+    killed.communicate()
+    assert not (folder / "run").exists()
+
+    assert finish(start("run", "--resume")) == 0
+    assert artefacts(folder / "run") == artefacts(folder / "whole")
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_resume(folder: Path) -> None:
+    process = start("run")
+    wait_for(folder / "run.partial" / "search.json", process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+    assert not (folder / "run").exists()
+    assert finish(start("run", "--resume", "--seed", "5")) == 2
