@@ -11,7 +11,8 @@ READY := .venv/.ready
 
 demo: $(READY)
 	$(BIN)/actpress compress --model actpress.zoo:resnet18_fashion_mnist \
-		--data fashion-mnist-subset --method cap --budget 1.3bits --out runs/demo --force
+		--data fashion-mnist-subset --method cap --budget 1.3bits --steps 100 \
+		--out runs/demo --force
 
 test: $(READY)
 	$(BIN)/python -m pytest -q

@@ -80,7 +80,7 @@ def build_codec(site: SitePlan, statistics: SiteStatistics) -> SiteCodec:
         stored = site.transform not in (Transform.DCT, Transform.HADAMARD)
         projection = LinearProjection(basis, statistics.mean, site.rank, stored=stored)
         lowest = torch.tensor(-levels / 2)
-    q_min = lowest.clamp(-levels / 2, 0).expand(site.rank).clone()
+    q_min = lowest.clamp(1 - levels, 0).expand(site.rank).clone()
     return SiteCodec(projection, step, q_min, q_min + levels - 1)
 
 

@@ -1,0 +1,331 @@
+"""Run directories: what is written is read back to the bit, and nothing damaged is believed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from actpress.data.dataset import Dataset
+from actpress.errors import ActpressError, ModelError, PlanError, RunError
+from actpress.evaluate import Metrics, RunInfo, evaluate
+from actpress.graph import Graph
+from actpress.plan import Transform
+from actpress.press import PressedModel
+from actpress.run import (
+    CODEC,
+    METRICS,
+    PLAN,
+    SOURCE,
+    Source,
+    load_metrics,
+    load_model_from,
+    load_source,
+    metrics_json,
+    new_folder,
+    save_model,
+    write_text,
+)
+
+MakePressed = Callable[..., PressedModel]
+
+
+@pytest.fixture
+def saved(make_pressed: MakePressed, tmp_path: Path) -> Path:
+    save_model(make_pressed(Transform.PCA, rank=5), tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("transform", Transform)
+@pytest.mark.parametrize("rank", [3, 8])
+def test_what_was_saved_is_read_back_to_the_bit(
+    make_pressed: MakePressed,
+    graph: Graph,
+    dataset: Dataset,
+    images: Tensor,
+    tmp_path: Path,
+    transform: Transform,
+    rank: int,
+) -> None:
+    pressed = make_pressed(transform, rank=rank)
+    save_model(pressed, tmp_path)
+
+    read = load_model_from(tmp_path, graph)
+
+    assert read.plan == pressed.plan
+    assert read.table_images == len(images)
+    assert not read.training
+    with torch.no_grad():
+        assert read(images).equal(pressed(images))
+    expected = evaluate(pressed, graph, dataset.test, RunInfo())
+    assert evaluate(read, graph, dataset.test, RunInfo()) == expected
+
+
+def test_saving_twice_gives_equal_bytes(make_pressed: MakePressed, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        save_model(make_pressed(), tmp_path / name)
+    for file in (PLAN, CODEC):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [CODEC, PLAN]
+
+
+@pytest.mark.parametrize("name", [PLAN, CODEC])
+def test_a_missing_file_is_named(saved: Path, graph: Graph, name: str) -> None:
+    (saved / name).unlink()
+    with pytest.raises(RunError, match=f"not a complete run directory: {name} is missing"):
+        load_model_from(saved, graph)
+
+
+def test_missing_metrics_and_sources_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"metrics\.json is missing"):
+        load_metrics(tmp_path)
+    with pytest.raises(RunError, match=r"run\.json is missing"):
+        load_source(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 7, 8, 100, 0.5, -1])
+def test_truncated_tensors_are_refused(saved: Path, graph: Graph, keep: float) -> None:
+    path = saved / CODEC
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content)) if keep == 0.5 else int(keep)])
+    with pytest.raises(RunError, match=r"codec\.safetensors is damaged: .*; compress again"):
+        load_model_from(saved, graph)
+
+
+def test_flipped_bytes_never_raise_anything_else(saved: Path, graph: Graph) -> None:
+    """Each damaged file is refused, or decodes to bounded values: no crash, no hang."""
+    path = saved / CODEC
+    content = path.read_bytes()
+    generator = torch.Generator().manual_seed(0)
+    header = 8 + int.from_bytes(content[:8], "little")
+    positions = [
+        *range(9),
+        *torch.randint(header, (40,), generator=generator).tolist(),
+        *torch.randint(header, len(content), (80,), generator=generator).tolist(),
+    ]
+    refused = 0
+    for position in positions:
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << (position % 8)
+        path.write_bytes(damaged)
+        try:
+            load_model_from(saved, graph)
+        except RunError:
+            refused += 1
+    assert refused > 30
+
+
+Edit = Callable[[dict[str, Tensor]], object]
+
+
+def drop(key: str) -> Edit:
+    return lambda tensors: tensors.pop(key)
+
+
+def put(key: str, value: Tensor) -> Edit:
+    return lambda tensors: tensors.update({key: value})
+
+
+def change(key: str, how: Callable[[Tensor], Tensor]) -> Edit:
+    return lambda tensors: tensors.update({key: how(tensors[key]).contiguous()})
+
+
+def nan_first(tensor: Tensor) -> Tensor:
+    tensor = tensor.clone()
+    tensor.flatten()[0] = float("nan")
+    return tensor
+
+
+@pytest.mark.parametrize(
+    ("edit", "complaint"),
+    [
+        (drop("relu/counts"), "lacks the tensor relu/counts"),
+        (drop("relu/step"), "lacks the tensor relu/step"),
+        (drop("mean/projection.encoder"), "lacks the tensor mean/projection.encoder"),
+        (drop("table_images"), "lacks the tensor table_images"),
+        (change("relu/step", lambda t: t[:-1]), r"relu/step is .*\(4,\), expected .*\(5,\)"),
+        (change("relu/projection.encoder", lambda t: t.T), r"relu/projection.encoder is .*\(8, 5\)"),
+        (change("relu/counts", lambda t: t[:-1]), r"relu/counts has shape \(4, \d+\), expected"),
+        (change("relu/counts", lambda t: t[0]), r"relu/counts has shape"),
+        (change("relu/counts", lambda t: t.float()), "relu/counts"),
+        (change("relu/q_min", lambda t: t.float()), "relu/q_min is torch.float32"),
+        (change("relu/step", lambda t: t.long()), "relu/step is torch.int64"),
+        (change("relu/step", nan_first), "relu/step is not finite"),
+        (change("relu/projection.decoder", nan_first), "relu/projection.decoder is not finite"),
+        (change("relu/counts", lambda t: -t), "ranges, steps or tables of relu are out of bounds"),
+        (change("relu/counts", lambda t: 0 * t), "tables of relu are out of bounds"),
+        (change("relu/step", lambda t: -t), "steps or tables of relu are out of bounds"),
+        (change("relu/step", lambda t: 0 * t), "steps or tables of relu are out of bounds"),
+        (change("relu/q_max", lambda t: t + 1), "ranges, .* of relu are out of bounds"),
+        (change("relu/q_min", lambda t: t + 99), "ranges, .* of relu are out of bounds"),
+        (put("table_images", torch.tensor([1, 2])), "table_images"),
+        (put("table_images", torch.tensor(-1)), "table_images"),
+        (put("table_images", torch.tensor(float("nan"))), "table_images"),
+    ],
+)
+def test_every_damaged_tensor_is_named(
+    saved: Path, graph: Graph, edit: Edit, complaint: str
+) -> None:
+    tensors = load_file(saved / CODEC)
+    edit(tensors)
+    save_file(tensors, saved / CODEC)
+    with pytest.raises(RunError, match=complaint):
+        load_model_from(saved, graph)
+
+
+def edit_plan(folder: Path, **changes: object) -> None:
+    """Change the plan, or its first site where the plan has no such field."""
+    content = json.loads((folder / PLAN).read_text())
+    for key, value in changes.items():
+        (content if key in content else content["sites"][0])[key] = value
+    (folder / PLAN).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"version": 2}, "format version 2, but this actpress reads version 1"),
+        ({"rank": 9}, "site relu: rank 9 exceeds its 8 channels"),
+        ({"rank": 0}, "not a valid plan: sites.0.rank"),
+        ({"step": -1.0}, "not a valid plan: sites.0.step"),
+        ({"channels": 1 << 30}, "not a valid plan: sites.0.channels"),
+        ({"transform": "wavelet"}, "not a valid plan: sites.0.transform"),
+        ({"fingerprint": "0" * 64}, "belongs to another network: its fingerprint is 000000000000"),
+        ({"channels": 1 << 20, "rank": 1 << 20}, "the plan has 1048576 channels, the network 8"),
+    ],
+)
+def test_a_damaged_plan_is_refused(
+    saved: Path, graph: Graph, change: dict[str, object], complaint: str
+) -> None:
+    edit_plan(saved, **change)
+    with pytest.raises(PlanError, match=complaint):
+        load_model_from(saved, graph)
+
+
+def test_a_plan_of_other_ranks_or_sites_does_not_fit_the_tensors(
+    saved: Path, graph: Graph
+) -> None:
+    edit_plan(saved, rank=4)
+    with pytest.raises(RunError, match=r"relu/counts has shape \(5, \d+\), expected \(4, levels\)"):
+        load_model_from(saved, graph)
+    edit_plan(saved, site="relu#9")
+    with pytest.raises((PlanError, RunError, ModelError), match="relu#9"):
+        load_model_from(saved, graph)
+
+
+def test_a_run_of_another_network_is_refused(saved: Path, other_graph: Graph) -> None:
+    with pytest.raises(PlanError, match="belongs to another network"):
+        load_model_from(saved, other_graph)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"version": 1}', "\x00\xff"])
+def test_text_that_is_no_plan_metrics_or_source_is_refused(
+    saved: Path, graph: Graph, text: str
+) -> None:
+    for name in (PLAN, METRICS, SOURCE):
+        (saved / name).write_bytes(text.encode("latin-1"))
+    for read in (lambda: load_model_from(saved, graph), lambda: load_metrics(saved)):
+        with pytest.raises(ActpressError, match=r"(valid|cannot read|damaged)"):
+            read()
+    with pytest.raises(RunError, match="damaged"):
+        load_source(saved)
+
+
+@pytest.fixture
+def metrics(make_pressed: MakePressed, graph: Graph, dataset: Dataset) -> Metrics:
+    return evaluate(make_pressed(), graph, dataset.test, RunInfo(model="m", method="gdr"))
+
+
+def test_metrics_and_sources_read_back_equal(metrics: Metrics, tmp_path: Path) -> None:
+    write_text(tmp_path / METRICS, metrics_json(metrics))
+    assert load_metrics(tmp_path) == metrics
+    source = Source(model="a:b", model_args={"x": 1}, data="tiny", input=(1, 8, 8), leaves=("l",))
+    write_text(tmp_path / SOURCE, source.model_dump_json())
+    assert load_source(tmp_path) == source
+    assert sorted(path.name for path in tmp_path.iterdir()) == [METRICS, SOURCE]
+
+
+def test_metrics_of_another_version_are_refused(metrics: Metrics, tmp_path: Path) -> None:
+    newer = metrics.model_copy(update={"version": 2})
+    write_text(tmp_path / METRICS, metrics_json(newer))
+    with pytest.raises(RunError, match="version"):
+        load_metrics(tmp_path)
+
+
+# The folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "run"
+    with new_folder(target, force=False) as partial:
+        (partial / PLAN).write_text("new")
+        assert not target.exists()
+    assert (target / PLAN).read_text() == "new"
+    assert names(tmp_path / "deep") == ["run"]
+
+
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_block_that_raises_leaves_nothing_and_the_old_run(
+    tmp_path: Path,
+    existing: bool,  # noqa: FBT001
+) -> None:
+    target = tmp_path / "run"
+    if existing:
+        target.mkdir()
+        (target / PLAN).write_text("old")
+    before = names(tmp_path)
+
+    with pytest.raises(KeyboardInterrupt), new_folder(target, force=True) as partial:
+        (partial / PLAN).write_text("new")
+        raise KeyboardInterrupt
+
+    assert names(tmp_path) == before
+    if existing:
+        assert (target / PLAN).read_text() == "old"
+
+
+def test_an_existing_target_needs_force(tmp_path: Path) -> None:
+    target = tmp_path / "run"
+    target.mkdir()
+    (target / PLAN).write_text("old")
+    with (
+        pytest.raises(RunError, match="exists already; choose another --out, or .* --force"),
+        new_folder(target, force=False),
+    ):
+        pass
+    with new_folder(target, force=True) as partial:
+        (partial / PLAN).write_text("new")
+    assert (target / PLAN).read_text() == "new"
+    assert names(tmp_path) == ["run"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_is_no_run_is_never_replaced(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "precious"
+    if kind == "folder":
+        target.mkdir()
+        (target / "thesis.tex").write_text("x")
+    else:
+        target.write_text("x")
+    with (
+        pytest.raises(RunError, match="not a run directory .* not replaced even with --force"),
+        new_folder(target, force=True),
+    ):
+        pass
+    assert names(tmp_path) == ["precious"]
+    assert target.is_file() or names(target) == ["thesis.tex"]
+
+
+def test_an_empty_folder_may_be_filled_with_force(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with new_folder(tmp_path / "run", force=True) as partial:
+        (partial / PLAN).write_text("new")
+    assert names(tmp_path / "run") == [PLAN]

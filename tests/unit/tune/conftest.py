@@ -1,0 +1,23 @@
+"""A small aggressive case to tune: three of eight components, coarse steps."""
+
+from collections.abc import Callable
+
+import pytest
+from torch import Tensor
+
+from actpress.plan import Transform
+from actpress.press import PressedModel
+from actpress.tune import align_rate_model
+
+
+@pytest.fixture
+def aggressive(
+    make_pressed: Callable[..., PressedModel], images: Tensor
+) -> Callable[[], tuple[PressedModel, float]]:
+    """Builds a pressed network with tables and aligned rates, and its bits per inference."""
+
+    def make() -> tuple[PressedModel, float]:
+        pressed = make_pressed(Transform.LEARNED, rank=3, coarseness=2.5)
+        return pressed, align_rate_model(pressed, [images[:64]])
+
+    return make

@@ -1,0 +1,400 @@
+"""Tuning: resumable to the bit, frozen where it must be, bounded in its bits, honest when it fails."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from actpress.data.dataset import Dataset, Split
+from actpress.errors import TuningError
+from actpress.graph import Graph
+from actpress.plan import Transform
+from actpress.press import PressedModel, fit_tables
+from actpress.tune import (
+    Progress,
+    RateBound,
+    Trainable,
+    TuneReport,
+    TuneSettings,
+    align_rate_model,
+    table_bits,
+    tune,
+)
+
+Make = Callable[[], tuple[PressedModel, float]]
+QUICK = TuneSettings(steps=12, batch_size=32, validate_every=4, validation_images=32, lr=2e-3)
+
+
+class KilledError(Exception):
+    """Stands for a power cut."""
+
+
+@pytest.fixture
+def train(graph: Graph, dataset: Dataset, aggressive: Make) -> Callable[..., Any]:
+    """Tune a fresh pressed network; returns it and the report."""
+
+    def run(settings: TuneSettings = QUICK, **options: Any) -> tuple[PressedModel, TuneReport]:
+        pressed, bits = aggressive()
+        options = {"target_bits": bits, **options}
+        data = options.pop("data", dataset.train)
+        return pressed, tune(pressed, graph, data, dataset.holdout, settings, **options)
+
+    return run
+
+
+def state(pressed: PressedModel) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in pressed.state_dict().items()}
+
+
+def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    differing = [name for name in one if not one[name].equal(other[name])]
+    assert not differing
+
+
+def kill_at(step: int) -> Callable[[Progress], None]:
+    def on_step(progress: Progress) -> None:
+        if progress.step == step:
+            raise KilledError
+
+    return on_step
+
+
+@pytest.mark.parametrize("kills", [(1,), (4,), (5,), (9, 11), (12,)])
+def test_a_killed_run_ends_with_the_same_weights(
+    train: Callable[..., Any], tmp_path: Path, kills: tuple[int, ...]
+) -> None:
+    whole, report = train(checkpoint=tmp_path / "whole.pt")
+    path = tmp_path / "parts.pt"
+    for step in kills:
+        with pytest.raises(KilledError):
+            train(checkpoint=path, on_step=kill_at(step))
+
+    resumed, again = train(checkpoint=path)
+
+    assert_same(state(whole), state(resumed))
+    assert again.steps == report.steps == QUICK.steps
+    assert (again.loss_before, again.loss_after) == (report.loss_before, report.loss_after)
+
+
+PROGRAM = """
+import sys, time, runpy, pathlib, importlib.util
+import torch
+import pytest
+
+class Plugin:
+    pass
+
+@pytest.fixture
+def slow():
+    def on_step(progress):
+        time.sleep(0.2 if progress.step > 4 else 0)
+    return on_step
+
+def test_run(graph, dataset, make_pressed, images, slow):
+    from actpress.plan import Transform
+    from actpress.tune import TuneSettings, align_rate_model, tune
+    pressed = make_pressed(Transform.LEARNED, rank=3, coarseness=2.5)
+    bits = align_rate_model(pressed, [images[:64]])
+    settings = TuneSettings(
+        steps=12, batch_size=32, validate_every=4, validation_images=32, lr=2e-3
+    )
+    path = pathlib.Path({path!r})
+    tune(pressed, graph, dataset.train, dataset.holdout, settings, target_bits=bits,
+         checkpoint=path, on_step=slow)
+"""
+
+
+def test_a_process_killed_after_its_first_checkpoint_resumes_to_the_bit(
+    train: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "killed.pt"
+    shared = Path(__file__).parents[2] / "conftest.py"
+    (tmp_path / "conftest.py").write_text(shared.read_text())
+    program = tmp_path / "test_program.py"
+    program.write_text(PROGRAM.replace("{path!r}", repr(str(path))))
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(program)],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 100
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it was still running"
+
+    resumed, _ = train(checkpoint=path)
+
+    whole, _ = train()
+    assert_same(state(whole), state(resumed))
+
+
+def test_a_finished_checkpoint_gives_the_result_without_a_step(
+    train: Callable[..., Any], tmp_path: Path
+) -> None:
+    whole, _ = train(checkpoint=tmp_path / "tune.pt")
+    again, report = train(checkpoint=tmp_path / "tune.pt", on_step=kill_at(1))
+    assert_same(state(whole), state(again))
+    assert report.steps == QUICK.steps
+
+
+def test_checkpoints_leave_no_partial_file(train: Callable[..., Any], tmp_path: Path) -> None:
+    train(checkpoint=tmp_path / "deep" / "tune.pt")
+    assert [file.name for file in (tmp_path / "deep").iterdir()] == ["tune.pt"]
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
+    train: Callable[..., Any], dataset: Dataset, tmp_path: Path
+) -> None:
+    asked = 0
+
+    def poisoned(raw: Tensor) -> Tensor:
+        nonlocal asked
+        asked += 1
+        return raw * float("nan") if asked == 6 else raw
+
+    images = dataset.train.source.load(torch.arange(len(dataset.train)))
+    data = Split.in_memory(images, dataset.train.labels, poisoned)
+    path = tmp_path / "tune.pt"
+
+    with pytest.raises(TuningError, match="diverged at step 6: .*NaN.*checkpoint is kept"):
+        train(data=data, checkpoint=path)
+
+    resumed, report = train(checkpoint=path)
+    whole, _ = train()
+    assert report.steps == QUICK.steps
+    assert_same(state(whole), state(resumed))
+
+
+def test_an_absurd_learning_rate_is_named(train: Callable[..., Any]) -> None:
+    with pytest.raises(TuningError, match="diverged at step .* try a learning rate below 10000"):
+        train(replace(QUICK, lr=1e4, grad_clip=1e9))
+
+
+def test_a_harmful_run_never_ends_worse_than_it_began(
+    train: Callable[..., Any], aggressive: Make
+) -> None:
+    before = state(aggressive()[0])
+    pressed, report = train(replace(QUICK, lr=0.5))
+    assert report.loss_after == report.loss_before
+    assert_same(state(pressed), before)
+
+
+@pytest.mark.parametrize("change", [{"lr": 1e-3}, {"seed": 1}, {"steps": 13}])
+def test_a_checkpoint_of_other_settings_is_refused(
+    train: Callable[..., Any], tmp_path: Path, change: dict[str, float]
+) -> None:
+    path = tmp_path / "tune.pt"
+    train(checkpoint=path)
+    with pytest.raises(TuningError, match="belongs to another plan or other settings"):
+        train(replace(QUICK, **change), checkpoint=path)
+    with pytest.raises(TuningError, match="belongs to another plan or other settings"):
+        train(checkpoint=path, target_bits=1.0)
+
+
+def test_a_checkpoint_of_another_plan_is_refused(
+    train: Callable[..., Any],
+    graph: Graph,
+    dataset: Dataset,
+    images: Tensor,
+    make_pressed: Callable[..., PressedModel],
+    tmp_path: Path,
+) -> None:
+    _, bits = train(checkpoint=tmp_path / "tune.pt")[0], 1.0
+    other = make_pressed(Transform.LEARNED, rank=2, coarseness=2.5)
+    with pytest.raises(TuningError, match="belongs to another plan"):
+        tune(
+            other,
+            graph,
+            dataset.train,
+            dataset.holdout,
+            QUICK,
+            target_bits=bits,
+            checkpoint=tmp_path / "tune.pt",
+        )
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.9, 0.999])
+def test_a_truncated_checkpoint_is_refused(
+    train: Callable[..., Any], tmp_path: Path, share: float
+) -> None:
+    path = tmp_path / "tune.pt"
+    train(replace(QUICK, steps=1), checkpoint=path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(TuningError, match="cannot read the checkpoint .*delete it to start again"):
+        train(replace(QUICK, steps=1), checkpoint=path)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"identity": "x"}, torch.zeros(3), {1: 2}, None])
+def test_a_checkpoint_of_something_else_is_refused(
+    train: Callable[..., Any], tmp_path: Path, content: object
+) -> None:
+    path = tmp_path / "tune.pt"
+    torch.save(content, path)
+    with pytest.raises(TuningError, match="cannot read the checkpoint"):
+        train(checkpoint=path)
+
+
+class Bomb:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.path}",)
+
+
+def test_a_checkpoint_never_executes_code(train: Callable[..., Any], tmp_path: Path) -> None:
+    path, witness = tmp_path / "tune.pt", tmp_path / "executed"
+    torch.save({"identity": Bomb(witness)}, path)
+    with pytest.raises(TuningError, match="cannot read the checkpoint"):
+        train(checkpoint=path)
+    assert not witness.exists()
+
+
+def changed(pressed: PressedModel, before: dict[str, Tensor]) -> set[str]:
+    after = pressed.state_dict()
+    return {name.split(".")[-1] for name in before if not after[name].equal(before[name])}
+
+
+@pytest.mark.parametrize(
+    ("trainable", "expected"),
+    [
+        (Trainable.DECODER, {"decoder", "offset"}),
+        (Trainable.PROJECTIONS, {"encoder", "decoder", "offset"}),
+    ],
+)
+def test_only_what_may_learn_changes(
+    graph: Graph,
+    dataset: Dataset,
+    aggressive: Make,
+    trainable: Trainable,
+    expected: set[str],
+) -> None:
+    pressed, bits = aggressive()
+    before = state(pressed)
+    weights = {name: tensor.clone() for name, tensor in graph.root.state_dict().items()}
+    settings = replace(QUICK, trainable=trainable)
+
+    tune(pressed, graph, dataset.train, dataset.holdout, settings, target_bits=2 * bits)
+
+    assert changed(pressed, before) == expected
+    assert_same(weights, dict(graph.root.state_dict()))
+    assert not any(parameter.requires_grad for parameter in pressed.parameters())
+    assert not pressed.training
+
+
+def test_the_network_learns_when_asked_but_keeps_its_norm_statistics(
+    graph: Graph, dataset: Dataset, aggressive: Make
+) -> None:
+    pressed, bits = aggressive()
+    before = state(pressed)
+    weights = {name: tensor.clone() for name, tensor in graph.root.state_dict().items()}
+    settings = replace(QUICK, trainable=Trainable.NETWORK, network_lr=1e-3)
+
+    tune(pressed, graph, dataset.train, dataset.holdout, settings, target_bits=2 * bits)
+
+    assert {"weight", "bias", "encoder", "decoder"} <= changed(pressed, before)
+    assert not {"running_mean", "running_var"} & changed(pressed, before)
+    assert_same(weights, dict(graph.root.state_dict()))
+
+
+def test_nothing_to_train_is_said(
+    graph: Graph, dataset: Dataset, make_pressed: Callable[..., PressedModel]
+) -> None:
+    pressed = make_pressed(Transform.IDENTITY, bit_width=8)
+    with pytest.raises(TuningError, match="nothing to train: no site of the plan has a learnable"):
+        tune(pressed, graph, dataset.train, dataset.holdout, QUICK, target_bits=1.0)
+
+
+def test_tuning_lowers_the_loss_and_holds_the_bits(
+    graph: Graph, dataset: Dataset, images: Tensor, aggressive: Make
+) -> None:
+    pressed, target = aggressive()
+    settings = replace(QUICK, steps=80, batch_size=64, validate_every=20, lr=3e-3)
+    settings = replace(settings, validation_images=96)
+
+    report = tune(pressed, graph, dataset.train, dataset.holdout, settings, target_bits=target)
+
+    for codec in pressed.codecs.values():
+        if hasattr(codec.projection, "round_to_half"):
+            codec.projection.round_to_half()
+    fit_tables(pressed, images.split(64), keep_ranges=True)
+    assert report.loss_after < 0.7 * report.loss_before
+    assert sum(table_bits(pressed, name) for name in pressed.codecs) <= 1.03 * target
+
+
+def test_a_lower_target_lowers_the_bits(
+    graph: Graph, dataset: Dataset, images: Tensor, aggressive: Make
+) -> None:
+    pressed, bits = aggressive()
+    settings = replace(QUICK, steps=120, batch_size=64, validate_every=20, lr=1e-2)
+
+    tune(pressed, graph, dataset.train, dataset.holdout, settings, target_bits=0.85 * bits)
+
+    fit_tables(pressed, images.split(64), keep_ranges=True)
+    spent = sum(table_bits(pressed, name) for name in pressed.codecs)
+    assert spent <= 1.03 * 0.85 * bits
+
+
+def test_aligned_rates_are_the_tables_bits(aggressive: Make, images: Tensor) -> None:
+    pressed, total = aggressive()
+    assert total == pytest.approx(sum(table_bits(pressed, name) for name in pressed.codecs))
+
+    again = align_rate_model(pressed, list(images.split(64)))
+    with torch.enable_grad():
+        smooth = [pressed.forward_with_rate(batch)[1].item() for batch in images.split(64)]
+
+    assert again == pytest.approx(total)
+    assert sum(smooth) / len(smooth) == pytest.approx(total, rel=1e-4)
+
+
+def test_the_multiplier_follows_the_excess() -> None:
+    bound = RateBound(100.0)
+    start = bound.multiplier
+    bound.update(torch.tensor(150.0))
+    assert bound.multiplier > start
+    assert bound.recent_excess > 0
+    for _ in range(50):
+        bound.update(torch.tensor(10.0))
+    assert bound.multiplier == 0
+    assert bound.recent_excess < 0
+    assert bound.loss(torch.tensor(10.0)) == 0, "below the target bits are free"
+    for _ in range(50):
+        bound.update(torch.tensor(1e9))
+    assert bound.multiplier == 10
+
+
+@pytest.mark.parametrize(
+    "options", [{"steps": 0}, {"batch_size": 0}, {"validate_every": 0}, {"validation_images": -1}]
+)
+def test_counts_must_be_positive(options: dict[str, int]) -> None:
+    with pytest.raises(TuningError, match="must be at least 1"):
+        TuneSettings(**options)  # type: ignore[arg-type]
+
+
+def test_some_loss_must_be_minimised() -> None:
+    with pytest.raises(TuningError, match="at least one of the weights"):
+        TuneSettings(distillation=0)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
+    settings = TuneSettings(steps=100)
+    shares = [settings.lr_share(step) for step in range(100)]
+    assert shares[0] < 0.1
+    assert max(shares) == pytest.approx(1, abs=0.05)
+    assert 9 <= shares.index(max(shares)) <= 11
+    assert shares[-1] < 0.01
