@@ -5,15 +5,16 @@ move, starting from the top of every ladder. Both get the same ladders and image
 """
 
 import time
+from dataclasses import replace
 
 import torch
 
 from actpress.allocate import Costs, Replay, build_ladders, estimate_losses, greedy_path
-from actpress.allocate.greedy import MIN_LOSS, Network, screened_start
+from actpress.allocate.greedy import MIN_LOSS, Network
 from actpress.allocate.replay import FREE_OPS, Trial
-from actpress.allocate.search import SCREENED_LOSS
+from actpress.allocate.search import start_search
 from actpress.budget import View
-from actpress.calibrate import calibrate
+from actpress.calibrate import calibrate, fisher_information
 from actpress.data import Dataset
 from actpress.graph import Graph
 from actpress.plan import Placement
@@ -66,17 +67,16 @@ def measure_search_cost(graph: Graph, data: Dataset) -> dict[str, float | int]:
     device = next(graph.eval_module.parameters()).device
     batches = [x.to(device) for x, _ in data.train.take(500).batches(100)]
     placements = {site.name: Placement.PRE_ACT for site in graph.sites}
-    ladders = build_ladders(
-        graph, calibrate(graph, batches, placements), [torch.cat(batches)[:128]]
-    )
+    statistics = calibrate(graph, batches, placements)
+    fisher = fisher_information(graph, torch.cat(batches)[:128].split(64), placements)
+    ladders = build_ladders(graph, replace(statistics, fisher=fisher), [torch.cat(batches)[:128]])
     costs = Costs(ladders, View.ENTROPY, [1.0] * len(ladders))
     images = torch.cat(batches)[:IMAGES]
     target = BITS_PER_VALUE * sum(ladder.values for ladder in ladders)
 
     began = time.perf_counter()
     estimates = estimate_losses(graph, ladders, [images], seed=0)
-    start = screened_start(costs, estimates, stop_cost=target, max_loss=SCREENED_LOSS)
-    replay = Replay(graph, ladders, images, start)
+    replay, start = start_search(graph, costs, images, target, estimates)
     path = greedy_path(
         replay,
         costs,

@@ -1,13 +1,14 @@
 """A tiny trained network and its data; session-wide, so tests must not change them."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from actpress.calibrate import Statistics, calibrate
+from actpress.calibrate import Statistics, calibrate, fisher_information
 from actpress.data.dataset import Dataset, Split
 from actpress.graph import Graph, capture
 from actpress.plan import Placement, Plan, SitePlan, Transform
@@ -58,7 +59,7 @@ def model(dataset: Dataset) -> nn.Module:
         torch.manual_seed(0)
         network = Tiny()
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
-        for _ in range(6):
+        for _ in range(14):
             for x, labels in dataset.train.batches(64):
                 optimizer.zero_grad()
                 F.cross_entropy(network(x), labels).backward()
@@ -83,15 +84,21 @@ def images(dataset: Dataset) -> Tensor:
     return next(dataset.train.batches(len(dataset.train)))[0]
 
 
+def _observed(graph: Graph, images: Tensor, placement: Placement) -> Statistics:
+    placements = {site.name: placement for site in graph.sites}
+    fisher = fisher_information(graph, [images[:96]], placements)
+    return replace(calibrate(graph, [images], placements), fisher=fisher)
+
+
 @pytest.fixture(scope="session")
 def statistics(graph: Graph, images: Tensor) -> Statistics:
     """Before the activations."""
-    return calibrate(graph, [images], {site.name: Placement.PRE_ACT for site in graph.sites})
+    return _observed(graph, images, Placement.PRE_ACT)
 
 
 @pytest.fixture(scope="session")
 def post_statistics(graph: Graph, images: Tensor) -> Statistics:
-    return calibrate(graph, [images], {site.name: Placement.POST_ACT for site in graph.sites})
+    return _observed(graph, images, Placement.POST_ACT)
 
 
 @pytest.fixture(scope="session")

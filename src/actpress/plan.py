@@ -27,11 +27,13 @@ class Placement(StrEnum):
 class Transform(StrEnum):
     """How channels are mixed before quantization.
 
-    `learned` starts from `pca` and is trained; `dct` and `hadamard` need no parameters.
+    `fisher_pca` is PCA in the metric of the Fisher information; `learned` starts from it (from
+    `pca` without that information) and is trained; `dct` and `hadamard` need no parameters.
     """
 
     IDENTITY = "identity"
     PCA = "pca"
+    FISHER_PCA = "fisher_pca"
     LEARNED = "learned"
     DCT = "dct"
     HADAMARD = "hadamard"

@@ -7,8 +7,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from actpress.calibrate import SiteStatistics, Statistics
-from actpress.codec import IdentityProjection, LinearProjection, Projection, SiteCodec, fit_basis
+from actpress.calibrate import Statistics
+from actpress.codec import IdentityProjection, LinearProjection, Projection, SiteCodec
 from actpress.errors import CalibrationError, PlanError
 from actpress.graph import Graph, RewrittenNetwork, insert_codecs
 from actpress.kernels import count_symbols
@@ -62,23 +62,24 @@ def press(graph: Graph, plan: Plan, statistics: Statistics) -> PressedModel:
         CalibrationError: the statistics are of another network, or of another placement.
     """
     _check_fit(graph, plan, statistics)
-    codecs = {site.site: build_codec(site, statistics.sites[site.site]) for site in plan}
+    codecs = {site.site: build_codec(site, statistics) for site in plan}
     placements = {site.site: site.placement for site in plan}
     pressed = PressedModel(insert_codecs(graph, codecs, placements), plan)
     return pressed.eval()
 
 
-def build_codec(site: SitePlan, statistics: SiteStatistics) -> SiteCodec:
+def build_codec(site: SitePlan, statistics: Statistics) -> SiteCodec:
     """The codec of one site, its symbol range as wide as the plan allows."""
+    own = statistics.sites[site.site]
     step = torch.full((site.rank,), site.step)
     levels = 2**site.bit_width
     if site.transform is Transform.IDENTITY and site.rank == site.channels:
         projection: Projection = IdentityProjection()
-        lowest = torch.round(statistics.minimum.min() / site.step)
+        lowest = torch.round(own.minimum.min() / site.step)
     else:
-        basis = fit_basis(site.transform, statistics.covariance)
+        basis = statistics.basis(site.site, site.transform)
         stored = site.transform not in (Transform.DCT, Transform.HADAMARD)
-        projection = LinearProjection(basis, statistics.mean, site.rank, stored=stored)
+        projection = LinearProjection(basis, own.mean, site.rank, stored=stored)
         lowest = torch.tensor(-levels / 2)
     q_min = lowest.clamp(1 - levels, 0).expand(site.rank).clone()
     return SiteCodec(projection, step, q_min, q_min + levels - 1)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from actpress.codec import Basis, IdentityProjection, LinearProjection, Projection, SiteCodec
 from actpress.errors import PlanError, RunError
+from actpress.evaluate.metrics import FORMAT_VERSION as METRICS_VERSION
 from actpress.evaluate.metrics import Metrics
 from actpress.graph import Graph, insert_codecs
 from actpress.plan import Plan, SitePlan, Transform, first_complaint
@@ -141,6 +142,7 @@ def load_model_from(folder: Path, graph: Graph) -> PressedModel:
             f"{plan.fingerprint[:12]}, this network's {graph.fingerprint[:12]}; give the model "
             f"and the input size that the run was made with"
         )
+    _check_channels(plan, graph, folder / PLAN)
     path = _existing(folder, CODEC)
     try:
         tensors = load_file(path)
@@ -149,7 +151,7 @@ def load_model_from(folder: Path, graph: Graph) -> PressedModel:
     codecs = {site.site: _read_codec(site, tensors, path) for site in plan}
     placements = {site.site: site.placement for site in plan}
     pressed = PressedModel(insert_codecs(graph, codecs, placements), plan)
-    pressed.table_images = int(_tensor(tensors, TABLE_IMAGES, path).item())
+    pressed.table_images = _table_images(tensors, path)
     return pressed.eval()
 
 
@@ -161,10 +163,16 @@ def load_metrics(folder: Path) -> Metrics:
     """
     path = _existing(folder, METRICS)
     try:
-        return Metrics.model_validate_json(path.read_text(encoding="utf-8"))
+        metrics = Metrics.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
         what = first_complaint(error) if isinstance(error, ValidationError) else str(error)
         raise RunError(f"{path} is damaged or of another version: {what}") from error
+    if metrics.version != METRICS_VERSION:
+        raise RunError(
+            f"{path} has format version {metrics.version}, but this actpress reads version "
+            f"{METRICS_VERSION}; evaluate the run again"
+        )
+    return metrics
 
 
 def load_source(folder: Path) -> Source:
@@ -196,21 +204,48 @@ def _existing(folder: Path, name: str) -> Path:
     return path
 
 
+def _check_channels(plan: Plan, graph: Graph, path: Path) -> None:
+    """Before anything of the plan's size is allocated."""
+    for site in plan:
+        channels = graph.site(site.site).channels
+        if site.channels != channels:
+            raise PlanError(
+                f"{path}: site {site.site}: the plan has {site.channels} channels, the network "
+                f"{channels}"
+            )
+
+
+def _table_images(tensors: dict[str, Tensor], path: Path) -> int:
+    images = _tensor(tensors, TABLE_IMAGES, path)
+    if images.ndim or images.dtype != torch.int64 or images < 0:
+        raise RunError(
+            f"{path}: {TABLE_IMAGES} is {images.dtype} {tuple(images.shape)}, expected one "
+            f"non-negative int64; compress again"
+        )
+    return int(images)
+
+
 def _read_codec(site: SitePlan, tensors: dict[str, Tensor], path: Path) -> SiteCodec:
     """Rebuild one codec; every tensor is checked against the plan before it is used."""
     projection: Projection = IdentityProjection()
     if f"{site.site}/projection.encoder" in tensors or not _is_identity(site):
         channels = site.channels
-        blank = Basis(torch.zeros(channels, channels), torch.zeros(channels))
+        blank = Basis(
+            *(
+                torch.zeros(shape)
+                for shape in ((channels, channels), channels, (channels, channels))
+            )
+        )
         stored = site.transform not in (Transform.DCT, Transform.HADAMARD)
         projection = LinearProjection(blank, torch.zeros(channels), site.rank, stored=stored)
     blank_vector = torch.zeros(site.rank)
     codec = SiteCodec(projection, blank_vector, blank_vector, blank_vector)
     counts = _tensor(tensors, f"{site.site}/counts", path)
-    if counts.ndim != 2 or len(counts) != site.rank or counts.shape[1] > MAX_TABLE_LEVELS:
+    fits = counts.ndim == 2 and len(counts) == site.rank and counts.dtype == torch.int64
+    if not fits or counts.shape[1] > MAX_TABLE_LEVELS:
         raise RunError(
-            f"{path}: {site.site}/counts has shape {tuple(counts.shape)}, expected "
-            f"({site.rank}, levels); compress again"
+            f"{path}: {site.site}/counts has shape {tuple(counts.shape)}, {counts.dtype}, expected "
+            f"({site.rank}, levels), int64; compress again"
         )
     codec.counts = torch.zeros_like(counts)
     for key, own in codec.state_dict().items():

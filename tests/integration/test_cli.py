@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from actpress.cli.app import app
 
-TOY = '''
+TOY = """
 import torch
 from torch import nn
 from actpress.data import Dataset, Split
@@ -56,7 +56,7 @@ def split(count, seed):
 
 def images():
     return Dataset("toy", split(96, 1), split(32, 2), split(40, 3), 3)
-'''
+"""
 
 MODEL = ("--model", "toy:network")
 DATA = ("--data", "toy:images")
@@ -91,9 +91,7 @@ def start(out: str, *extra: str) -> subprocess.Popen[str]:
     arguments = [*MODEL, *DATA, "--budget", "2.5bits", "--search-images", "16", "--out", out]
     arguments += ["--steps", "400", "--batch-size", "16", *extra]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command + arguments, env=environment, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(command + arguments, env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def finish(process: subprocess.Popen[str]) -> int:
@@ -139,15 +137,17 @@ def test_compress_writes_a_run_that_can_be_evaluated_and_reported(folder: Path) 
     assert "</html>" in (folder / "run" / "report.html").read_text()
 
 
-def test_inspect_needs_no_data(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_inspect_needs_no_data() -> None:
     result = invoke("inspect", *MODEL, "--input", "1x8x8", "--model-args", '{"channels": 4}')
     assert result.exit_code == 0, result.output
     assert "4x8x8" in result.stdout
     assert "3 sites" in result.stdout
 
 
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("method", ["int8", "transform_coding", "gdr"])
-def test_every_method_runs(folder: Path, method: str) -> None:
+def test_every_method_runs(method: str) -> None:
     assert compress("--method", method).exit_code == 0
 
 
@@ -192,7 +192,8 @@ def test_bad_input_gets_one_message_and_leaves_nothing(
     assert not (folder / "run").exists()
 
 
-def test_input_that_the_model_rejects(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_input_that_the_model_rejects() -> None:
     assert "3" in message(invoke("inspect", *MODEL, "--input", "3x8x8"))
 
 

@@ -29,7 +29,7 @@ def replaced(plan: Plan, **changes: Any) -> Plan:
 
 
 def test_a_plan_of_another_network_is_refused(
-    graph: Graph, other_graph: Graph, statistics: Statistics, make_plan: MakePlan
+    other_graph: Graph, statistics: Statistics, make_plan: MakePlan
 ) -> None:
     with pytest.raises(PlanError, match="belongs to another network: its fingerprint is"):
         press(other_graph, make_plan(), statistics)
@@ -61,7 +61,9 @@ def test_statistics_of_the_other_placement_are_refused(
     graph: Graph, statistics: Statistics, make_plan: MakePlan
 ) -> None:
     post = replaced(make_plan(), placement=Placement.POST_ACT)
-    with pytest.raises(CalibrationError, match="plan stores post_act, but calibration observed pre"):
+    with pytest.raises(
+        CalibrationError, match="plan stores post_act, but calibration observed pre"
+    ):
         press(graph, post, statistics)
     missing = {name: place for name, place in statistics.placements.items() if name != "relu"}
     lacking = Statistics(statistics.fingerprint, missing, statistics.sites)
@@ -69,16 +71,14 @@ def test_statistics_of_the_other_placement_are_refused(
         press(graph, make_plan(), lacking)
 
 
-def test_tables_need_images(
-    graph: Graph, statistics: Statistics, make_plan: MakePlan
-) -> None:
+def test_tables_need_images(graph: Graph, statistics: Statistics, make_plan: MakePlan) -> None:
     with pytest.raises(CalibrationError, match="saw no images; calibrate with at least one batch"):
         fit_tables(press(graph, make_plan(), statistics), [])
 
 
 @pytest.mark.parametrize("transform", Transform)
 @pytest.mark.parametrize("placement", Placement)
-def test_fine_steps_lose_almost_nothing(
+def test_fine_steps_lose_almost_nothing(  # noqa: PLR0917
     graph: Graph,
     statistics: Statistics,
     post_statistics: Statistics,
@@ -88,12 +88,14 @@ def test_fine_steps_lose_almost_nothing(
     placement: Placement,
 ) -> None:
     known = statistics if placement is Placement.PRE_ACT else post_statistics
-    plan = make_plan(transform, coarseness=1e-3, placement=placement, bit_width=16)
+    plan = make_plan(transform, coarseness=4e-3, placement=placement, bit_width=16)
     pressed = press(graph, plan, known)
     fit_tables(pressed, images.split(64))
     with torch.no_grad():
         expected = graph.eval_module(images)
-        torch.testing.assert_close(pressed(images), expected, rtol=0, atol=0.05)
+        torch.testing.assert_close(
+            pressed(images), expected, rtol=0, atol=8e-3 * float(expected.abs().max())
+        )
 
 
 def test_tables_hold_exactly_the_symbols_of_their_images(
@@ -193,9 +195,7 @@ def test_the_users_model_stays_as_it_is(
     mine = copy.deepcopy(model).train()
     before = {name: tensor.clone() for name, tensor in mine.state_dict().items()}
     graph = capture(mine, images[:2])
-    statistics = calibrate(
-        graph, [images], {site.name: Placement.PRE_ACT for site in graph.sites}
-    )
+    statistics = calibrate(graph, [images], {site.name: Placement.PRE_ACT for site in graph.sites})
     pressed = press(graph, make_plan(Transform.LEARNED, rank=4, coarseness=1.0), statistics)
     fit_tables(pressed, images.split(64))
     bits = align_rate_model(pressed, [images[:64]])

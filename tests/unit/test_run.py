@@ -41,7 +41,7 @@ def saved(make_pressed: MakePressed, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("transform", Transform)
 @pytest.mark.parametrize("rank", [3, 8])
-def test_what_was_saved_is_read_back_to_the_bit(
+def test_what_was_saved_is_read_back_to_the_bit(  # noqa: PLR0917
     make_pressed: MakePressed,
     graph: Graph,
     dataset: Dataset,
@@ -148,10 +148,16 @@ def nan_first(tensor: Tensor) -> Tensor:
         (drop("mean/projection.encoder"), "lacks the tensor mean/projection.encoder"),
         (drop("table_images"), "lacks the tensor table_images"),
         (change("relu/step", lambda t: t[:-1]), r"relu/step is .*\(4,\), expected .*\(5,\)"),
-        (change("relu/projection.encoder", lambda t: t.T), r"relu/projection.encoder is .*\(8, 5\)"),
-        (change("relu/counts", lambda t: t[:-1]), r"relu/counts has shape \(4, \d+\), expected"),
+        (
+            change("relu/projection.encoder", lambda t: t.T),
+            r"relu/projection.encoder is .*\(8, 5\)",
+        ),
+        (change("relu/counts", lambda t: t[:-1]), r"relu/counts has shape \(4, \d+\), .*expected"),
         (change("relu/counts", lambda t: t[0]), r"relu/counts has shape"),
-        (change("relu/counts", lambda t: t.float()), "relu/counts"),
+        (
+            change("relu/counts", lambda t: t.float()),
+            "relu/counts has .*float32, expected .* int64",
+        ),
         (change("relu/q_min", lambda t: t.float()), "relu/q_min is torch.float32"),
         (change("relu/step", lambda t: t.long()), "relu/step is torch.int64"),
         (change("relu/step", nan_first), "relu/step is not finite"),
@@ -206,11 +212,11 @@ def test_a_damaged_plan_is_refused(
         load_model_from(saved, graph)
 
 
-def test_a_plan_of_other_ranks_or_sites_does_not_fit_the_tensors(
-    saved: Path, graph: Graph
-) -> None:
+def test_a_plan_of_other_ranks_or_sites_does_not_fit_the_tensors(saved: Path, graph: Graph) -> None:
     edit_plan(saved, rank=4)
-    with pytest.raises(RunError, match=r"relu/counts has shape \(5, \d+\), expected \(4, levels\)"):
+    with pytest.raises(
+        RunError, match=r"relu/counts has shape \(5, \d+\), .* expected \(4, levels\)"
+    ):
         load_model_from(saved, graph)
     edit_plan(saved, site="relu#9")
     with pytest.raises((PlanError, RunError, ModelError), match="relu#9"):
@@ -243,7 +249,7 @@ def metrics(make_pressed: MakePressed, graph: Graph, dataset: Dataset) -> Metric
 def test_metrics_and_sources_read_back_equal(metrics: Metrics, tmp_path: Path) -> None:
     write_text(tmp_path / METRICS, metrics_json(metrics))
     assert load_metrics(tmp_path) == metrics
-    source = Source(model="a:b", model_args={"x": 1}, data="tiny", input=(1, 8, 8), leaves=("l",))
+    source = Source(model="a:b", model_args='{"x": 1}', data="tiny", input=(1, 8, 8), leaves=("l",))
     write_text(tmp_path / SOURCE, source.model_dump_json())
     assert load_source(tmp_path) == source
     assert sorted(path.name for path in tmp_path.iterdir()) == [METRICS, SOURCE]
@@ -283,7 +289,7 @@ def test_a_block_that_raises_leaves_nothing_and_the_old_run(
         (target / PLAN).write_text("old")
     before = names(tmp_path)
 
-    with pytest.raises(KeyboardInterrupt), new_folder(target, force=True) as partial:
+    with pytest.raises(KeyboardInterrupt), new_folder(target, force=True) as partial:  # noqa: PT012
         (partial / PLAN).write_text("new")
         raise KeyboardInterrupt
 
@@ -297,7 +303,7 @@ def test_an_existing_target_needs_force(tmp_path: Path) -> None:
     target.mkdir()
     (target / PLAN).write_text("old")
     with (
-        pytest.raises(RunError, match="exists already; choose another --out, or .* --force"),
+        pytest.raises(RunError, match=r"exists already; choose another --out, or .* --force"),
         new_folder(target, force=False),
     ):
         pass
@@ -316,7 +322,7 @@ def test_what_is_no_run_is_never_replaced(tmp_path: Path, kind: str) -> None:
     else:
         target.write_text("x")
     with (
-        pytest.raises(RunError, match="not a run directory .* not replaced even with --force"),
+        pytest.raises(RunError, match=r"not a run directory .* not replaced even with --force"),
         new_folder(target, force=True),
     ):
         pass

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from actpress.budget import View
 from actpress.calibrate import SiteStatistics, Statistics
-from actpress.codec import Basis, entropy_bits, fit_basis
+from actpress.codec import Basis, entropy_bits
 from actpress.graph import Graph, site_values
 from actpress.kernels import count_symbols
 from actpress.plan import Placement, Transform
@@ -82,7 +82,7 @@ def build_ladders(
     *,
     view: View = View.ENTROPY,
     kind: LadderKind = LadderKind.WATER_FILLING,
-    transform: Transform = Transform.PCA,
+    transform: Transform = Transform.FISHER_PCA,
 ) -> list[Ladder]:
     """Ladders of all sites, priced by counting symbols on search images.
 
@@ -94,7 +94,7 @@ def build_ladders(
         kind: what a move changes.
         transform: of the channels.
     """
-    bases = {name: fit_basis(transform, site.covariance) for name, site in statistics.sites.items()}
+    bases = {name: statistics.basis(name, transform) for name in statistics.sites}
     states = {name: ladder_states(basis.variances, kind) for name, basis in bases.items()}
     tallies = {name: [_Tally.empty(rank, step) for rank, step in states[name]] for name in states}
     for batch in inputs:

@@ -3,22 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from actpress.allocate.ladder import Ladder
-from actpress.graph import Graph, insert_codecs
-
-
-class _Tap(nn.Module):
-    """Passes a value through and keeps it, so that its gradient can be read."""
-
-    value: Tensor
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x.retain_grad()
-        self.value = x
-        return x, x.new_zeros(())
+from actpress.calibrate import site_gradients
+from actpress.graph import Graph
 
 
 def estimate_losses(
@@ -36,37 +25,30 @@ def estimate_losses(
         inputs: batches of training images.
         seed: of the drawn labels.
     """
-    taps = {ladder.site: _Tap() for ladder in ladders}
-    network = insert_codecs(graph, taps, {ladder.site: ladder.placement for ladder in ladders})
-    network.eval().requires_grad_(False)
-    generator = torch.Generator().manual_seed(seed)
+    placements = {ladder.site: ladder.placement for ladder in ladders}
     dropped = [torch.zeros(len(ladder.basis.variances)) for ladder in ladders]
     noisy = [torch.zeros(len(ladder.basis.variances)) for ladder in ladders]
     images = 0
-    for batch in inputs:
-        logits = network(batch.clone().requires_grad_())[0]
-        drawn = torch.multinomial(logits.detach().softmax(1).cpu(), 1, generator=generator)[:, 0]
-        F.cross_entropy(logits, drawn.to(logits.device), reduction="sum").backward()
+    for gradients in site_gradients(graph, inputs, placements, seed=seed):
         for index, ladder in enumerate(ladders):
-            whole, noise = _component_terms(ladder, taps[ladder.site].value)
+            whole, noise = _component_terms(ladder, *gradients[ladder.site])
             dropped[index] += whole
             noisy[index] += noise
-        images += len(batch)
+        images += len(gradients[ladders[0].site][0])
     return [
         _level_losses(ladder, dropped[index] / images, noisy[index] / images)
         for index, ladder in enumerate(ladders)
     ]
 
 
-def _component_terms(ladder: Ladder, value: Tensor) -> tuple[Tensor, Tensor]:
+def _component_terms(ladder: Ladder, value: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Per component, summed over images: (g . y)^2 over all pixels, and |g|^2; each (c,)."""
-    assert value.grad is not None
-    vectors = ladder.basis.vectors.float().to(value.device)
-    mean = ladder.mean.float().to(value.device)
-    centred = value.detach().flatten(2) if value.ndim > 2 else value.detach()[:, :, None]
-    gradient = value.grad.reshape(centred.shape)
-    y = torch.einsum("jc,ncp->njp", vectors, centred - mean[:, None])
-    g = torch.einsum("jc,ncp->njp", vectors, gradient)
+    device = value.device
+    centred = value.reshape(*value.shape[:2], -1) - ladder.mean.float().to(device)[:, None]
+    y = torch.einsum("jc,ncp->njp", ladder.basis.vectors.float().to(device), centred)
+    g = torch.einsum(
+        "cj,ncp->njp", ladder.basis.inverse.float().to(device), gradient.reshape(centred.shape)
+    )
     whole = (g * y).sum(2).square().sum(0)
     return whole.cpu(), g.square().sum((0, 2)).cpu()
 

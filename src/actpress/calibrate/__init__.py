@@ -1,6 +1,15 @@
 """Mergeable statistics of every site, collected in one pass."""
 
+from actpress.calibrate.fisher import fisher_information, site_gradients
 from actpress.calibrate.observers import SiteStatistics, merge_all, observe
 from actpress.calibrate.statistics import Statistics, calibrate
 
-__all__ = ["SiteStatistics", "Statistics", "calibrate", "merge_all", "observe"]
+__all__ = [
+    "SiteStatistics",
+    "Statistics",
+    "calibrate",
+    "fisher_information",
+    "merge_all",
+    "observe",
+    "site_gradients",
+]

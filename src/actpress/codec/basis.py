@@ -1,4 +1,4 @@
-"""Orthonormal channel transforms: KLT (PCA), DCT, Hadamard, identity."""
+"""Channel transforms: KLT (PCA), also in a metric, DCT, Hadamard, identity."""
 
 import math
 from dataclasses import dataclass
@@ -9,40 +9,53 @@ from torch import Tensor
 from actpress.errors import CalibrationError
 from actpress.plan import Transform
 
+METRIC_FLOOR = 10.0
+"""Added to the eigenvalues of a metric of trace c: quantization errors are not small, and a large
+error in a direction that looks insensitive at the operating point hurts all the same."""
+
 
 @dataclass(frozen=True)
 class Basis:
-    """An orthonormal change of coordinates of the channels, strongest component first.
+    """A change of coordinates of the channels, strongest component first.
 
     Attributes:
-        vectors: rows are components, shape (c, c), float64.
-        variances: of each component, shape (c,), float64, falling, in squared activation units.
+        vectors: y = vectors @ x, rows are components, shape (c, c), float64.
+        variances: of each component, shape (c,), float64, falling.
+        inverse: x = inverse @ y, shape (c, c); the transpose when the rows are orthonormal.
     """
 
     vectors: Tensor
     variances: Tensor
+    inverse: Tensor
 
 
-def fit_basis(transform: Transform, covariance: Tensor) -> Basis:
+def fit_basis(transform: Transform, covariance: Tensor, metric: Tensor | None = None) -> Basis:
     """Choose the vectors of a transform and order them by falling variance.
 
     PCA's signs are normalised (largest-magnitude entry positive), so that equal statistics give
-    equal bytes; `learned` starts from PCA.
+    equal bytes.
 
     Args:
-        transform: which one.
+        transform: which one; `learned` is fitted like `fisher_pca` with a metric, else like `pca`.
         covariance: symmetric, positive semi-definite, shape (c, c), float64.
+        metric: for `fisher_pca`, symmetric, positive semi-definite, shape (c, c), of any scale.
 
     Raises:
-        CalibrationError: the matrix is not finite or not symmetric.
+        CalibrationError: a matrix is not finite or not symmetric, or the metric is missing.
     """
-    _check_covariance(covariance)
+    _check_symmetric("covariance", covariance)
+    if transform is Transform.FISHER_PCA and metric is None:
+        raise CalibrationError(
+            "fisher_pca needs the Fisher information of the site; calibrate with it, or use pca"
+        )
+    if transform in (Transform.FISHER_PCA, Transform.LEARNED) and metric is not None:
+        return _principal_components_in(metric, covariance)
     if transform in (Transform.PCA, Transform.LEARNED):
         return _principal_components(covariance)
     matrix = _formula(transform, len(covariance))
     variances = torch.einsum("jc,cd,jd->j", matrix, covariance, matrix).clamp(min=0)
     order = torch.argsort(variances, descending=True, stable=True)
-    return Basis(matrix[order], variances[order])
+    return Basis(matrix[order], variances[order], matrix[order].T)
 
 
 def _formula(transform: Transform, size: int) -> Tensor:
@@ -80,13 +93,31 @@ def _principal_components(covariance: Tensor) -> Basis:
     vectors = columns.T.flip(0)
     largest = vectors.abs().argmax(dim=1, keepdim=True)
     signs = torch.gather(vectors, 1, largest).sign()
-    return Basis(vectors * signs, variances.flip(0).clamp(min=0))
+    vectors = vectors * signs
+    return Basis(vectors, variances.flip(0).clamp(min=0), vectors.T)
 
 
-def _check_covariance(covariance: Tensor) -> None:
-    if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
-        raise CalibrationError(f"a covariance must be square, got shape {tuple(covariance.shape)}")
-    if not torch.isfinite(covariance).all():
-        raise CalibrationError("a covariance must be finite; check the calibration images")
-    if not torch.allclose(covariance, covariance.T, rtol=1e-6, atol=1e-9):
-        raise CalibrationError("a covariance must be symmetric")
+def _principal_components_in(metric: Tensor, covariance: Tensor) -> Basis:
+    """PCA of M^(1/2) x: a uniform error of its components is uniform in the metric M.
+
+    M is scaled to trace c, which keeps components in activation units, and lifted by METRIC_FLOOR,
+    since directions without influence in a finite sample may still have some.
+    """
+    _check_symmetric("metric", metric)
+    size = len(metric)
+    trace = metric.trace().clamp(min=torch.finfo(metric.dtype).tiny)
+    scales, directions = torch.linalg.eigh(metric * (size / trace))
+    root = (scales.clamp(min=0) + METRIC_FLOOR).sqrt()
+    forward = (directions * root) @ directions.T
+    backward = (directions / root) @ directions.T
+    rotation = _principal_components(forward @ covariance @ forward)
+    return Basis(rotation.vectors @ forward, rotation.variances, backward @ rotation.inverse)
+
+
+def _check_symmetric(name: str, matrix: Tensor) -> None:
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise CalibrationError(f"a {name} must be square, got shape {tuple(matrix.shape)}")
+    if not torch.isfinite(matrix).all():
+        raise CalibrationError(f"a {name} must be finite; check the calibration images")
+    if not torch.allclose(matrix, matrix.T, rtol=1e-6, atol=1e-9):
+        raise CalibrationError(f"a {name} must be symmetric")

@@ -48,7 +48,7 @@ class LinearProjection(nn.Module):
     representable in half precision outside of training, which is how they are stored and counted.
 
     Args:
-        basis: where to start: E is its first `rank` vectors, D the transpose.
+        basis: where to start: E is its first `rank` vectors, D those of its inverse.
         mean: of the channels, shape (c,); also the initial offset.
         rank: components kept.
         stored: whether E and D must be stored (False for DCT and Hadamard, which are formulas).
@@ -58,9 +58,9 @@ class LinearProjection(nn.Module):
 
     def __init__(self, basis: Basis, mean: Tensor, rank: int, *, stored: bool = True) -> None:
         super().__init__()
-        vectors = basis.vectors[:rank].float()
-        self.encoder = nn.Parameter(vectors.clone(), requires_grad=False)
-        self.decoder = nn.Parameter(vectors.T.contiguous(), requires_grad=False)
+        encoder, decoder = basis.vectors[:rank].float(), basis.inverse[:, :rank].float()
+        self.encoder = nn.Parameter(encoder.clone(), requires_grad=False)
+        self.decoder = nn.Parameter(decoder.contiguous(), requires_grad=False)
         self.offset = nn.Parameter(mean.float().clone(), requires_grad=False)
         self.register_buffer("mean", mean.float().clone())
         self.stored = stored

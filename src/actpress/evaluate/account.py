@@ -6,7 +6,7 @@ from typing import cast
 from torch import Tensor
 
 from actpress.calibrate import Statistics
-from actpress.codec import PARAMETER_BITS, SiteCodec, fit_basis
+from actpress.codec import PARAMETER_BITS, SiteCodec
 from actpress.evaluate.energy import EnergyModel
 from actpress.evaluate.metrics import EnergyMetrics, SiteMetrics, TrafficMetrics, Views
 from actpress.graph import Graph, Site
@@ -169,9 +169,10 @@ def _weights_saved(graph: Graph, path: str, channels: int, *, axis: int) -> floa
 
 
 def _eigenvalues(plan: SitePlan, statistics: Statistics | None) -> tuple[float, ...]:
-    if statistics is None or plan.transform not in (Transform.PCA, Transform.LEARNED):
+    fitted = (Transform.PCA, Transform.FISHER_PCA, Transform.LEARNED)
+    if statistics is None or plan.transform not in fitted:
         return ()
-    basis = fit_basis(Transform.PCA, statistics.sites[plan.site].covariance)
+    basis = statistics.basis(plan.site, plan.transform)
     return tuple(float(f"{value:.6g}") for value in basis.variances)
 
 

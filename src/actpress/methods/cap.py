@@ -26,7 +26,7 @@ def gdr(task: Task) -> Outcome:
 
     With a folder, the finished search is kept there and a resumed task does not search again.
     """
-    statistics = task.calibrate(Placement.PRE_ACT)
+    statistics = task.calibrate_with_fisher(Placement.PRE_ACT)
     record = None if task.folder is None else read_record(task.folder, task.graph.fingerprint)
     if record is not None:
         return record.outcome(task.press(record.plan, statistics), statistics)

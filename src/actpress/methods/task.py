@@ -1,7 +1,7 @@
 """What every method is given, and what it hands back."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from actpress.allocate import SearchSettings
 from actpress.budget import Budget, BudgetKind, View
-from actpress.calibrate import Statistics, calibrate
+from actpress.calibrate import Statistics, calibrate, fisher_information
 from actpress.data.dataset import Dataset
 from actpress.evaluate import PathPoint
 from actpress.graph import Graph
@@ -19,6 +19,7 @@ from actpress.press import PressedModel, fit_tables, press
 from actpress.tune import TuneSettings, table_bits
 
 BATCH = 100
+FISHER_BATCH = 64
 
 
 class Progress(Protocol):
@@ -110,6 +111,15 @@ class Task:
         self.progress.start("calibrate", images)
         placements = {site.name: placement for site in self.graph.sites}
         return calibrate(self.graph, self._counted(self.calibration_batches()), placements)
+
+    def calibrate_with_fisher(self, placement: Placement) -> Statistics:
+        """The same, and the Fisher information on the search images."""
+        statistics = self.calibrate(placement)
+        images = self.search_images().split(FISHER_BATCH)
+        fisher = fisher_information(
+            self.graph, images, statistics.placements, seed=self.settings.search.seed
+        )
+        return replace(statistics, fisher=fisher)
 
     def press(self, plan: Plan, statistics: Statistics) -> PressedModel:
         """Apply a plan and fit its tables on training images."""

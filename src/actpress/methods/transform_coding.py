@@ -9,7 +9,6 @@ from actpress.allocate import cost_target
 from actpress.allocate.ladder import water_level
 from actpress.budget import BudgetKind
 from actpress.calibrate import Statistics
-from actpress.codec import fit_basis
 from actpress.errors import BudgetError
 from actpress.methods.task import Outcome, Task
 from actpress.plan import Placement, Plan, SitePlan, Transform
@@ -55,7 +54,7 @@ def plan_at(task: Task, statistics: Statistics, decibels: float) -> Plan:
     """The plan that gives every site one signal to noise ratio, all components kept."""
     sites = []
     for site in task.graph.sites:
-        variances = fit_basis(Transform.PCA, statistics.sites[site.name].covariance).variances
+        variances = statistics.basis(site.name, Transform.PCA).variances
         level = water_level(variances, float(variances.sum()) / 10 ** (decibels / 10))
         sites.append(
             SitePlan(

@@ -1,10 +1,13 @@
 """GDR against a naive oracle, and the criteria on costs made by hand."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,7 +31,7 @@ from actpress.codec import Basis
 from actpress.graph import Graph, insert_codecs
 from actpress.plan import Placement
 
-BEST_REACHABLE = 0.3  # share of the first cost that the searches go to
+LOWEST_SHARE = 0.15  # of the first cost: how far down the paths are compared
 
 
 @dataclass
@@ -82,72 +85,73 @@ def costs(ladders: list[Ladder]) -> Costs:
     return Costs(ladders, View.ENTROPY, [1.0] * len(ladders))
 
 
+State = tuple[tuple[int, ...], float, float]
+
+
 @pytest.fixture(scope="module")
 def oracle(
     graph: Graph, ladders: list[Ladder], costs: Costs, images: Tensor
-) -> tuple[list[tuple[tuple[int, ...], float, float]], int]:
+) -> tuple[list[State], int]:
     """The naive path, and the graph nodes that it executed."""
     naive = Oracle(graph, ladders, images[:128])
-    floor = BEST_REACHABLE * costs.total([0] * len(ladders))
-    return naive.path(costs, floor), naive.evals
+    return naive.path(costs, LOWEST_SHARE * costs.total([0] * len(ladders))), naive.evals
 
 
-def reached(path: Sequence[Move], budget: float) -> Move:
-    return next(move for move in path if move.cost <= budget)
+def excess_over(naive: Sequence[State], path: Sequence[Move]) -> float:
+    """Geometric mean, over a path, of its loss against the naive path's at the same budget.
+
+    A state is compared with the first naive one that is at least as cheap. One by one they differ
+    both ways, as neither greedy path is optimal; a worse search is worse on the average.
+    """
+    first, last = naive[0][1], naive[-1][1]
+    ratios = [
+        move.outcome.loss / next(loss for _, cost, loss in naive if cost <= move.cost)
+        for move in path
+        if last <= move.cost <= 0.8 * first
+    ]
+    assert len(ratios) > 20
+    return float(torch.tensor(ratios).log().mean().exp()) - 1
 
 
-@pytest.mark.parametrize("share", [0.7, 0.5, 0.4, BEST_REACHABLE])
-def test_the_lazy_search_is_as_good_as_the_oracle(
+def test_the_lazy_search_is_as_good_as_the_oracle_and_much_cheaper(
     graph: Graph,
     ladders: list[Ladder],
     costs: Costs,
     images: Tensor,
-    oracle: tuple[list[tuple[tuple[int, ...], float, float]], int],
-    share: float,
+    oracle: tuple[list[State], int],
 ) -> None:
-    states, _ = oracle
-    budget = share * states[0][1]
-    naive = next(state for state in states if state[1] <= budget)
+    naive, naive_evals = oracle
     replay = Replay(graph, ladders, images[:128], [0] * len(ladders))
 
-    path = greedy_path(replay, costs, stop=lambda move: move.cost <= budget)
+    path = greedy_path(replay, costs, stop=lambda move: move.cost <= naive[-1][1])
 
-    found = reached(path, budget)
-    assert found.cost == pytest.approx(costs.total(found.levels))
-    assert found.outcome.loss == pytest.approx(
-        Oracle(graph, ladders, images[:128]).loss(found.levels), abs=1e-6
-    )
-    assert found.levels == naive[0] or found.outcome.loss <= 1.01 * naive[2] + 1e-6
+    assert excess_over(naive, path) <= 0.01
+    assert replay.node_evals * 4 < naive_evals
+    checked = path[len(path) // 2]
+    whole = Oracle(graph, ladders, images[:128])
+    assert checked.outcome.loss == pytest.approx(whole.loss(checked.levels), abs=1e-6)
+    assert checked.cost == pytest.approx(costs.total(checked.levels))
 
 
-def test_lazy_and_screened_searches_run_far_fewer_nodes(
+def test_the_screened_search_loses_little_and_is_cheaper_still(
     graph: Graph,
     ladders: list[Ladder],
     costs: Costs,
     images: Tensor,
-    oracle: tuple[list[tuple[tuple[int, ...], float, float]], int],
+    oracle: tuple[list[State], int],
 ) -> None:
-    states, naive_evals = oracle
-    budget = BEST_REACHABLE * states[0][1]
-    lazy = Replay(graph, ladders, images[:128], [0] * len(ladders))
-    greedy_path(lazy, costs, stop=lambda move: move.cost <= budget)
+    naive, naive_evals = oracle
+    floor = naive[-1][1]
     estimates = estimate_losses(graph, ladders, images[:128].split(64), seed=0)
-    start = screened_start(costs, estimates, stop_cost=budget, max_loss=0.003)
-    screened = Replay(graph, ladders, images[:128], start)
+    start = screened_start(costs, estimates, stop_cost=floor, max_loss=0.003)
+    replay = Replay(graph, ladders, images[:128], start)
 
     path = greedy_path(
-        screened,
-        costs,
-        stop=lambda move: move.cost <= budget,
-        estimates=estimates,
-        start=start,
+        replay, costs, stop=lambda move: move.cost <= floor, estimates=estimates, start=start
     )
 
-    assert lazy.node_evals * 2 < naive_evals
-    assert screened.node_evals * 4 < naive_evals
-    naive = states[-1]
-    assert path[-1].cost <= budget
-    assert path[-1].outcome.loss <= 1.1 * naive[2]
+    assert excess_over(naive, path) <= 0.05
+    assert replay.node_evals * 5 < naive_evals
 
 
 def test_a_path_starts_with_the_start_and_falls_in_cost(
@@ -164,7 +168,7 @@ def test_a_path_starts_with_the_start_and_falls_in_cost(
     assert path[0].levels == (1,) * len(ladders)
     assert path[1:] == seen
     assert path[-1].levels == tuple(len(ladder.levels) - 1 for ladder in ladders)
-    for before, after in zip(path, path[1:], strict=False):
+    for before, after in pairwise(path):
         assert after.cost < before.cost
         assert after.bits < before.bits
         changed = [s for s, level in enumerate(after.levels) if level != before.levels[s]]
@@ -175,7 +179,8 @@ def test_a_path_starts_with_the_start_and_falls_in_cost(
 
 
 def ladder(*bits: float, values: int = 100, distortions: Sequence[float] | None = None) -> Ladder:
-    basis = Basis(torch.eye(2, dtype=torch.float64), torch.tensor([3.0, 1.0]).double())
+    identity = torch.eye(2, dtype=torch.float64)
+    basis = Basis(identity, torch.tensor([3.0, 1.0]).double(), identity)
     distortion = distortions or [0.0] * len(bits)
     levels = tuple(Level(1, 1.0, 10 * b, b, d) for b, d in zip(bits, distortion, strict=True))
     return Ladder("s", Placement.PRE_ACT, values, 1, basis, torch.zeros(2), levels)
@@ -259,6 +264,53 @@ def test_uniform_keeps_bits_per_value_level() -> None:
     taken, network = order(sites, Criterion.UNIFORM)  # 4, 3, 2 and 4.5, 3, 1.25 bits per value
     assert taken == [1, 0, 0, 1]
     assert network.asked == []
+
+
+def naive_order(sites: Sequence[Ladder], losses: Sequence[Sequence[float]]) -> list[int]:
+    """Every next move compared, every time."""
+    costs = Costs(sites, View.ENTROPY, [1.0] * len(sites))
+    levels, taken = [0] * len(sites), []
+    while movable := [s for s, level in enumerate(levels) if costs.can_move(s, level)]:
+
+        def score(site: int) -> float:
+            level = levels[site]
+            lost = losses[site][level + 1] - losses[site][level]
+            return (costs.cost(site, level) - costs.cost(site, level + 1)) / max(lost, MIN_LOSS)
+
+        taken.append(max(movable, key=lambda site: (score(site), -site)))
+        levels[taken[-1]] += 1
+    return taken
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=st.data(), screened=st.booleans())
+def test_where_sites_do_not_interact_the_lazy_path_is_the_naive_one(
+    data: st.DataObject,
+    screened: bool,  # noqa: FBT001
+) -> None:
+    """Also with estimates, as long as they are optimistic by no more than what is corrected."""
+    sites, losses = [], []
+    for _ in range(data.draw(st.integers(1, 4))):
+        drops = data.draw(st.lists(st.integers(1, 97), min_size=1, max_size=5))
+        lost = data.draw(st.lists(st.integers(1, 89), min_size=len(drops), max_size=len(drops)))
+        sites.append(ladder(*(1000.0 - sum(drops[:i]) for i in range(len(drops) + 1))))
+        losses.append([sum(lost[:i]) / 64 for i in range(len(lost) + 1)])
+    network = FakeNetwork(losses, [0] * len(sites))
+
+    path = greedy_path(
+        network,
+        Costs(sites, View.ENTROPY, [1.0] * len(sites)),
+        stop=lambda _: False,
+        estimates=losses if screened else None,
+    )
+
+    scores = [
+        (one.levels[i].entropy_bits - one.levels[i + 1].entropy_bits) / (row[i + 1] - row[i])
+        for one, row in zip(sites, losses, strict=True)
+        for i in range(len(row) - 1)
+    ]
+    assume(len(set(scores)) == len(scores))  # ties are broken by measuring time
+    assert [move.site for move in path[1:]] == naive_order(sites, losses)
 
 
 def test_a_stale_bound_is_measured_again_before_it_is_taken() -> None:

@@ -74,16 +74,16 @@ def test_accepting_another_move_than_the_last_tried_is_right(
     replay.trial(0, 3)
     replay.trial(2, 3)
     accepted = replay.accept(0, 3)
-    loss, _, _ = whole(graph, ladders, images[:64], [3, 0, 0, 0])
+    loss, _, _ = whole(graph, ladders, images[:64], [3, 0, 0, 0, 0])
     assert accepted.loss == pytest.approx(loss, abs=1e-6)
-    assert [codec.level for codec in replay.codecs] == [3, 0, 0, 0]
+    assert [codec.level for codec in replay.codecs] == [3, 0, 0, 0, 0]
 
 
 def test_a_trial_leaves_the_present_state(replay: Replay) -> None:
     before = replay.current
     replay.trial(0, 4)
     assert replay.current == before
-    assert [codec.level for codec in replay.codecs] == [0, 0, 0, 0]
+    assert [codec.level for codec in replay.codecs] == [0, 0, 0, 0, 0]
 
 
 def test_node_evals_count_the_suffix(
@@ -103,9 +103,7 @@ def test_node_evals_count_the_suffix(
     assert spent[-1] <= 5, "codec, its two results, perhaps a view, and the head"
 
 
-def test_losses_are_zero_for_a_lossless_network(
-    graph: Graph, statistics: Statistics, images: Tensor
-) -> None:
+def test_losses_are_zero_for_a_lossless_network(graph: Graph, images: Tensor) -> None:
     reference = Replay(graph, [], images[:16], [])
     assert reference.current.loss == pytest.approx(0, abs=1e-7)
     assert reference.current.agreement == 1

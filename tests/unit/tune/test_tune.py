@@ -1,4 +1,4 @@
-"""Tuning: resumable to the bit, frozen where it must be, bounded in its bits, honest when it fails."""
+"""Tuning: resumable to the bit, frozen where it must be, bounded in its bits."""
 
 import os
 import signal
@@ -31,7 +31,8 @@ from actpress.tune import (
 )
 
 Make = Callable[[], tuple[PressedModel, float]]
-QUICK = TuneSettings(steps=12, batch_size=32, validate_every=4, validation_images=32, lr=2e-3)
+QUICK = TuneSettings(steps=12, batch_size=32, validate_every=4, validation_images=32, lr=5e-3)
+LOOSER = 1.02  # of the present bits: the bound is active
 
 
 class KilledError(Exception):
@@ -44,7 +45,7 @@ def train(graph: Graph, dataset: Dataset, aggressive: Make) -> Callable[..., Any
 
     def run(settings: TuneSettings = QUICK, **options: Any) -> tuple[PressedModel, TuneReport]:
         pressed, bits = aggressive()
-        options = {"target_bits": bits, **options}
+        options = {"target_bits": LOOSER * bits, **options}
         data = options.pop("data", dataset.train)
         return pressed, tune(pressed, graph, data, dataset.holdout, settings, **options)
 
@@ -59,6 +60,12 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     assert one.keys() == other.keys()
     differing = [name for name in one if not one[name].equal(other[name])]
     assert not differing
+
+
+def last_state(path: Path) -> dict[str, Tensor]:
+    """The weights at the end of a run, also where an earlier state was the best and was kept."""
+    model: dict[str, Tensor] = torch.load(path, weights_only=True)["model"]
+    return model
 
 
 def kill_at(step: int) -> Callable[[Progress], None]:
@@ -82,17 +89,16 @@ def test_a_killed_run_ends_with_the_same_weights(
     resumed, again = train(checkpoint=path)
 
     assert_same(state(whole), state(resumed))
+    assert_same(last_state(tmp_path / "whole.pt"), last_state(path))
     assert again.steps == report.steps == QUICK.steps
     assert (again.loss_before, again.loss_after) == (report.loss_before, report.loss_after)
 
 
 PROGRAM = """
-import sys, time, runpy, pathlib, importlib.util
-import torch
-import pytest
+import pathlib
+import time
 
-class Plugin:
-    pass
+import pytest
 
 @pytest.fixture
 def slow():
@@ -106,10 +112,10 @@ def test_run(graph, dataset, make_pressed, images, slow):
     pressed = make_pressed(Transform.LEARNED, rank=3, coarseness=2.5)
     bits = align_rate_model(pressed, [images[:64]])
     settings = TuneSettings(
-        steps=12, batch_size=32, validate_every=4, validation_images=32, lr=2e-3
+        steps=12, batch_size=32, validate_every=4, validation_images=32, lr=5e-3
     )
     path = pathlib.Path({path!r})
-    tune(pressed, graph, dataset.train, dataset.holdout, settings, target_bits=bits,
+    tune(pressed, graph, dataset.train, dataset.holdout, settings, target_bits=1.02 * bits,
          checkpoint=path, on_step=slow)
 """
 
@@ -136,8 +142,9 @@ def test_a_process_killed_after_its_first_checkpoint_resumes_to_the_bit(
 
     resumed, _ = train(checkpoint=path)
 
-    whole, _ = train()
+    whole, _ = train(checkpoint=tmp_path / "whole.pt")
     assert_same(state(whole), state(resumed))
+    assert_same(last_state(tmp_path / "whole.pt"), last_state(path))
 
 
 def test_a_finished_checkpoint_gives_the_result_without_a_step(
@@ -168,7 +175,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
     data = Split.in_memory(images, dataset.train.labels, poisoned)
     path = tmp_path / "tune.pt"
 
-    with pytest.raises(TuningError, match="diverged at step 6: .*NaN.*checkpoint is kept"):
+    with pytest.raises(TuningError, match=r"diverged at step 6: .*NaN.*checkpoint is kept"):
         train(data=data, checkpoint=path)
 
     resumed, report = train(checkpoint=path)
@@ -178,7 +185,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
 
 
 def test_an_absurd_learning_rate_is_named(train: Callable[..., Any]) -> None:
-    with pytest.raises(TuningError, match="diverged at step .* try a learning rate below 10000"):
+    with pytest.raises(TuningError, match=r"diverged at step .* try a learning rate below 10000"):
         train(replace(QUICK, lr=1e4, grad_clip=1e9))
 
 
@@ -207,7 +214,6 @@ def test_a_checkpoint_of_another_plan_is_refused(
     train: Callable[..., Any],
     graph: Graph,
     dataset: Dataset,
-    images: Tensor,
     make_pressed: Callable[..., PressedModel],
     tmp_path: Path,
 ) -> None:
@@ -233,7 +239,7 @@ def test_a_truncated_checkpoint_is_refused(
     train(replace(QUICK, steps=1), checkpoint=path)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(TuningError, match="cannot read the checkpoint .*delete it to start again"):
+    with pytest.raises(TuningError, match=r"cannot read the checkpoint .*delete it to start again"):
         train(replace(QUICK, steps=1), checkpoint=path)
 
 
@@ -337,17 +343,23 @@ def test_tuning_lowers_the_loss_and_holds_the_bits(
     assert sum(table_bits(pressed, name) for name in pressed.codecs) <= 1.03 * target
 
 
-def test_a_lower_target_lowers_the_bits(
-    graph: Graph, dataset: Dataset, images: Tensor, aggressive: Make
-) -> None:
+def test_a_lower_target_lowers_the_bits(graph: Graph, dataset: Dataset, aggressive: Make) -> None:
     pressed, bits = aggressive()
-    settings = replace(QUICK, steps=120, batch_size=64, validate_every=20, lr=1e-2)
+    settings = replace(QUICK, steps=100, batch_size=64, validate_every=50, lr=1e-2)
+    rates: list[float] = []
 
-    tune(pressed, graph, dataset.train, dataset.holdout, settings, target_bits=0.85 * bits)
+    tune(
+        pressed,
+        graph,
+        dataset.train,
+        dataset.holdout,
+        settings,
+        target_bits=0.85 * bits,
+        on_step=lambda progress: rates.append(progress.rate_bits),
+    )
 
-    fit_tables(pressed, images.split(64), keep_ranges=True)
-    spent = sum(table_bits(pressed, name) for name in pressed.codecs)
-    assert spent <= 1.03 * 0.85 * bits
+    assert rates[0] > 0.9 * bits
+    assert sum(rates[-10:]) / 10 <= 1.03 * 0.85 * bits
 
 
 def test_aligned_rates_are_the_tables_bits(aggressive: Make, images: Tensor) -> None:

@@ -1,0 +1,70 @@
+"""The Fisher information of every site: which directions of a pixel the prediction depends on."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from actpress.graph import Graph, insert_codecs
+from actpress.plan import Placement
+
+
+class _Tap(nn.Module):
+    """Passes a value through and keeps it, so that its gradient can be read."""
+
+    value: Tensor
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x.retain_grad()
+        self.value = x
+        return x, x.new_zeros(())
+
+
+def site_gradients(
+    graph: Graph, inputs: Iterable[Tensor], placements: Mapping[str, Placement], *, seed: int
+) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+    """Values and score gradients of every site, batch by batch.
+
+    The gradient is that of each image's log-likelihood for a label drawn from the network's own
+    prediction, so that its second moment is the Fisher information.
+
+    Args:
+        graph: the captured network.
+        inputs: batches of training images.
+        placements: value of each site.
+        seed: of the drawn labels.
+
+    Yields:
+        (value, gradient) by site name, each of shape (n, c, ...).
+    """
+    taps = {name: _Tap() for name in placements}
+    network = insert_codecs(graph, taps, placements).eval().requires_grad_(False)
+    generator = torch.Generator().manual_seed(seed)
+    for batch in inputs:
+        with torch.enable_grad():
+            logits = network(batch.clone().requires_grad_())[0]
+            prediction = logits.detach().softmax(1).cpu()
+            drawn = torch.multinomial(prediction, 1, generator=generator)[:, 0]
+            F.cross_entropy(logits, drawn.to(logits.device), reduction="sum").backward()
+        yield {name: (tap.value.detach(), _gradient(tap.value)) for name, tap in taps.items()}
+
+
+def fisher_information(
+    graph: Graph, inputs: Iterable[Tensor], placements: Mapping[str, Placement], *, seed: int = 0
+) -> dict[str, Tensor]:
+    """Sum of g g^T over images and pixels, by site name; shape (c, c), float64.
+
+    Sums of parts add up to the sum of the whole; only their direction is used, not their scale.
+    """
+    sums: dict[str, Tensor] = {}
+    for gradients in site_gradients(graph, inputs, placements, seed=seed):
+        for name, (_, gradient) in gradients.items():
+            columns = gradient.transpose(0, 1).flatten(1).double()
+            outer = (columns @ columns.T).cpu()
+            sums[name] = sums[name] + outer if name in sums else outer
+    return sums
+
+
+def _gradient(value: Tensor) -> Tensor:
+    return torch.zeros_like(value) if value.grad is None else value.grad

@@ -1,0 +1,261 @@
+"""Accounting by hand on a network of two sites; evaluation learns nothing from the test."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from actpress.calibrate import calibrate
+from actpress.data.dataset import Split
+from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel, Metrics, RunInfo, evaluate, predict
+from actpress.graph import Graph, capture
+from actpress.plan import Placement, Plan, SitePlan, Transform
+from actpress.press import PressedModel, fit_tables, press
+
+CHANNELS, PIXELS = 6, 16
+
+
+class TwoSites(nn.Module):
+    """The first activation is read by `left` and `right`, the second by `right` alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, CHANNELS, 3, padding=1)
+        self.left = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
+        self.right = nn.Conv2d(CHANNELS, CHANNELS, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).relu()
+        y = self.left(x).relu()
+        return (self.right(y) + x).flatten(1)
+
+
+@dataclass
+class Case:
+    graph: Graph
+    pressed: PressedModel
+    test: Split
+    metrics: Metrics
+
+
+@pytest.fixture(scope="module")
+def make() -> Callable[..., Case]:
+    def build(*, rank: int = 4, transform: Transform = Transform.PCA, step: float = 0.2) -> Case:
+        torch.manual_seed(0)
+        model = TwoSites()
+        images = torch.randn(60, 1, 4, 4)
+        graph = capture(model, images[:2])
+        places = {site.name: Placement.PRE_ACT for site in graph.sites}
+        statistics = calibrate(graph, [images], places)
+        sites = tuple(
+            SitePlan(
+                site=site.name,
+                placement=Placement.PRE_ACT,
+                transform=transform,
+                channels=CHANNELS,
+                rank=rank,
+                step=step,
+            )
+            for site in graph.sites
+        )
+        plan = Plan(method="test", fingerprint=graph.fingerprint, sites=sites)
+        pressed = press(graph, plan, statistics)
+        fit_tables(pressed, [images])
+        x = torch.randn(40, 1, 4, 4)
+        labels = model(x).argmax(1)
+        labels[::3] = 0  # neither all right nor all wrong
+        test = Split.in_memory(x, labels)
+        metrics = evaluate(pressed, graph, test, RunInfo(), statistics=statistics)
+        return Case(graph, pressed, test, metrics)
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def case(make: Callable[..., Case]) -> Case:
+    return make()
+
+
+def values(split: Split) -> Tensor:
+    return next(split.batches(len(split)))[0]
+
+
+def test_the_case_is_what_it_claims(case: Case) -> None:
+    reads = {site.name: site.reads for site in case.graph.sites}
+    assert list(reads.values()) == [2, 1]
+    assert all(site.values == CHANNELS * PIXELS for site in case.graph.sites)
+
+
+def test_fixed_bits_by_hand(case: Case) -> None:
+    for site, codec in zip(case.metrics.sites, case.pressed.codecs.values(), strict=True):
+        widths = (codec.q_max - codec.q_min).tolist()
+        assert site.bits.fixed == sum(width.bit_length() for width in widths) * PIXELS
+
+
+def test_entropy_bits_are_the_code_lengths_of_the_test_symbols(case: Case) -> None:
+    codec = case.pressed.codecs["relu"]
+    x = case.graph.root.stem(values(case.test)).detach()
+    q = codec.encode(x).transpose(0, 1).flatten(1)
+    lengths = codec.code_lengths_bits()
+    spent = sum(
+        float(lengths[j, symbol - codec.q_min[j]]) for j, row in enumerate(q) for symbol in row
+    )
+    site = case.metrics.sites[0]
+    assert site.bits.entropy == pytest.approx(spent / len(case.test))
+    x_hat = codec.decode(codec.encode(x)).detach()
+    assert site.distortion_mse == pytest.approx(float((x - x_hat).square().mean()), rel=1e-5)
+
+
+def test_dropped_components_count_in_the_denominator(case: Case) -> None:
+    for site in case.metrics.sites:
+        assert site.rank == 4
+        assert site.values == CHANNELS * PIXELS
+        assert site.bits_per_value.fixed == pytest.approx(site.bits.fixed / (CHANNELS * PIXELS))
+    total = sum(site.bits.entropy for site in case.metrics.sites)
+    assert case.metrics.bits_per_value.entropy == pytest.approx(total / (2 * CHANNELS * PIXELS))
+    assert case.metrics.ratio_vs_8bit == pytest.approx(8 / case.metrics.bits_per_value.entropy)
+
+
+def test_traffic_is_one_write_and_one_read_per_consumer(case: Case) -> None:
+    first, second = case.metrics.sites
+    whole = CHANNELS * PIXELS * 8
+    assert (first.traffic_bits_8bit, second.traffic_bits_8bit) == (3 * whole, 2 * whole)
+    assert first.traffic_bits.fixed == 3 * first.bits.fixed
+    assert second.traffic_bits.entropy == pytest.approx(2 * second.bits.entropy)
+    assert (first.traffic_share, second.traffic_share) == pytest.approx((0.6, 0.4))
+    traffic = case.metrics.traffic
+    assert traffic.bits_8bit == 5 * whole
+    after = 3 * first.bits.fixed + 2 * second.bits.fixed
+    assert traffic.bits.fixed == after
+    ratios = [traffic.ratio_8bit.fixed, traffic.ratio_16bit.fixed, traffic.ratio_32bit.fixed]
+    assert ratios == pytest.approx([5 * whole / after, 10 * whole / after, 20 * whole / after])
+
+
+def test_parameters_by_hand(case: Case) -> None:
+    """Encoder and decoder, mean and offset, steps, and one table entry per symbol: 16 bits each."""
+    for site, codec in zip(case.metrics.sites, case.pressed.codecs.values(), strict=True):
+        entries = int((codec.q_max - codec.q_min + 1).sum())
+        numbers = 2 * 4 * CHANNELS + 2 * CHANNELS + 4
+        assert site.parameter_bits == 16 * (numbers + entries)
+    traffic = case.metrics.traffic
+    assert traffic.parameter_bits == sum(site.parameter_bits for site in case.metrics.sites)
+    net = traffic.bits_8bit / (traffic.bits.entropy + traffic.parameter_bits)
+    assert traffic.net_ratio_8bit_unfolded.entropy == pytest.approx(net)
+    folded = traffic.bits_8bit / (traffic.bits.entropy + traffic.folded_parameter_bits)
+    assert traffic.net_ratio_8bit.entropy == pytest.approx(folded)
+    assert case.metrics.net_ratio_vs_8bit_batch1 == traffic.net_ratio_8bit.entropy
+
+
+def test_extra_arithmetic_by_hand(case: Case) -> None:
+    """Every reader decodes; the convolutions before take in the encoders."""
+    first, second = case.metrics.sites
+    one_way = 4 * CHANNELS * PIXELS
+    assert (first.extra_macs, second.extra_macs) == (3 * one_way, 2 * one_way)
+    assert first.encoder_folds_into == "stem"
+    assert first.decoder_folds_into == ()
+    assert first.folded_extra_macs == 2 * one_way
+    assert second.encoder_folds_into == "left"
+    assert second.folded_extra_macs == one_way
+
+
+def test_folding_counts_what_disappears_and_never_falls_below_zero(
+    make: Callable[..., Case],
+) -> None:
+    first = make().metrics.sites[0]
+    saved = 16 * 4 * CHANNELS + 16 * (CHANNELS - 4) * 9  # the encoder; two of the stem's filters
+    assert first.folded_parameter_bits == first.parameter_bits - saved
+    for rank in (1, 2, 6):
+        for site in make(rank=rank, step=5.0).metrics.sites:
+            assert 0 <= site.folded_parameter_bits <= site.parameter_bits
+
+
+@pytest.mark.parametrize("transform", [Transform.DCT, Transform.HADAMARD])
+def test_formulas_need_no_stored_matrix(make: Callable[..., Case], transform: Transform) -> None:
+    case = make(transform=transform)
+    codec = case.pressed.codecs["relu"]
+    entries = int((codec.q_max - codec.q_min + 1).sum())
+    assert case.metrics.sites[0].parameter_bits == 16 * (2 * CHANNELS + 4 + entries)
+    assert case.metrics.sites[0].eigenvalues == ()
+
+
+def test_the_identity_has_no_matrix_and_no_arithmetic(make: Callable[..., Case]) -> None:
+    case = make(transform=Transform.IDENTITY, rank=CHANNELS)
+    for site in case.metrics.sites:
+        assert site.extra_macs == site.folded_extra_macs == 0
+        assert site.encoder_folds_into is None
+        assert site.folded_parameter_bits == site.parameter_bits
+
+
+def test_energy_by_hand(case: Case) -> None:
+    model = EnergyModel("mine", pj_per_bit=2.0, mac_pj=0.5)
+    energy = evaluate(case.pressed, case.graph, case.test, RunInfo(), energy=model).energy
+    traffic = case.metrics.traffic
+    macs = sum(site.folded_extra_macs for site in case.metrics.sites)
+    assert energy.before_pj == 2 * traffic.bits_8bit
+    moved = traffic.bits.fixed + traffic.folded_parameter_bits
+    assert energy.after_pj.fixed == pytest.approx(2 * moved + 0.5 * macs)
+    assert EnergyModel.of_memory("ddr3").pj_per_bit == MEMORY_PJ_PER_BIT["ddr3"]
+
+
+def test_accuracy_and_agreement_by_hand(case: Case) -> None:
+    images, labels = values(case.test), case.test.labels
+    with torch.no_grad():
+        floats = case.graph.eval_module(images).argmax(1)
+        ours = case.pressed(images).argmax(1)
+    metrics = case.metrics
+    assert metrics.images == len(labels)
+    assert metrics.accuracy == pytest.approx(float((ours == labels).float().mean()))
+    assert metrics.float_accuracy == pytest.approx(float((floats == labels).float().mean()))
+    assert metrics.agreement == pytest.approx(float((ours == floats).float().mean()))
+    assert metrics.accuracy_drop_pp == pytest.approx(
+        100 * (metrics.float_accuracy - metrics.accuracy)
+    )
+
+
+def test_known_float_predictions_are_used(case: Case) -> None:
+    fake = torch.zeros(len(case.test), dtype=torch.int64)
+    metrics = evaluate(case.pressed, case.graph, case.test, RunInfo(), float_predictions=fake)
+    assert metrics.float_accuracy == pytest.approx(float((case.test.labels == 0).float().mean()))
+
+
+def test_the_test_split_sets_nothing(case: Case) -> None:
+    """Ranges, tables and outputs stay; images far outside calibration are clamped, not learned."""
+    before = {name: tensor.clone() for name, tensor in case.pressed.state_dict().items()}
+    far = Split.in_memory(100 * values(case.test), case.test.labels)
+
+    loud = evaluate(case.pressed, case.graph, far, RunInfo())
+
+    after = case.pressed.state_dict()
+    assert all(after[name].equal(tensor) for name, tensor in before.items())
+    assert loud.bits_per_value.fixed == case.metrics.bits_per_value.fixed
+    assert loud.bits_per_value.entropy > case.metrics.bits_per_value.entropy
+    again = evaluate(case.pressed, case.graph, case.test, RunInfo())
+    assert again.bits_per_value == case.metrics.bits_per_value
+    assert again.accuracy == case.metrics.accuracy
+
+
+def test_metrics_do_not_depend_on_the_batches(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("actpress.evaluate.evaluate")
+    monkeypatch.setattr(module, "BATCH", 7)
+    seen: list[int] = []
+    metrics = evaluate(case.pressed, case.graph, case.test, RunInfo(), on_batch=seen.append)
+    assert sum(seen) == 2 * len(case.test)
+    assert metrics.bits_per_value == case.metrics.bits_per_value
+    assert metrics.accuracy == case.metrics.accuracy
+
+
+def test_predicting_keeps_the_mode(case: Case) -> None:
+    case.pressed.train()
+    predict(case.pressed, case.test)
+    assert case.pressed.training
+    case.pressed.eval()
+
+
+def test_eigenvalues_and_scope_are_reported(case: Case) -> None:
+    assert case.metrics.scope.startswith("2 of 2 stored activations (pre_act)")
+    for site in case.metrics.sites:
+        assert len(site.eigenvalues) == CHANNELS
+        assert list(site.eigenvalues) == sorted(site.eigenvalues, reverse=True)

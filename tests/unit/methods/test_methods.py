@@ -1,0 +1,176 @@
+"""The recipes keep what they promise, by the tables that are really used."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from actpress.allocate import Criterion, SearchSettings, cost_target
+from actpress.budget import Budget, View
+from actpress.data.dataset import Dataset
+from actpress.errors import BudgetError
+from actpress.evaluate import RunInfo, evaluate, predict
+from actpress.graph import Graph
+from actpress.methods import METHODS, Outcome, Settings, Task, cap, gdr, int8, transform_coding
+from actpress.plan import Placement, Transform
+from actpress.run import CODEC, PLAN, save_model
+from actpress.tune import TuneSettings, table_bits
+
+SMALL = Settings(
+    calibration_images=256,
+    search_images=96,
+    holdout_images=96,
+    tune=TuneSettings(steps=6, batch_size=32, validate_every=3, validation_images=32),
+)
+
+Make = Callable[..., Task]
+
+
+@pytest.fixture
+def task(graph: Graph, dataset: Dataset) -> Make:
+    def make(budget: str = "1.5bits", *, view: View = View.ENTROPY, **options: object) -> Task:
+        wanted = Budget.parse(budget, view=view)
+        return replace(Task(graph, dataset, wanted, SMALL), **options)  # type: ignore[arg-type]
+
+    return make
+
+
+def entropy_cost(task: Task, outcome: Outcome, *, traffic: bool) -> float:
+    """Table bits over all sites, counted here once more."""
+    return sum(
+        table_bits(outcome.pressed, site.name) * (1 + site.reads if traffic else 1)
+        for site in task.graph.sites
+    )
+
+
+def test_int8_costs_nothing_and_eight_bits(task: Make, dataset: Dataset) -> None:
+    given = task()
+    outcome = int8(given)
+    metrics = evaluate(outcome.pressed, given.graph, dataset.test, RunInfo())
+    assert metrics.agreement >= 0.97
+    assert abs(metrics.accuracy_drop_pp) <= 2.1
+    assert metrics.bits_per_value.fixed <= 8
+    assert metrics.bits_per_value.entropy < metrics.bits_per_value.fixed
+    for site in outcome.pressed.plan:
+        assert site.placement is Placement.POST_ACT
+        assert site.rank == site.channels
+        assert (outcome.pressed.codecs[site.site].fixed_bits() <= 8).all()
+
+
+@pytest.mark.parametrize("method", [transform_coding, gdr])
+@pytest.mark.parametrize("budget", ["2.5bits", "1.2bits", "5x"])
+def test_budgets_are_met_by_the_real_tables(
+    task: Make, method: Callable[[Task], Outcome], budget: str
+) -> None:
+    given = task(budget)
+    outcome = method(given)
+    target = cost_target(given.graph.sites, given.budget)
+    spent = entropy_cost(given, outcome, traffic=budget.endswith("x"))
+    assert 0.75 * target < spent <= target
+    assert {site.site for site in outcome.pressed.plan} == {s.name for s in given.graph.sites}
+
+
+def test_gdr_meets_a_budget_of_fixed_bits(task: Make) -> None:
+    given = task("3bits", view=View.FIXED)
+    outcome = gdr(given)
+    spent = values = 0
+    for site in given.graph.sites:
+        spent += int(outcome.pressed.codecs[site.name].fixed_bits().sum()) * (
+            site.values // site.channels
+        )
+        values += site.values
+    assert spent <= 3 * values
+
+
+def test_gdr_loses_less_than_transform_coding(task: Make, dataset: Dataset) -> None:
+    given = task("0.9bits")
+    agreement = [
+        evaluate(method(given).pressed, given.graph, dataset.test, RunInfo()).agreement
+        for method in (transform_coding, gdr)
+    ]
+    assert agreement[1] >= agreement[0] - 0.05
+
+
+@pytest.mark.parametrize("drop", ["2.1pp", "6.3pp"])
+def test_an_accuracy_budget_holds_on_held_out_images(
+    task: Make, dataset: Dataset, drop: str
+) -> None:
+    given = task(drop)
+    outcome = gdr(given)
+    holdout = dataset.holdout
+    reference = (predict(given.graph.eval_module, holdout) == holdout.labels).float().mean()
+    accuracy = (predict(outcome.pressed, holdout) == holdout.labels).float().mean()
+    assert float(accuracy) >= float(reference) - given.budget.amount / 100 - 1e-6
+    values = sum(site.values for site in given.graph.sites)
+    assert entropy_cost(given, outcome, traffic=False) < 4 * values
+
+
+def test_transform_coding_refuses_what_it_cannot_do(
+    task: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("actpress.methods.transform_coding")
+    monkeypatch.setattr(module, "LOWEST_DB", 10.0)
+    with pytest.raises(BudgetError, match="no accuracy budget; give bits"):
+        transform_coding(task("1pp"))
+    with pytest.raises(BudgetError, match=r"cannot reach 0\.001bits .*its lowest is"):
+        transform_coding(task("0.001bits"))
+
+
+def test_the_path_ends_at_the_plan_that_was_taken(task: Make) -> None:
+    outcome = gdr(task("1.2bits"))
+    last = {point.site: (point.rank, point.step) for point in outcome.path}
+    for site in outcome.pressed.plan:
+        if site.site in last:
+            assert (site.rank, site.step) == last[site.site]
+    assert outcome.variant == "loss_per_bit"
+
+
+def test_cap_learns_at_the_bits_of_gdr(task: Make, tmp_path: Path) -> None:
+    given = task("1.2bits", folder=tmp_path)
+    outcome = cap(given)
+    target = cost_target(given.graph.sites, given.budget)
+    assert outcome.method == "cap"
+    assert {site.transform for site in outcome.pressed.plan} == {Transform.LEARNED}
+    assert entropy_cost(given, outcome, traffic=False) <= 1.03 * target
+    assert (tmp_path / "tune.pt").exists()
+    for codec in outcome.pressed.codecs.values():
+        for parameter in codec.projection.parameters():
+            assert parameter.equal(parameter.half().float()), "stored in half precision"
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_two_runs_are_equal_to_the_byte(task: Make, tmp_path: Path, method: str) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        torch.manual_seed(hash(name) % 1000)
+        save_model(METHODS[method](task()).pressed, tmp_path / name)
+    for file in (PLAN, CODEC):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_methods_never_open_the_test_split(task: Make, dataset: Dataset, method: str) -> None:
+    class Forbidden:
+        def __len__(self) -> int:
+            return len(dataset.test)
+
+        def load(self, indices: torch.Tensor) -> torch.Tensor:
+            raise AssertionError("the test split was opened")
+
+    sealed = replace(dataset, test=replace(dataset.test, source=Forbidden()))
+    METHODS[method](task(data=sealed))
+
+
+@pytest.mark.parametrize("criterion", Criterion)
+def test_every_control_meets_the_budget_through_the_same_code(
+    task: Make, criterion: Criterion
+) -> None:
+    settings = replace(SMALL, search=SearchSettings(criterion=criterion))
+    given = task("1.2bits", settings=settings)
+    outcome = gdr(given)
+    target = cost_target(given.graph.sites, given.budget)
+    assert entropy_cost(given, outcome, traffic=False) <= target
+    assert outcome.variant == criterion

@@ -1,0 +1,91 @@
+"""Plans are checked before they are believed (the round trip is a law)."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from actpress.errors import PlanError
+from actpress.plan import Plan, SitePlan, Transform
+
+MakePlan = Callable[..., Plan]
+
+
+def edited(plan: Plan, **changes: object) -> str:
+    """The plan's JSON with fields of its first site changed."""
+    content = json.loads(plan.to_json())
+    content["sites"][0].update(changes)
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"rank": 9}, "rank 9 exceeds its 8 channels"),
+        ({"rank": 0}, r"sites\.0\.rank: .* greater than or equal to 1 \(got 0\)"),
+        ({"step": 0}, r"sites\.0\.step"),
+        ({"step": "NaN"}, r"sites\.0\.step"),
+        ({"step": 1e30}, r"sites\.0\.step"),
+        ({"channels": 1 << 21}, r"sites\.0\.channels"),
+        ({"bit_width": 17}, r"sites\.0\.bit_width"),
+        ({"transform": "wavelet"}, r"sites\.0\.transform"),
+        ({"placement": "middle"}, r"sites\.0\.placement"),
+        ({"colour": "red"}, r"sites\.0\.colour: Extra inputs"),
+        ({"site": None}, r"sites\.0\.site"),
+    ],
+)
+def test_a_value_out_of_bounds_is_named(
+    make_plan: MakePlan, changes: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(PlanError, match=f"mine is not a valid plan: .*{complaint}"):
+        Plan.from_json(edited(make_plan(), **changes), source="mine")
+
+
+@pytest.mark.parametrize("extra", [{}, {"news": 1}])
+def test_a_newer_version_is_told_apart_from_damage(
+    make_plan: MakePlan, extra: dict[str, int]
+) -> None:
+    content = json.loads(make_plan().to_json()) | {"version": 2} | extra
+    with pytest.raises(PlanError, match="version 2, but this actpress reads version 1; upgrade"):
+        Plan.from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", '"x"', "[" * 5000])
+def test_what_is_no_plan_is_refused(text: str) -> None:
+    with pytest.raises(PlanError, match="not a valid plan"):
+        Plan.from_json(text)
+
+
+def test_a_site_planned_twice_is_refused(make_plan: MakePlan) -> None:
+    content = json.loads(make_plan().to_json())
+    content["sites"].append(content["sites"][0])
+    with pytest.raises(PlanError, match="sites planned twice: relu"):
+        Plan.from_json(json.dumps(content))
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=r"cannot read the plan .*none.json"):
+        Plan.load(tmp_path / "none.json")
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(PlanError, match=r"cannot read the plan .*binary.json"):
+        Plan.load(tmp_path / "binary.json")
+
+
+def test_a_plan_is_frozen_data_in_order(make_plan: MakePlan, tmp_path: Path) -> None:
+    plan = make_plan()
+    (tmp_path / "plan.json").write_text(plan.to_json())
+    assert Plan.load(tmp_path / "plan.json") == plan
+    assert [site.site for site in plan] == [site.site for site in plan.sites]
+    assert len(plan) == 5
+    with pytest.raises(ValidationError, match="frozen"):
+        plan.sites[0].rank = 3  # type: ignore[misc]
+
+
+def test_another_transform_keeps_everything_else(make_plan: MakePlan) -> None:
+    plan = make_plan(rank=3)
+    learned = plan.with_transform(Transform.LEARNED)
+    assert {site.transform for site in learned} == {Transform.LEARNED}
+    assert learned.with_transform(Transform.PCA) == plan
+    assert isinstance(learned.sites[0], SitePlan)
