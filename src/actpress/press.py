@@ -193,6 +193,8 @@ def _check_fit(graph: Graph, plan: Plan, statistics: Statistics) -> None:
         )
     if statistics.fingerprint != graph.fingerprint:
         raise CalibrationError("the statistics belong to another network; calibrate this one")
+    if not plan.sites:
+        raise PlanError("the plan has no sites, so there is nothing to press; plan at least one")
     for site in plan:
         channels = graph.site(site.site).channels
         if site.channels != channels:

@@ -43,3 +43,38 @@ def test_every_dependency_is_pinned() -> None:
     for requirement in asked:
         name = re.match(r"[\w-]+", requirement)[0]
         assert re.search(rf"^{name}==", pinned, re.MULTILINE), name
+
+
+def test_the_public_door() -> None:
+    assert actpress.__all__ == sorted(actpress.__all__)
+    assert all(hasattr(actpress, name) for name in actpress.__all__)
+    assert set(actpress.__all__) == {
+        "ActpressError",
+        "Budget",
+        "CompressedModel",
+        "Dataset",
+        "EnergyModel",
+        "Graph",
+        "Metrics",
+        "Placement",
+        "Plan",
+        "PressedModel",
+        "Settings",
+        "Site",
+        "SiteCodec",
+        "SitePlan",
+        "Split",
+        "Statistics",
+        "Transform",
+        "TuneSettings",
+        "View",
+        "__version__",
+        "calibrate",
+        "capture",
+        "compress",
+        "evaluate",
+        "fit_tables",
+        "inspect",
+        "load_dataset",
+        "press",
+    }

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from math import cos, pi
+from math import cos, isfinite, pi
 
 from actpress.errors import TuningError
 
@@ -52,7 +52,15 @@ class TuneSettings:
             raise TuningError(
                 "steps, batch_size, validate_every and validation_images must be at least 1"
             )
-        if self.distillation + self.task + self.reconstruction <= 0:
+        rates = (self.lr, self.network_lr, self.grad_clip)
+        weights = (self.distillation, self.task, self.reconstruction)
+        if not all(isfinite(value) and value > 0 for value in rates):
+            raise TuningError("lr, network_lr and grad_clip must be positive and finite")
+        if not all(isfinite(value) and value >= 0 for value in weights):
+            raise TuningError(
+                "the weights distillation, task and reconstruction must be finite, at least zero"
+            )
+        if sum(weights) <= 0:
             raise TuningError(
                 "at least one of the weights distillation, task, reconstruction must be positive"
             )
