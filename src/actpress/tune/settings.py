@@ -36,7 +36,7 @@ class TuneSettings:
 
     steps: int = 200
     batch_size: int = 64
-    lr: float = 7e-4
+    lr: float = 1.5e-4
     network_lr: float = 1e-4
     trainable: Trainable = Trainable.PROJECTIONS
     distillation: float = 1.0
