@@ -220,6 +220,13 @@ def _work(models: list[str], groups: list[str]) -> Iterator[tuple[str, str]]:
             yield group, model
 
 
+def _is_trained(name: str) -> bool:
+    if (reference.WEIGHTS_FOLDER / f"{name}.safetensors").exists():
+        return True
+    print(f"{name} has no weights; make them with python -m benchmarks.train_reference {name}")
+    return False
+
+
 def main() -> None:
     """Run what is missing, then write the results page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -229,7 +236,8 @@ def main() -> None:
     arguments = parser.parse_args()
     store = Store(RESULTS)
     benches = {name: Bench(name, torch.device(arguments.device), store) for name in MODELS}
-    for group, model in _work(arguments.models, arguments.groups):
+    models = [name for name in arguments.models if _is_trained(name)]
+    for group, model in _work(models, arguments.groups):
         GROUPS[group](benches[model])
         write_results_page(store.rows)
 
