@@ -14,6 +14,9 @@ from actpress.graph import Graph, capture
 from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.press import PressedModel, fit_tables, press
 
+# One thread: tiny tensors gain nothing from more, and the trained fixture is the same everywhere.
+torch.set_num_threads(1)
+
 CLASSES = 4
 SIDE = 8
 

@@ -178,15 +178,12 @@ def test_the_identity_range_reaches_the_lowest_value_however_skewed() -> None:
     assert mse <= step**2 / 12 * 1.3
 
 
-def test_unplanned_sites_stay_as_they_are(
-    graph: Graph, statistics: Statistics, images: Tensor, make_plan: MakePlan
+def test_a_plan_without_sites_is_refused(
+    graph: Graph, statistics: Statistics, make_plan: MakePlan
 ) -> None:
     none = make_plan().model_copy(update={"sites": ()})
-    pressed = press(graph, none, statistics)
-    fit_tables(pressed, [images[:8]])
-    with torch.no_grad():
-        assert pressed(images).equal(graph.eval_module(images))
-    assert pressed.forward_with_rate(images[:2])[1] == 0
+    with pytest.raises(PlanError, match="nothing to press"):
+        press(graph, none, statistics)
 
 
 def test_the_users_model_stays_as_it_is(

@@ -11,6 +11,9 @@ from torch import Tensor
 from actpress.errors import CalibrationError
 from actpress.kernels import bin_edges, float_histogram
 
+ROUNDING = 1e-12
+"""A variance below this share of the second moment is rounding noise of float64 sums."""
+
 
 @dataclass(frozen=True)
 class SiteStatistics:
@@ -40,8 +43,14 @@ class SiteStatistics:
 
     @property
     def covariance(self) -> Tensor:
-        """Channel covariance, shape (c, c), float64, symmetric."""
-        covariance = self.outer / self.count - torch.outer(self.mean, self.mean)
+        """Channel covariance, shape (c, c), float64, symmetric.
+
+        Exactly zero for a constant site, where the difference of the sums is rounding noise.
+        """
+        moment = self.outer / self.count
+        covariance = moment - torch.outer(self.mean, self.mean)
+        if covariance.trace() <= ROUNDING * moment.trace():
+            return torch.zeros_like(covariance)
         return (covariance + covariance.T) / 2
 
     @property
