@@ -1,6 +1,6 @@
 """`docs/results.md`, written from the rows of `benchmarks/results/core.json`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -141,7 +141,9 @@ def _ablation(rows: Sequence[Row]) -> str:
     return _table(text, chosen) if any("," in row["variant"] for row in chosen) else ""
 
 
-def _table(heading: str, rows: Iterable[Row]) -> str:
+def _table(heading: str, rows: Sequence[Row]) -> str:
+    if not rows:
+        return ""
     lines = [
         heading,
         "",
