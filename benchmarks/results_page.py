@@ -160,10 +160,15 @@ def _table(heading: str, rows: Sequence[Row]) -> str:
             f"| {TITLES[row['model']]} | {row['method']} | {row['variant']} | {row['seed']} | "
             f"{100 * row['accuracy']:.2f} | {row['accuracy_drop_pp']:.2f} | "
             f"{bits['entropy']:.3f} | {bits['fixed']:.3f} | {row['ratio_vs_8bit']:.2f}x | "
-            f"{row['net_ratio_vs_8bit_batch1']:.2f}x | {row['search_seconds']:.0f} | "
+            f"{_ratio(row['net_ratio_vs_8bit_batch1'])} | {row['search_seconds']:.0f} | "
             f"{row['tune_seconds']:.0f} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _ratio(value: float | None) -> str:
+    """A row measured before a change of the accounting has no value."""
+    return "-" if value is None else f"{value:.2f}x"
 
 
 def _line(what: str, target: str, measured: str, *, met: bool | None) -> str:

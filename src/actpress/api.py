@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
-from actpress.errors import ModelError
+from actpress.errors import ActpressError, ModelError, RunError
 from actpress.evaluate import EnergyModel, Metrics, RunInfo, evaluate
 from actpress.graph import Graph, Site, capture
 from actpress.methods import METHODS, Outcome, Progress, Settings, Silence, Task
@@ -25,6 +25,7 @@ from actpress.run import (
     save_model,
     write_text,
 )
+from actpress.tune import Trainable
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,13 @@ class CompressedModel:
         Raises:
             RunError: the folder exists and `force` is not set.
         """
+        if self.metrics.settings.get("tune.trainable") == Trainable.NETWORK and (
+            self.metrics.method == "cap"
+        ):
+            raise RunError(
+                "a run directory holds plan and codecs, not the network's weights, and these were "
+                "trained too; save result.model.state_dict() yourself"
+            )
         with new_folder(Path(folder), force=force) as partial:
             save_model(self.model, partial)
             write_text(partial / METRICS, metrics_json(self.metrics))
@@ -85,7 +93,10 @@ def compress(
         ActpressError: see the subclasses in `actpress.errors`.
     """
     budget = Budget.parse(budget) if isinstance(budget, str) else budget
-    example = next(data.train.batches(2))[0]
+    if method not in METHODS:
+        raise ActpressError(f"there is no method {method!r}; expected {', '.join(METHODS)}")
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    example = next(data.train.batches(2))[0].to(device)
     graph = capture_for(model, example, leaves)
     settings, progress = settings or Settings(), progress or Silence()
     task = Task(graph, data, budget, settings, folder, progress)
@@ -141,7 +152,7 @@ def run_info(outcome: Outcome, source: Source, budget: Budget, settings: Setting
         method=outcome.method,
         variant=outcome.variant,
         seed=settings.tune.seed,
-        budget=str(budget),
+        budget="" if outcome.method == "int8" else str(budget),
         search=outcome.path,
         search_node_evals=outcome.search_node_evals,
         search_seconds=outcome.search_seconds,

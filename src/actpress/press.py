@@ -65,7 +65,11 @@ def press(graph: Graph, plan: Plan, statistics: Statistics) -> PressedModel:
     codecs = {site.site: build_codec(site, statistics) for site in plan}
     placements = {site.site: site.placement for site in plan}
     pressed = PressedModel(insert_codecs(graph, codecs, placements), plan)
-    return pressed.eval()
+    return pressed.eval().to(_device_of(graph))
+
+
+def _device_of(graph: Graph) -> torch.device:
+    return next((p.device for p in graph.root.parameters()), torch.device("cpu"))
 
 
 def build_codec(site: SitePlan, statistics: Statistics) -> SiteCodec:

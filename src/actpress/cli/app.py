@@ -86,6 +86,9 @@ def _guarded(command: Callable[P, None]) -> Callable[P, None]:
         except ActpressError as error:
             _complain(f"error: {error}")
             raise typer.Exit(EXIT_BAD_INPUT) from error
+        except OSError as error:
+            _complain(f"error: {error.strerror or error}: {error.filename}; check the path")
+            raise typer.Exit(EXIT_BAD_INPUT) from error
 
     return run
 
@@ -163,6 +166,11 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     """Compress a trained network and write a run directory: plan, codec, metrics, report."""
     source_budget = Budget.parse(budget, view=view)
     _check_choice("--method", method, METHODS)
+    if train is Trainable.NETWORK:
+        raise RunError(
+            "--train network: a run directory cannot hold the network's weights yet; use "
+            "projections or decoder, or actpress.compress in Python"
+        )
     energy = _energy(memory)
     network = load_model(model, args=model_args, weights=weights).to(_device(device))
     shape = None if input_shape is None else parse_input(input_shape)
@@ -261,7 +269,7 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"--device {name} cannot be used here: {reason}; try cpu") from error
     return device

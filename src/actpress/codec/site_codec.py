@@ -119,10 +119,12 @@ class SiteCodec(nn.Module):
         return fixed_bits(self.q_min, self.q_max)
 
     def parameter_bits(self) -> int:
-        """Everything that must be fetched to run the codec: projection, steps, tables."""
-        table_entries = int((self.q_max - self.q_min + 1).sum())
-        numbers = int(self.projection.parameter_count()) + self.rank
-        return numbers * PARAMETER_BITS + table_entries * TABLE_ENTRY_BITS
+        """What must be fetched to run the codec under any view: projection, steps, ranges."""
+        return (int(self.projection.parameter_count()) + 3 * self.rank) * PARAMETER_BITS
+
+    def table_bits(self) -> int:
+        """What the entropy view needs besides: one entry per symbol in range."""
+        return int((self.q_max - self.q_min + 1).sum()) * TABLE_ENTRY_BITS
 
     def _rate_bits(self, z: Tensor) -> Tensor:
         if not torch.is_grad_enabled():

@@ -1,9 +1,6 @@
 """From symbol counts to bits, traffic, parameters and arithmetic of every site."""
 
 from collections.abc import Mapping, Sequence
-from typing import cast
-
-from torch import Tensor
 
 from actpress.calibrate import Statistics
 from actpress.codec import PARAMETER_BITS, SiteCodec
@@ -54,16 +51,18 @@ def account_traffic(sites: Sequence[SiteMetrics]) -> TrafficMetrics:
     )
     parameters = sum(site.parameter_bits for site in sites)
     folded = sum(site.folded_parameter_bits for site in sites)
+    tables = sum(site.table_bits for site in sites)
     return TrafficMetrics(
         bits_8bit=before,
         bits=after,
-        ratio_8bit=_ratio(before, after, 0),
-        ratio_16bit=_ratio(2 * before, after, 0),
-        ratio_32bit=_ratio(4 * before, after, 0),
+        ratio_8bit=_ratio(before, after),
+        ratio_16bit=_ratio(2 * before, after),
+        ratio_32bit=_ratio(4 * before, after),
         parameter_bits=parameters,
         folded_parameter_bits=folded,
-        net_ratio_8bit=_ratio(before, after, folded),
-        net_ratio_8bit_unfolded=_ratio(before, after, parameters),
+        table_bits=tables,
+        net_ratio_8bit=_ratio(before, _with_parameters(after, folded, tables)),
+        net_ratio_8bit_unfolded=_ratio(before, _with_parameters(after, parameters, tables)),
     )
 
 
@@ -73,16 +72,17 @@ def account_energy(
     """Energy of activation traffic per inference, before and after."""
     macs = sum(site.folded_extra_macs for site in sites)
 
+    moved = _with_parameters(traffic.bits, traffic.folded_parameter_bits, traffic.table_bits)
+
     def after(bits: float) -> float:
-        moved = bits + traffic.folded_parameter_bits
-        return moved * model.pj_per_bit + macs * model.mac_pj
+        return bits * model.pj_per_bit + macs * model.mac_pj
 
     return EnergyMetrics(
         memory=model.memory,
         pj_per_bit=model.pj_per_bit,
         mac_pj=model.mac_pj,
         before_pj=traffic.bits_8bit * model.pj_per_bit,
-        after_pj=Views(fixed=after(traffic.bits.fixed), entropy=after(traffic.bits.entropy)),
+        after_pj=Views(fixed=after(moved.fixed), entropy=after(moved.entropy)),
     )
 
 
@@ -120,7 +120,8 @@ def _account_site(
         traffic_bits_8bit=_traffic(site),
         traffic_bits=_scale(bits, 1 + site.reads),
         parameter_bits=codec.parameter_bits(),
-        folded_parameter_bits=_folded_parameter_bits(graph, codec, site, encoder, decoder),
+        folded_parameter_bits=_folded_parameter_bits(codec, encoder, decoder),
+        table_bits=codec.table_bits(),
         extra_macs=(encode_macs + decode_macs * site.reads) * pixels,
         folded_extra_macs=kept_macs * pixels,
         encoder_folds_into=encoder,
@@ -141,31 +142,20 @@ def _folds(site: Site, plan: SitePlan) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _folded_parameter_bits(
-    graph: Graph, codec: SiteCodec, site: Site, encoder: str | None, decoder: tuple[str, ...]
+    codec: SiteCodec, encoder: str | None, decoder: tuple[str, ...]
 ) -> float:
-    """Codec parameters left after folding, less the neighbours' weights that disappear.
+    """Codec parameters left when matrices are folded into linear neighbours.
 
-    A producer of c outputs becomes one of k, a consumer of c inputs one of k; both are counted
-    at the same width as the codec's own numbers. What folding saves beyond the codec's own cost is
-    a smaller network, not cheaper activations: it is not credited.
+    That a neighbour becomes smaller by folding is not credited: it is no activation.
     """
     bits = float(codec.parameter_bits())
-    if not hasattr(codec.projection, "encoder"):
+    if not (hasattr(codec.projection, "encoder") and codec.projection.stored):
         return bits
-    stored = codec.projection.stored
     if encoder is not None:
-        bits -= (codec.projection.encoder.numel() if stored else 0) * PARAMETER_BITS
-        bits -= _weights_saved(graph, encoder, site.channels - codec.rank, axis=0)
+        bits -= codec.projection.encoder.numel() * PARAMETER_BITS
     if decoder:
-        bits -= (codec.projection.decoder.numel() if stored else 0) * PARAMETER_BITS
-        for consumer in decoder:
-            bits -= _weights_saved(graph, consumer, site.channels - codec.rank, axis=1)
-    return max(bits, 0.0)
-
-
-def _weights_saved(graph: Graph, path: str, channels: int, *, axis: int) -> float:
-    weight = cast(Tensor, graph.module(path).weight)
-    return channels * weight.numel() / weight.shape[axis] * PARAMETER_BITS
+        bits -= codec.projection.decoder.numel() * PARAMETER_BITS
+    return bits
 
 
 def _eigenvalues(plan: SitePlan, statistics: Statistics | None) -> tuple[float, ...]:
@@ -184,9 +174,11 @@ def _scale(views: Views, factor: float) -> Views:
     return Views(fixed=views.fixed * factor, entropy=views.entropy * factor)
 
 
-def _ratio(before: float, after: Views, extra: float) -> Views:
+def _with_parameters(bits: Views, parameters: float, tables: float) -> Views:
+    """Traffic and codec parameters together; plain packing needs no code tables."""
+    return Views(fixed=bits.fixed + parameters, entropy=bits.entropy + parameters + tables)
+
+
+def _ratio(before: float, after: Views) -> Views:
     """A network that stores less than one bit counts as one, so that a ratio stays finite."""
-    return Views(
-        fixed=before / max(after.fixed + extra, 1.0),
-        entropy=before / max(after.entropy + extra, 1.0),
-    )
+    return Views(fixed=before / max(after.fixed, 1.0), entropy=before / max(after.entropy, 1.0))

@@ -33,9 +33,9 @@ class SiteMetrics(_Record):
         traffic_share: of the network's 8-bit traffic (write + reads), in [0, 1].
         traffic_bits_8bit: (1 + reads) * values * 8.
         traffic_bits: (1 + reads) * bits.
-        parameter_bits: projections, steps, offsets and tables of this codec, half precision.
-        folded_parameter_bits: the same after folding where a neighbour is linear, less what the
-            smaller neighbour saves, at least zero.
+        parameter_bits: projections, offsets, steps and ranges of this codec, 16 bits a number.
+        folded_parameter_bits: the same without the matrices that a linear neighbour can absorb.
+        table_bits: code tables, which the entropy view needs besides, 16 bits an entry.
         extra_macs, folded_extra_macs: multiply-accumulates of encoder and decoder.
         encoder_folds_into, decoder_folds_into: linear neighbours that can absorb them.
         distortion_mse: mean squared error of the stored value, in squared activation units.
@@ -58,6 +58,7 @@ class SiteMetrics(_Record):
     traffic_bits: Views
     parameter_bits: float
     folded_parameter_bits: float
+    table_bits: float
     extra_macs: int
     folded_extra_macs: int
     encoder_folds_into: str | None
@@ -75,8 +76,9 @@ class TrafficMetrics(_Record):
         ratio_8bit, ratio_16bit, ratio_32bit: before / after, against each width.
         parameter_bits: codec parameters fetched per inference at batch 1, nothing folded.
         folded_parameter_bits: the same with folding.
-        net_ratio_8bit: bits_8bit / (bits + folded_parameter_bits).
-        net_ratio_8bit_unfolded: bits_8bit / (bits + parameter_bits).
+        table_bits: code tables, fetched besides under the entropy view.
+        net_ratio_8bit: bits_8bit / (bits + folded_parameter_bits, + table_bits for entropy).
+        net_ratio_8bit_unfolded: the same with parameter_bits.
     """
 
     bits_8bit: float
@@ -86,6 +88,7 @@ class TrafficMetrics(_Record):
     ratio_32bit: Views
     parameter_bits: float
     folded_parameter_bits: float
+    table_bits: float
     net_ratio_8bit: Views
     net_ratio_8bit_unfolded: Views
 

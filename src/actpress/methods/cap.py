@@ -27,12 +27,12 @@ def gdr(task: Task) -> Outcome:
     With a folder, the finished search is kept there and a resumed task does not search again.
     """
     statistics = task.calibrate_with_fisher(Placement.PRE_ACT)
-    record = None if task.folder is None else read_record(task.folder, task.graph.fingerprint)
+    record = None if task.folder is None else read_record(task.folder, task)
     if record is not None:
         return record.outcome(task.press(record.plan, statistics), statistics)
     outcome = take_from(task, statistics, run_search(task, statistics))
     if task.folder is not None:
-        write_record(task.folder, SearchRecord.of(outcome))
+        write_record(task.folder, SearchRecord.of(task, outcome))
     return outcome
 
 

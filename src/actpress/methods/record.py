@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from actpress.calibrate import Statistics
 from actpress.errors import RunError
 from actpress.evaluate import PathPoint
-from actpress.methods.task import Outcome
+from actpress.methods.task import Outcome, Task
 from actpress.plan import Plan, first_complaint
 from actpress.press import PressedModel
 
@@ -19,12 +19,14 @@ class SearchRecord(BaseModel):
     """What a greedy search found.
 
     Attributes:
+        identity: of budget and settings; another one is refused.
         plan: that meets the budget.
         method, variant, path, search_node_evals, search_seconds: as in `Outcome`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    identity: str
     plan: Plan
     method: str
     variant: str
@@ -33,9 +35,10 @@ class SearchRecord(BaseModel):
     search_seconds: float
 
     @classmethod
-    def of(cls, outcome: Outcome) -> Self:
+    def of(cls, task: Task, outcome: Outcome) -> Self:
         """The record of an outcome that was not trained yet."""
         return cls(
+            identity=identity_of(task),
             plan=outcome.pressed.plan,
             method=outcome.method,
             variant=outcome.variant,
@@ -65,11 +68,17 @@ def write_record(folder: Path, record: SearchRecord) -> None:
     partial.replace(folder / FILE)
 
 
-def read_record(folder: Path, fingerprint: str) -> SearchRecord | None:
+def identity_of(task: Task) -> str:
+    """What decides the search of a task, besides the network and its data."""
+    settings = task.settings
+    return f"{task.budget}|{settings.calibration_images}|{settings.search_images}|{settings.search}"
+
+
+def read_record(folder: Path, task: Task) -> SearchRecord | None:
     """The search of an interrupted task, if it had finished.
 
     Raises:
-        RunError: the file is damaged, or of another network.
+        RunError: the file is damaged, or of another network, budget or settings.
     """
     path = folder / FILE
     if not path.exists():
@@ -79,6 +88,8 @@ def read_record(folder: Path, fingerprint: str) -> SearchRecord | None:
     except (ValidationError, UnicodeDecodeError) as error:
         what = first_complaint(error) if isinstance(error, ValidationError) else str(error)
         raise RunError(f"{path} is damaged: {what}; delete {folder} to start again") from error
-    if record.plan.fingerprint != fingerprint:
-        raise RunError(f"{path} belongs to another network; delete {folder} to start again")
+    if record.plan.fingerprint != task.graph.fingerprint or record.identity != identity_of(task):
+        raise RunError(
+            f"{path} belongs to another network, budget or settings; delete {folder} to start again"
+        )
     return record

@@ -112,7 +112,8 @@ def test_tables_and_parameters_by_hand() -> None:
     )
     assert codec.has_tables
     assert codec.fixed_bits().tolist() == [2, 0]
-    assert codec.parameter_bits() == 16 * (4 + 4 + 2 + 2 + 2 + 4)
+    assert codec.parameter_bits() == 16 * (4 + 4 + 2 + 2 + 3 * 2)
+    assert codec.table_bits() == 16 * 4
     lengths = codec.code_lengths_bits()
     assert lengths[0, :2].tolist() == pytest.approx([math.log2(10 / 6), math.log2(10 / 2)])
     assert lengths[0, 2].item() == pytest.approx(math.log2(10 / 2) + 1)

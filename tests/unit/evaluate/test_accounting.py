@@ -135,17 +135,21 @@ def test_traffic_is_one_write_and_one_read_per_consumer(case: Case) -> None:
 
 
 def test_parameters_by_hand(case: Case) -> None:
-    """Encoder and decoder, mean and offset, steps, and one table entry per symbol: 16 bits each."""
+    """Matrices, mean and offset, step and range, and one table entry per symbol: 16 bits each."""
     for site, codec in zip(case.metrics.sites, case.pressed.codecs.values(), strict=True):
         entries = int((codec.q_max - codec.q_min + 1).sum())
-        numbers = 2 * 4 * CHANNELS + 2 * CHANNELS + 4
-        assert site.parameter_bits == 16 * (numbers + entries)
+        numbers = 2 * 4 * CHANNELS + 2 * CHANNELS + 3 * 4
+        assert site.parameter_bits == 16 * numbers
+        assert site.table_bits == 16 * entries
     traffic = case.metrics.traffic
     assert traffic.parameter_bits == sum(site.parameter_bits for site in case.metrics.sites)
-    net = traffic.bits_8bit / (traffic.bits.entropy + traffic.parameter_bits)
+    coded = traffic.bits.entropy + traffic.table_bits
+    net = traffic.bits_8bit / (coded + traffic.parameter_bits)
     assert traffic.net_ratio_8bit_unfolded.entropy == pytest.approx(net)
-    folded = traffic.bits_8bit / (traffic.bits.entropy + traffic.folded_parameter_bits)
+    folded = traffic.bits_8bit / (coded + traffic.folded_parameter_bits)
     assert traffic.net_ratio_8bit.entropy == pytest.approx(folded)
+    packed = traffic.bits_8bit / (traffic.bits.fixed + traffic.folded_parameter_bits)
+    assert traffic.net_ratio_8bit.fixed == pytest.approx(packed), "packing needs no tables"
     assert case.metrics.net_ratio_vs_8bit_batch1 == traffic.net_ratio_8bit.entropy
 
 
@@ -161,12 +165,9 @@ def test_extra_arithmetic_by_hand(case: Case) -> None:
     assert second.folded_extra_macs == one_way
 
 
-def test_folding_counts_what_disappears_and_never_falls_below_zero(
-    make: Callable[..., Case],
-) -> None:
+def test_folding_takes_the_folded_matrix_and_no_more(make: Callable[..., Case]) -> None:
     first = make().metrics.sites[0]
-    saved = 16 * 4 * CHANNELS + 16 * (CHANNELS - 4) * 9  # the encoder; two of the stem's filters
-    assert first.folded_parameter_bits == first.parameter_bits - saved
+    assert first.folded_parameter_bits == first.parameter_bits - 16 * 4 * CHANNELS
     for rank in (1, 2, 6):
         for site in make(rank=rank, step=5.0).metrics.sites:
             assert 0 <= site.folded_parameter_bits <= site.parameter_bits
@@ -177,7 +178,8 @@ def test_formulas_need_no_stored_matrix(make: Callable[..., Case], transform: Tr
     case = make(transform=transform)
     codec = case.pressed.codecs["relu"]
     entries = int((codec.q_max - codec.q_min + 1).sum())
-    assert case.metrics.sites[0].parameter_bits == 16 * (2 * CHANNELS + 4 + entries)
+    assert case.metrics.sites[0].parameter_bits == 16 * (2 * CHANNELS + 3 * 4)
+    assert case.metrics.sites[0].table_bits == 16 * entries
     assert case.metrics.sites[0].eigenvalues == ()
 
 

@@ -47,6 +47,7 @@ def site(name: str, channels: int, side: int, noise: random.Random) -> SiteMetri
         traffic_bits=views((1 + reads) * bits.fixed, (1 + reads) * bits.entropy),
         parameter_bits=2 * rank * channels * 16,
         folded_parameter_bits=rank * channels * 2,
+        table_bits=0.0,
         extra_macs=2 * rank * values,
         folded_extra_macs=rank * values,
         encoder_folds_into=None,
@@ -90,6 +91,7 @@ def traffic_of(sites: tuple[SiteMetrics, ...]) -> TrafficMetrics:
         ratio_32bit=views(4 * before / fixed, 4 * before / entropy),
         parameter_bits=plain,
         folded_parameter_bits=folded,
+        table_bits=0.0,
         net_ratio_8bit=views(before / (fixed + folded), before / (entropy + folded)),
         net_ratio_8bit_unfolded=views(before / (fixed + plain), before / (entropy + plain)),
     )
