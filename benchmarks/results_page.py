@@ -19,7 +19,8 @@ Full Fashion-MNIST test set (10,000 images); the bundled float checkpoints; ever
 of the network is a site, input and logits excluded. Statistics, ranges, code tables, searches and
 training use training images only. *entropy* is the ideal code length under static tables, *fixed*
 what plain packing stores; both count dropped components in the denominator. The drop is in
-percentage points of top-1.
+percentage points of top-1. *net* is the traffic ratio with codec parameters fetched at batch 1; a
+dash marks rows measured before its accounting changed.
 """
 
 
