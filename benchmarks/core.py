@@ -25,7 +25,7 @@ from actpress.graph import Graph, capture
 from actpress.methods import Outcome, Settings, Task, int8, learn, run_search, take_from
 from actpress.methods.transform_coding import plan_at
 from actpress.plan import Placement, Transform
-from actpress.run import Source
+from actpress.run import Source, hash_weights
 from actpress.tune import Trainable, TuneSettings
 from actpress.zoo import reference
 from benchmarks.results_page import write_results_page
@@ -94,7 +94,12 @@ class Bench:
         if self.store.has(self.name, method, variant, seed):
             return
         outcome = make()
-        source = Source(model=self.name, data=self.data.name, input=self.data.input_shape)
+        source = Source(
+            model=self.name,
+            data=self.data.name,
+            input=self.data.input_shape,
+            weights_sha256=hash_weights(self.graph.root),
+        )
         info = run_info(outcome, source, Budget.parse(HEADLINE), SETTINGS)
         info = replace(info, method=method, variant=variant, seed=seed, budget=variant)
         metrics = evaluate(

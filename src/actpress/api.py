@@ -20,6 +20,7 @@ from actpress.run import (
     REPORT,
     SOURCE,
     Source,
+    hash_weights,
     metrics_json,
     new_folder,
     save_model,
@@ -168,6 +169,7 @@ def describe_source(model: nn.Module, data: Dataset, leaves: Sequence[str]) -> S
         data=data.name,
         input=data.input_shape,
         leaves=tuple(leaves),
+        weights_sha256=hash_weights(model),
     )
 
 

@@ -7,6 +7,7 @@ report.html        the same for people
 run.json           where model and data came from
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from actpress.codec import Basis, IdentityProjection, LinearProjection, Projection, SiteCodec
 from actpress.errors import PlanError, RunError
@@ -50,6 +51,7 @@ class Source(BaseModel):
         data: name of the data set.
         input: shape of one image, (c, h, w).
         leaves: module paths that were not traced into.
+        weights_sha256: `hash_weights` of the float network.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +62,7 @@ class Source(BaseModel):
     data: str
     input: tuple[int, int, int]
     leaves: tuple[str, ...] = ()
+    weights_sha256: str
 
 
 @contextmanager
@@ -187,6 +190,28 @@ def load_source(folder: Path) -> Source:
     except (ValidationError, UnicodeDecodeError) as error:
         what = first_complaint(error) if isinstance(error, ValidationError) else str(error)
         raise RunError(f"{path} is damaged: {what}") from error
+
+
+def hash_weights(model: nn.Module) -> str:
+    """A digest of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check_weights(source: Source, model: nn.Module) -> None:
+    """Refuse a network whose weights are not those that a run was made with.
+
+    Raises:
+        RunError: they differ.
+    """
+    if hash_weights(model) != source.weights_sha256:
+        raise RunError(
+            f"the weights of {source.model} are not those that the run was made with; give the "
+            f"same ones with --weights"
+        )
 
 
 def metrics_json(metrics: Metrics) -> str:

@@ -217,6 +217,14 @@ def test_a_plan_of_another_network_is_refused(folder: Path) -> None:
     assert "another network" in message(invoke("evaluate", "run"))
 
 
+def test_other_weights_are_refused(folder: Path) -> None:
+    assert compress("--method", "gdr").exit_code == 0
+    text = (folder / "toy.py").read_text()
+    (folder / "toy.py").write_text(text.replace("manual_seed(0)", "manual_seed(1)"))
+    sys.modules.pop("toy")
+    assert "weights of toy:network are not those" in message(invoke("evaluate", "run"))
+
+
 @pytest.mark.slow
 def test_killed_run_resumes_to_the_same_bytes(folder: Path) -> None:
     assert finish(start("whole")) == 0

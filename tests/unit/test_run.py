@@ -249,7 +249,14 @@ def metrics(make_pressed: MakePressed, graph: Graph, dataset: Dataset) -> Metric
 def test_metrics_and_sources_read_back_equal(metrics: Metrics, tmp_path: Path) -> None:
     write_text(tmp_path / METRICS, metrics_json(metrics))
     assert load_metrics(tmp_path) == metrics
-    source = Source(model="a:b", model_args='{"x": 1}', data="tiny", input=(1, 8, 8), leaves=("l",))
+    source = Source(
+        model="a:b",
+        model_args='{"x": 1}',
+        data="tiny",
+        input=(1, 8, 8),
+        leaves=("l",),
+        weights_sha256="0" * 64,
+    )
     write_text(tmp_path / SOURCE, source.model_dump_json())
     assert load_source(tmp_path) == source
     assert sorted(path.name for path in tmp_path.iterdir()) == [METRICS, SOURCE]

@@ -16,7 +16,7 @@ from actpress.api import capture_for, compress, inspect
 from actpress.budget import Budget, View
 from actpress.cli.progress import Bars
 from actpress.cli.sources import load_model, parse_input
-from actpress.cli.workplace import close_workplace, hash_weights, open_workplace
+from actpress.cli.workplace import close_workplace, open_workplace
 from actpress.data import load_dataset
 from actpress.errors import ActpressError, RunError
 from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel, RunInfo, evaluate
@@ -25,6 +25,8 @@ from actpress.report import print_metrics, print_sites, render_html, site_rows
 from actpress.run import (
     REPORT,
     Source,
+    check_weights,
+    hash_weights,
     load_metrics,
     load_model_from,
     load_source,
@@ -182,6 +184,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         data=data,
         input=images.input_shape,
         leaves=tuple(leaf or ()),
+        weights_sha256=hash_weights(network),
     )
     tune = TuneSettings(steps=steps, batch_size=batch_size, trainable=train, seed=seed)
     settings = Settings.seeded(calibration_images, search_images, tune)
@@ -190,7 +193,6 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         "method": method,
         "budget": str(source_budget),
         "settings": str(settings),
-        "weights": hash_weights(network),
     }
     folder = open_workplace(out, request, force=force, resume=resume)
     try:
@@ -235,6 +237,7 @@ def evaluate_command(
     example = torch.zeros(2, *source.input, device=_device(device))
     graph = capture_for(network, example, source.leaves)
     pressed = load_model_from(run, graph)
+    check_weights(source, network)
     earlier = load_metrics(run)
     info = RunInfo.again(earlier, data=data or source.data)
     with Bars(Console(stderr=True)) as bars:

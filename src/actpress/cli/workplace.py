@@ -1,12 +1,9 @@
 """The folder of an unfinished compression: what `--resume` continues from."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-
-from torch import nn
 
 from actpress.errors import RunError
 from actpress.run import check_free, write_text
@@ -44,15 +41,6 @@ def open_workplace(out: Path, request: Mapping[str, object], *, force: bool, res
 def close_workplace(folder: Path) -> None:
     """Remove the folder of a finished compression."""
     shutil.rmtree(folder)
-
-
-def hash_weights(model: nn.Module) -> str:
-    """A digest of all parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _check_same(folder: Path, wanted: str) -> None:
