@@ -50,7 +50,7 @@ def load(name: str) -> nn.Module:
             f"the weights {path} are damaged: {error}; install actpress again"
         ) from error
     for module in model.modules():
-        if isinstance(module, nn.Conv2d):  # up to 1.7 times faster on a CPU
+        if isinstance(module, nn.Conv2d):  # the faster layout on a CPU
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
     return model.eval()
 
