@@ -3,8 +3,9 @@
     python -m benchmarks.train_reference resnet18 mobilenet_v2 vgg16_bn
 
 One fixed schedule per network: half-size images first (cheap), full size last, one-cycle learning
-rate, flips and shifts; where it is not enough, a short second fall of the learning rate. The last 5,000 training images are never used, and the test split is read
-once, at the end. Each epoch leaves a checkpoint; a run that was stopped goes on from there.
+rate, flips and shifts; where it is not enough, a short second fall of the learning rate. The last
+5,000 training images are never used, and the test split is read once, at the end. Each epoch leaves
+a checkpoint; a run that was stopped goes on from there.
 """
 
 import argparse

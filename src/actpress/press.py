@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from actpress.calibrate import Statistics
-from actpress.codec import IdentityProjection, LinearProjection, Projection, SiteCodec
+from actpress.codec import IdentityProjection, LinearProjection, Projection, SiteCodec, stored_step
 from actpress.errors import CalibrationError, PlanError
 from actpress.graph import Graph, RewrittenNetwork, insert_codecs
 from actpress.kernels import count_symbols
@@ -75,11 +75,11 @@ def _device_of(graph: Graph) -> torch.device:
 def build_codec(site: SitePlan, statistics: Statistics) -> SiteCodec:
     """The codec of one site, its symbol range as wide as the plan allows."""
     own = statistics.sites[site.site]
-    step = torch.full((site.rank,), site.step)
+    step = stored_step(torch.full((site.rank,), site.step))
     levels = 2**site.bit_width
     if site.transform is Transform.IDENTITY and site.rank == site.channels:
         projection: Projection = IdentityProjection()
-        lowest = torch.round(own.minimum.min() / site.step)
+        lowest = torch.round(own.minimum.min() / float(step[0]))
     else:
         basis = statistics.basis(site.site, site.transform)
         stored = site.transform not in (Transform.DCT, Transform.HADAMARD)
@@ -89,24 +89,21 @@ def build_codec(site: SitePlan, statistics: Statistics) -> SiteCodec:
     return SiteCodec(projection, step, q_min, q_min + levels - 1)
 
 
-def fit_tables(
-    pressed: PressedModel, inputs: Iterable[Tensor], *, keep_ranges: bool = False
-) -> None:
+def fit_tables(pressed: PressedModel, inputs: Iterable[Tensor]) -> None:
     """Fix symbol ranges and code tables from images, which must not be test images.
 
-    Every site sees what the sites before it left over, as it will in use.
+    Ranges start from what the plan allows. Every site sees what the sites before it left over, as
+    it will in use.
 
     Args:
         pressed: changed in place.
         inputs: batches of training images.
-        keep_ranges: let ranges only shrink; otherwise they start from what the plan allows.
 
     Raises:
         CalibrationError: no images.
     """
-    if not keep_ranges:
-        for site in pressed.plan:
-            _widen_range(pressed.codecs[site.site], site)
+    for codec in pressed.codecs.values():
+        codec.widen()
     with counting(pressed) as counters:
         outputs = run(pressed, inputs)
     pressed.table_images = sum(len(output) for output in outputs)
@@ -177,16 +174,6 @@ def counting(pressed: PressedModel) -> Iterator[Mapping[str, SymbolCounter]]:
     finally:
         for codec in codecs.values():
             codec.probe = None
-
-
-def _widen_range(codec: SiteCodec, site: SitePlan) -> None:
-    """Give a codec the widest symbol range that its plan allows."""
-    levels = 2**site.bit_width
-    if isinstance(codec.projection, IdentityProjection):
-        codec.q_min = codec.q_min.amin().expand(codec.rank).clone()
-    else:
-        codec.q_min = torch.full_like(codec.q_min, -(levels // 2))
-    codec.q_max = codec.q_min + levels - 1
 
 
 def _check_fit(graph: Graph, plan: Plan, statistics: Statistics) -> None:

@@ -3,7 +3,13 @@
 from actpress.allocate.greedy import Costs, Criterion, Move, greedy_path
 from actpress.allocate.ladder import Ladder, LadderKind, Level, build_ladders, ladder_states
 from actpress.allocate.replay import Replay, Trial
-from actpress.allocate.search import GreedySearch, SearchSettings, cost_target, search
+from actpress.allocate.search import (
+    GreedySearch,
+    SearchSettings,
+    best_reachable,
+    cost_target,
+    search,
+)
 from actpress.allocate.sensitivity import estimate_losses
 
 __all__ = [
@@ -17,6 +23,7 @@ __all__ = [
     "Replay",
     "SearchSettings",
     "Trial",
+    "best_reachable",
     "build_ladders",
     "cost_target",
     "estimate_losses",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from actpress.budget import View
 from actpress.calibrate import SiteStatistics, Statistics
-from actpress.codec import Basis, entropy_bits
+from actpress.codec import Basis, entropy_bits, stored_step
 from actpress.graph import Graph, site_values
 from actpress.kernels import count_symbols
 from actpress.plan import Placement, Transform
@@ -124,7 +124,9 @@ def ladder_states(variances: Tensor, kind: LadderKind) -> list[tuple[int, float]
         return [(1, 1.0)]
     decibels = np.arange(TOP_DB, BOTTOM_DB - 1e-9, -STEP_DB)
     water = [water_level(variances, total / 10 ** (db / 10)) for db in decibels]
-    states = [(_rank_above(variances, level), (12 * level) ** 0.5) for level in water]
+    steps = stored_step((12 * torch.tensor(water, dtype=torch.float64)).sqrt()).tolist()
+    ranks = [_rank_above(variances, level) for level in water]
+    states = list(zip(ranks, steps, strict=True))
     if kind is LadderKind.RANK:
         states = [(rank, states[0][1]) for rank, _ in states]
     return list(dict.fromkeys(states))
@@ -155,12 +157,11 @@ def _project(value: Tensor, basis: Basis, statistics: SiteStatistics) -> Tensor:
 
 @dataclass
 class _Tally:
-    """Symbol counts of one state, and the images they came from."""
+    """Symbol counts of one state."""
 
     rank: int
     step: float
     counts: Tensor
-    symbols: int = 0
 
     @classmethod
     def empty(cls, rank: int, step: float) -> "_Tally":
@@ -171,7 +172,6 @@ class _Tally:
         q_min = torch.full((self.rank,), -COUNT_LEVELS // 2, dtype=torch.int32, device=y.device)
         self.counts = self.counts.to(y.device)
         count_symbols(y[None, : self.rank], inverse, q_min, self.counts)
-        self.symbols += y.shape[1]
 
     def bits_per_pixel(self) -> tuple[float, float]:
         seen = self.counts > 0

@@ -37,6 +37,8 @@ class SearchSettings:
         transform: of the channels.
         screen: take the first, harmless moves on Fisher estimates and order the others by them;
             without, every site's every first move is measured.
+        contenders: so many of the best-looking moves are measured before one is taken; more are
+            slower and closer to measuring all of them.
         slack: the path goes on to this share of the budget, so that a plan whose real tables
             cost a little more than the estimate can still be met.
         seed: of the labels drawn for the Fisher estimate.
@@ -46,6 +48,7 @@ class SearchSettings:
     ladder: LadderKind = LadderKind.WATER_FILLING
     transform: Transform = Transform.FISHER_PCA
     screen: bool = True
+    contenders: int = 2
     slack: float = 0.75
     seed: int = 0
 
@@ -72,18 +75,9 @@ class GreedySearch:
     seconds: float
 
     def within(self, cost: float) -> int:
-        """Index of the first state whose cost is at most `cost`.
-
-        Raises:
-            BudgetError: no state of the path is.
-        """
-        for index, move in enumerate(self.path):
-            if move.cost <= cost:
-                return index
-        raise BudgetError(
-            f"the search stopped at {self.path[-1].bits / self.values:.3f} bits/value, above what "
-            f"was asked"
-        )
+        """Index of the first state whose cost is at most `cost`; the last one if there is none."""
+        indices = range(len(self.path))
+        return next((i for i in indices if self.path[i].cost <= cost), len(self.path) - 1)
 
     def plan(self, index: int, *, method: str) -> Plan:
         """The plan of one state of the path."""
@@ -160,6 +154,7 @@ def search(
         criterion=settings.criterion,
         estimates=estimates,
         start=start,
+        contenders=settings.contenders,
         on_move=lambda move: on_move(move, floor),
     )
     return GreedySearch(
@@ -231,10 +226,14 @@ def _weights(ladders: Sequence[Ladder], budget: Budget) -> list[float]:
 def _check_reachable(costs: Costs, target: float, budget: Budget) -> None:
     if budget.kind is BudgetKind.ACCURACY_DROP or costs.lowest() <= target:
         return
-    if budget.kind is BudgetKind.TRAFFIC_RATIO:
-        best = f"{budget.amount * target / costs.lowest():.2f}x"
-    else:
-        best = f"{budget.amount * costs.lowest() / target:.3f}bits"
+    best = best_reachable(budget, lowest=costs.lowest(), target=target)
     raise BudgetError(
         f"the budget {budget} cannot be reached; the best reachable for this network is {best}"
     )
+
+
+def best_reachable(budget: Budget, *, lowest: float, target: float) -> str:
+    """The budget, in the words of the one that was asked, whose cost is `lowest`."""
+    if budget.kind is BudgetKind.TRAFFIC_RATIO:
+        return f"{budget.amount * target / lowest:.2f}x"
+    return f"{budget.amount * lowest / target:.3f}bits"

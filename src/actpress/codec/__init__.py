@@ -14,7 +14,7 @@ from actpress.codec.rate import (
     fixed_bits,
     laplace_entropy_bits,
 )
-from actpress.codec.site_codec import PARAMETER_BITS, CodecOutput, Probe, SiteCodec
+from actpress.codec.site_codec import PARAMETER_BITS, CodecOutput, Probe, SiteCodec, stored_step
 
 __all__ = [
     "PARAMETER_BITS",
@@ -34,4 +34,5 @@ __all__ = [
     "fixed_bits",
     "hadamard_matrix",
     "laplace_entropy_bits",
+    "stored_step",
 ]

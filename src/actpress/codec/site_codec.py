@@ -50,8 +50,8 @@ class SiteCodec(nn.Module):
     Args:
         projection: between channels and components.
         step: quantization step of each component, shape (k,), in activation units.
-        q_min, q_max: symbol range of each component, shape (k,); until `set_tables` narrows it to
-            what calibration saw, the range that the plan's bit-width allows.
+        q_min, q_max: widest symbol range of each component, shape (k,), which the plan's bit-width
+            allows; `set_tables` narrows it to what calibration saw, `widen` undoes that.
     """
 
     step: Tensor
@@ -59,6 +59,8 @@ class SiteCodec(nn.Module):
     q_max: Tensor
     counts: Tensor
     rate_scale: Tensor
+    widest_min: Tensor
+    widest_max: Tensor
 
     def __init__(self, projection: Projection, step: Tensor, q_min: Tensor, q_max: Tensor) -> None:
         super().__init__()
@@ -68,6 +70,8 @@ class SiteCodec(nn.Module):
         self.register_buffer("q_max", q_max.int())
         self.register_buffer("counts", torch.zeros(len(step), 0, dtype=torch.int64))
         self.register_buffer("rate_scale", torch.ones(()))
+        self.register_buffer("widest_min", self.q_min.clone(), persistent=False)
+        self.register_buffer("widest_max", self.q_max.clone(), persistent=False)
         self.probe: Probe | None = None
 
     @property
@@ -110,6 +114,10 @@ class SiteCodec(nn.Module):
         self.counts = counts.to(device, torch.int64)
         self.q_min, self.q_max = q_min.to(device).int(), q_max.to(device).int()
 
+    def widen(self) -> None:
+        """Allow the widest symbol ranges again, as before the first `set_tables`."""
+        self.q_min, self.q_max = self.widest_min.clone(), self.widest_max.clone()
+
     def code_lengths_bits(self) -> Tensor:
         """Ideal code length of every symbol, shape (k, levels), float64."""
         return code_lengths_bits(self.counts)
@@ -133,6 +141,17 @@ class SiteCodec(nn.Module):
         symbols_per_component = z[0, 0].numel()
         mean_abs = z.abs().mean(dim=(0, *spatial))
         return self.rate_scale * symbols_per_component * laplace_entropy_bits(mean_abs).sum()
+
+
+def stored_step(step: Tensor) -> Tensor:
+    """What a step is stored as in 16 bits: the nearest bfloat16 number that is not smaller.
+
+    Args:
+        step: positive, any shape, float32 or float64; the result is float32.
+    """
+    nearest = step.bfloat16()
+    above = torch.nextafter(nearest, torch.full_like(nearest, torch.inf))
+    return torch.where(nearest.to(step.dtype) < step, above, nearest).float()
 
 
 class _RoundClamp(torch.autograd.Function):

@@ -6,10 +6,10 @@ What the paper states and what is our choice: docs/methods.md.
 from dataclasses import replace
 from pathlib import Path
 
-from actpress.allocate import GreedySearch, Move, cost_target, search
+from actpress.allocate import GreedySearch, Move, search
 from actpress.budget import BudgetKind
 from actpress.calibrate import Statistics
-from actpress.codec import LinearProjection
+from actpress.codec import LinearProjection, stored_step
 from actpress.errors import BudgetError
 from actpress.evaluate import PathPoint, predict
 from actpress.methods.record import SearchRecord, read_record, write_record
@@ -18,7 +18,14 @@ from actpress.plan import Placement, Transform
 from actpress.press import PressedModel, fit_tables
 from actpress.tune import align_rate_model, tune
 
-ATTEMPTS = 6
+ATTEMPTS = 10
+
+CLOSE_ENOUGH = 0.005
+"""A plan that leaves no more of its budget unused is not improved on."""
+
+SETTLE_ATTEMPTS = 6
+BITS_PER_OCTAVE = 0.5
+"""Share of the bits that doubling all steps saves, to begin with; then it is measured."""
 
 
 def gdr(task: Task) -> Outcome:
@@ -86,7 +93,9 @@ def learn(task: Task, start: Outcome, *, variant: str = "") -> Outcome:
     plan = start.pressed.plan.with_transform(Transform.LEARNED)
     plan = plan.model_copy(update={"method": "cap"})
     pressed = task.press(plan, start.statistics)
-    target_bits = align_rate_model(pressed, list(task.calibration_batches())[:3])
+    bound = task.cost(start.pressed)
+    batches = list(task.calibration_batches())[:3]
+    align_rate_model(pressed, batches, task.costs(pressed))
     settings = task.settings.tune
     task.progress.start("tune", settings.steps)
     report = tune(
@@ -95,41 +104,92 @@ def learn(task: Task, start: Outcome, *, variant: str = "") -> Outcome:
         task.data.train,
         task.data.holdout,
         settings,
-        target_bits=target_bits,
+        target_bits=bound,
         checkpoint=_checkpoint(task),
         on_step=lambda step: task.progress.advance(1, f"loss {step.loss:.4f}"),
     )
-    finish(task, pressed)
+    finish(task, pressed, bound)
     return replace(
         start, pressed=pressed, method="cap", variant=variant, tune_seconds=report.seconds
     )
 
 
-def finish(task: Task, pressed: PressedModel) -> None:
-    """Round what was learned to its stored precision and fit the final tables."""
+def finish(task: Task, pressed: PressedModel, bound: float) -> None:
+    """Round what was learned to its stored precision and settle the bits at the bound.
+
+    The rate model that training held is smooth, the tables are exact. What separates them is evened
+    out by scaling all steps by one factor, found by the secant method.
+
+    Args:
+        task: data and budget.
+        pressed: changed in place; its tables are fitted on return.
+        bound: largest cost (see `Task.cost`).
+
+    Raises:
+        BudgetError: no factor that was tried meets the bound.
+    """
     for codec in pressed.codecs.values():
         if isinstance(codec.projection, LinearProjection):
             codec.projection.round_to_half()
-    fit_tables(pressed, task.calibration_batches(), keep_ranges=True)
+    steps = {name: codec.step.clone() for name, codec in pressed.codecs.items()}
+    task.progress.start("settle", SETTLE_ATTEMPTS)
+
+    def share_at(octaves: float) -> float:
+        for name, codec in pressed.codecs.items():
+            codec.step.copy_(stored_step(steps[name] * 2**octaves))
+        fit_tables(pressed, task.calibration_batches())
+        share = task.cost(pressed) / bound
+        task.progress.advance(1, f"{100 * share:.1f} % of the bits")
+        return share
+
+    tried = {0.0: share_at(0.0)}
+    octaves, slope = 0.0, BITS_PER_OCTAVE
+    while len(tried) < SETTLE_ATTEMPTS and not 1 - CLOSE_ENOUGH <= tried[octaves] <= 1:
+        before = octaves
+        octaves += (tried[before] - 1 + CLOSE_ENOUGH / 2) / slope
+        tried[octaves] = share_at(octaves)
+        slope = max((tried[before] - tried[octaves]) / (octaves - before), BITS_PER_OCTAVE / 10)
+    fitting = [octaves for octaves, share in tried.items() if share <= 1]
+    if not fitting:
+        raise BudgetError(
+            f"the tuned network exceeds its bits by {100 * (min(tried.values()) - 1):.1f} % and "
+            f"coarser steps do not mend it; ask for more than {task.budget}, or tune longer"
+        )
+    if min(fitting) != octaves:
+        share_at(min(fitting))
 
 
 def _within_cost(
     task: Task, statistics: Statistics, found: GreedySearch
 ) -> tuple[int, PressedModel]:
-    """Move along the path until the fitted tables cost no more than the budget."""
-    target = cost_target(found.ladders, task.budget)
-    aim, cost = target, target
+    """The first plan of the path whose fitted tables cost no more than the budget.
+
+    The path's costs are estimates. Each plan that is pressed tells by how much they are off, which
+    says where to look next between the last plan that failed and the first that fits.
+    """
+    target = task.cost_target()
+    failed, fits, last = -1, None, len(found.path) - 1
+    index, cost = found.within(target), target
     for _ in range(ATTEMPTS):
-        index = found.within(aim)
         pressed = task.press(found.plan(index, method="gdr"), statistics)
         cost = task.cost(pressed)
-        if cost <= target:
-            return index, pressed
+        if cost > target:
+            failed = index
+        else:
+            fits = index, pressed
+            if cost >= target * (1 - CLOSE_ENOUGH):
+                break
+        lowest, highest = failed + 1, last if fits is None else fits[0] - 1
+        if lowest > highest:
+            break
         aim = found.path[index].cost * target / cost
-    raise BudgetError(
-        f"the budget {task.budget} was missed by {100 * (cost / target - 1):.1f} % after "
-        f"{ATTEMPTS} attempts; ask for a little less, or search on more images"
-    )
+        index = min(max(found.within(aim), lowest), highest)
+    if fits is None:
+        raise BudgetError(
+            f"the budget {task.budget} was missed by {100 * (cost / target - 1):.1f} % after "
+            f"{ATTEMPTS} attempts; ask for a little less, or search on more images"
+        )
+    return fits
 
 
 def _within_accuracy(

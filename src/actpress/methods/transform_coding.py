@@ -5,7 +5,7 @@ noise ratio; it is lowered until the budget is met. Unlike the published code, m
 tables come from calibration images, and linear bottlenecks are compressed and counted too.
 """
 
-from actpress.allocate import cost_target
+from actpress.allocate import best_reachable
 from actpress.allocate.ladder import water_level
 from actpress.budget import BudgetKind
 from actpress.calibrate import Statistics
@@ -28,16 +28,14 @@ def transform_coding(task: Task) -> Outcome:
             "transform coding has no accuracy budget; give bits (1.34bits) or a ratio (6x)"
         )
     statistics = task.calibrate(Placement.PRE_ACT)
-    target = cost_target(task.graph.sites, task.budget)
+    target = task.cost_target()
     low, high = 0, int((HIGHEST_DB - LOWEST_DB) / GRID_DB)  # grid index of the decibels dropped
     task.progress.start("transform coding", high.bit_length())
     pressed = task.press(plan_at(task, statistics, LOWEST_DB), statistics)
-    if task.cost(pressed) > target:
-        floor = sum(site.values for site in task.graph.sites)
-        raise BudgetError(
-            f"transform coding cannot reach {task.budget}; its lowest is "
-            f"{task.cost(pressed) / floor:.3f} bits per value of cost"
-        )
+    cost = task.cost(pressed)
+    if cost > target:
+        best = best_reachable(task.budget, lowest=cost, target=target)
+        raise BudgetError(f"transform coding cannot reach {task.budget}; its best is {best}")
     while low < high:
         middle = (low + high) // 2
         decibels = HIGHEST_DB - middle * GRID_DB

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,8 @@ def tune(
         on_step: called after every step.
 
     Raises:
-        TuningError: the loss became NaN or infinite (the last checkpoint stays), or the checkpoint
-            does not fit.
+        TuningError: the loss became NaN or infinite (the last checkpoint stays), the checkpoint
+            does not fit, or no state held its bits.
     """
     run_state = TuningRun(pressed, graph, train, holdout, settings, RateBound(target_bits))
     if checkpoint is not None and checkpoint.exists():
@@ -130,6 +131,11 @@ class TuningRun:
                 self.seconds = before + time.perf_counter() - began
                 if checkpoint is not None:
                     self.snapshot().save(checkpoint)
+        if not isfinite(self.best_loss):
+            raise TuningError(
+                f"no state that was validated held its bits (they exceeded the bound by "
+                f"{100 * self.bound.recent_excess:.1f} %); tune for more steps"
+            )
         self.pressed.load_state_dict(self.best)
         self.pressed.eval().requires_grad_(False)
         return TuneReport(self.step, self.loss_before, self.best_loss, self.seconds)

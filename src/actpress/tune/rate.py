@@ -1,5 +1,6 @@
 """Holding the bits while accuracy is trained: a multiplier that follows the excess."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,7 @@ class RateBound:
     """Augmented Lagrangian of `rate <= target`.
 
     Attributes:
-        target_bits: per inference, over all sites.
+        target_bits: per inference, over all sites, in the unit that the rate was aligned to.
         multiplier: weight of the relative excess; rises while the rate is above the target.
         recent_excess: running mean of the excess over the last steps.
     """
@@ -43,11 +44,18 @@ class RateBound:
         self.recent_excess += 0.1 * (excess - self.recent_excess)
 
 
-def align_rate_model(pressed: PressedModel, inputs: list[Tensor]) -> float:
-    """Scale every site's smooth rate to what its code tables say; return the tables' total.
+def align_rate_model(
+    pressed: PressedModel, inputs: list[Tensor], costs: Mapping[str, float] | None = None
+) -> float:
+    """Scale every site's smooth rate to what it really costs; return the total.
 
-    The tables must have been fitted; their calibration counts tell the real bits.
+    Args:
+        pressed: its tables must have been fitted.
+        inputs: batches on which the smooth rate is averaged.
+        costs: of each site; None takes the bits of its tables (`table_bits`).
     """
+    if costs is None:
+        costs = {name: table_bits(pressed, name) for name in pressed.codecs}
     smooth: dict[str, list[float]] = {name: [] for name in pressed.codecs}
     for codec in pressed.codecs.values():
         codec.rate_scale.fill_(1.0)
@@ -57,13 +65,10 @@ def align_rate_model(pressed: PressedModel, inputs: list[Tensor]) -> float:
             rates = pressed.network(batch)[1]
             for name, rate in zip(pressed.codecs, rates, strict=True):
                 smooth[name].append(rate.item())
-    total = 0.0
     for name, codec in pressed.codecs.items():
-        table = table_bits(pressed, name)
         mean = sum(smooth[name]) / len(smooth[name])
-        codec.rate_scale.fill_(table / mean if mean > 0 else 1.0)
-        total += table
-    return total
+        codec.rate_scale.fill_(costs[name] / mean if mean > 0 else 1.0)
+    return sum(costs.values())
 
 
 def table_bits(pressed: PressedModel, site: str) -> float:

@@ -172,12 +172,11 @@ def test_an_unreachable_budget_says_the_best_reachable(
     assert found.path[-1].cost <= cost_target(graph.sites, offered)
 
 
-def test_a_search_that_stopped_early_says_where(
+def test_a_search_that_stopped_early_offers_its_last_state(
     graph: Graph, statistics: Statistics, images: Tensor
 ) -> None:
     found = search(graph, statistics, images[:64], Budget.parse("3bits"), SearchSettings())
-    with pytest.raises(BudgetError, match=r"stopped at \d\.\d{3} bits/value, above what was asked"):
-        found.within(1.0)
+    assert found.within(1.0) == len(found.path) - 1
 
 
 def test_an_accuracy_budget_stops_after_five_times_its_drop(

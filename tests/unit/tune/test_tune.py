@@ -338,7 +338,7 @@ def test_tuning_lowers_the_loss_and_holds_the_bits(
     for codec in pressed.codecs.values():
         if hasattr(codec.projection, "round_to_half"):
             codec.projection.round_to_half()
-    fit_tables(pressed, images.split(64), keep_ranges=True)
+    fit_tables(pressed, images.split(64))
     assert report.loss_after < 0.7 * report.loss_before
     assert sum(table_bits(pressed, name) for name in pressed.codecs) <= 1.03 * target
 
