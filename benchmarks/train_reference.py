@@ -2,7 +2,7 @@
 
     python -m benchmarks.train_reference resnet18 mobilenet_v2 vgg16_bn
 
-One fixed schedule per network: half-size images first (cheap), full size last, one-cycle learning
+One fixed schedule per network: small images first (cheap), full size last, one-cycle learning
 rate, flips and shifts; where it is not enough, a short second fall of the learning rate. The last
 5,000 training images are never used, and the test split is read once, at the end. Each epoch leaves
 a checkpoint; a run that was stopped goes on from there.
@@ -26,7 +26,6 @@ from actpress.data.fashion_mnist import load_fashion_mnist
 from actpress.zoo import reference
 
 SCRATCH = Path("runs/reference")
-BATCH = 128
 POLISH = 0.2
 
 
@@ -35,23 +34,27 @@ class Recipe:
     """The schedule of one network.
 
     Attributes:
-        half_size_epochs: at 16x16; they come first.
+        small_epochs: at `small_side`; they come first.
         full_size_epochs: at 32x32.
         polish_epochs: at 32x32, after the cycle: a linear fall from a fifth of the peak.
         peak_lr: highest learning rate.
         weight_decay: of SGD, on every parameter.
+        batch: images per step.
+        small_side: height and width of small images.
     """
 
-    half_size_epochs: int
+    small_epochs: int
     full_size_epochs: int
     peak_lr: float
     polish_epochs: int = 0
     weight_decay: float = 5e-4
+    batch: int = 128
+    small_side: int = 16
 
     @property
     def cycle_epochs(self) -> int:
         """Of both sizes, in the one-cycle schedule."""
-        return self.half_size_epochs + self.full_size_epochs
+        return self.small_epochs + self.full_size_epochs
 
     @property
     def epochs(self) -> int:
@@ -66,9 +69,11 @@ class Recipe:
 
 
 RECIPES = {
-    "resnet18": Recipe(half_size_epochs=4, full_size_epochs=2, peak_lr=0.1),
-    "mobilenet_v2": Recipe(half_size_epochs=4, full_size_epochs=3, peak_lr=0.1),
-    "vgg16_bn": Recipe(half_size_epochs=0, full_size_epochs=5, peak_lr=0.05, polish_epochs=1),
+    "resnet18": Recipe(small_epochs=4, full_size_epochs=2, peak_lr=0.1),
+    "mobilenet_v2": Recipe(
+        small_epochs=3, full_size_epochs=3, peak_lr=0.05, batch=64, small_side=24
+    ),
+    "vgg16_bn": Recipe(small_epochs=0, full_size_epochs=5, peak_lr=0.05, polish_epochs=1),
 }
 
 
@@ -101,7 +106,7 @@ def train(name: str, seed: int) -> None:
     while run.epoch < run.recipe.epochs:
         began = time.perf_counter()
         loss = train_epoch(run, data.train, seed=1000 * seed + run.epoch)
-        full_size = run.epoch >= run.recipe.half_size_epochs
+        full_size = run.epoch >= run.recipe.small_epochs
         held_out = f"held-out {accuracy(run.model, data.holdout):.4f} " if full_size else ""
         run.epoch += 1
         save_state(run)
@@ -135,9 +140,9 @@ def channels_last(model: nn.Module) -> nn.Module:
 def train_epoch(run: Run, split: Split, *, seed: int) -> float:
     """One pass over the split; returns the mean loss."""
     run.model.train()
-    steps = math.ceil(len(split) / BATCH)
+    steps = math.ceil(len(split) / run.recipe.batch)
     total = 0.0
-    for step, (x, labels) in enumerate(augmented(split, seed=seed)):
+    for step, (x, labels) in enumerate(augmented(split, run.recipe.batch, seed=seed)):
         for group in run.optimizer.param_groups:
             group["lr"] = run.recipe.lr(run.epoch + step / steps)
         total += train_step(run, x, labels)
@@ -146,8 +151,8 @@ def train_epoch(run: Run, split: Split, *, seed: int) -> float:
 
 def train_step(run: Run, x: Tensor, labels: Tensor) -> float:
     """One gradient step; returns the loss."""
-    if run.epoch < run.recipe.half_size_epochs:
-        x = F.avg_pool2d(x, 2)
+    if run.epoch < run.recipe.small_epochs:
+        x = F.adaptive_avg_pool2d(x, run.recipe.small_side)
     loss = F.cross_entropy(run.model(x.to(memory_format=torch.channels_last)), labels)
     run.optimizer.zero_grad()
     loss.backward()
@@ -155,10 +160,10 @@ def train_step(run: Run, x: Tensor, labels: Tensor) -> float:
     return loss.item()
 
 
-def augmented(split: Split, *, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+def augmented(split: Split, batch: int, *, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Shuffled batches, each image flipped with probability one half, each batch shifted."""
     generator = torch.Generator().manual_seed(seed)
-    for x, labels in split.batches(BATCH, generator=generator):
+    for x, labels in split.batches(batch, generator=generator):
         flip = torch.rand(len(x), 1, 1, 1, generator=generator) < 0.5
         dy, dx = torch.randint(-2, 3, (2,), generator=generator).tolist()
         yield torch.where(flip, x.flip(3), x).roll((dy, dx), (2, 3)), labels
