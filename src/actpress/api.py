@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
-from actpress.errors import ActpressError, ModelError, RunError
+from actpress.errors import ActpressError, ModelError
 from actpress.evaluate import EnergyModel, Metrics, RunInfo, evaluate
 from actpress.graph import Graph, Site, capture
 from actpress.methods import METHODS, Outcome, Progress, Settings, Silence, Task
@@ -26,7 +26,6 @@ from actpress.run import (
     save_model,
     write_text,
 )
-from actpress.tune import Trainable
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,6 @@ class CompressedModel:
         Raises:
             RunError: the folder exists and `force` is not set.
         """
-        if self.metrics.settings.get("tune.trainable") == Trainable.NETWORK and (
-            self.metrics.method == "cap"
-        ):
-            raise RunError(
-                "a run directory holds plan and codecs, not the network's weights, and these were "
-                "trained too; save result.model.state_dict() yourself"
-            )
         with new_folder(Path(folder), force=force) as partial:
             save_model(self.model, partial)
             write_text(partial / METRICS, metrics_json(self.metrics))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from actpress.calibrate import Statistics
 from actpress.codec import IdentityProjection, LinearProjection, Projection, SiteCodec, stored_step
 from actpress.errors import CalibrationError, PlanError
-from actpress.graph import Graph, RewrittenNetwork, insert_codecs
+from actpress.graph import CODECS_PATH, Graph, RewrittenNetwork, insert_codecs
 from actpress.kernels import count_symbols
 from actpress.plan import Plan, SitePlan, Transform
 
@@ -23,6 +23,7 @@ class PressedModel(nn.Module):
         plan: what was applied.
         codecs: by site name, in the plan's order.
         table_images: images that the code tables were fitted on; 0 before `fit_tables`.
+        network_learned: whether the network's own weights were trained, besides the codecs.
     """
 
     def __init__(self, network: RewrittenNetwork, plan: Plan) -> None:
@@ -30,6 +31,7 @@ class PressedModel(nn.Module):
         self.network = network
         self.plan = plan
         self.table_images = 0
+        self.network_learned = False
 
     @property
     def codecs(self) -> dict[str, SiteCodec]:
@@ -44,6 +46,11 @@ class PressedModel(nn.Module):
         """The output, and the estimated bits per inference over all sites (differentiable)."""
         output, rates = self.network(*inputs)
         return output, torch.stack(rates).sum() if rates else torch.zeros(())
+
+    def network_state(self) -> dict[str, Tensor]:
+        """Parameters and buffers of the network without those of the codecs, not copied."""
+        state = self.network.eval_module.state_dict()
+        return {key: value for key, value in state.items() if not key.startswith(f"{CODECS_PATH}.")}
 
     def codec_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of the codecs alone."""

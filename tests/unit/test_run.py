@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from actpress.data.dataset import Dataset
@@ -18,6 +18,7 @@ from actpress.press import PressedModel
 from actpress.run import (
     CODEC,
     METRICS,
+    NETWORK,
     PLAN,
     SOURCE,
     Source,
@@ -29,6 +30,7 @@ from actpress.run import (
     save_model,
     write_text,
 )
+from actpress.run.tensors import write_tensors
 
 MakePressed = Callable[..., PressedModel]
 
@@ -96,8 +98,8 @@ def test_truncated_tensors_are_refused(saved: Path, graph: Graph, keep: float) -
         load_model_from(saved, graph)
 
 
-def test_flipped_bytes_never_raise_anything_else(saved: Path, graph: Graph) -> None:
-    """Each damaged file is refused, or decodes to bounded values: no crash, no hang."""
+def test_flipped_bits_are_refused(saved: Path, graph: Graph) -> None:
+    """All but those in the header's padding, which nothing depends on."""
     path = saved / CODEC
     content = path.read_bytes()
     generator = torch.Generator().manual_seed(0)
@@ -107,16 +109,47 @@ def test_flipped_bytes_never_raise_anything_else(saved: Path, graph: Graph) -> N
         *torch.randint(header, (40,), generator=generator).tolist(),
         *torch.randint(header, len(content), (80,), generator=generator).tolist(),
     ]
-    refused = 0
     for position in positions:
         damaged = bytearray(content)
         damaged[position] ^= 1 << (position % 8)
         path.write_bytes(damaged)
-        try:
+        if damaged[position : position + 1].isspace() or content[position : position + 1] == b" ":
+            continue
+        with pytest.raises(RunError):
             load_model_from(saved, graph)
-        except RunError:
-            refused += 1
-    assert refused > 30
+
+
+def test_a_learned_network_is_saved_with_its_codecs(
+    make_pressed: MakePressed, graph: Graph, images: Tensor, tmp_path: Path
+) -> None:
+    pressed = make_pressed(Transform.LEARNED, rank=5)
+    for tensor in pressed.network_state().values():
+        if tensor.is_floating_point():
+            tensor.mul_(1.1)
+    pressed.network_learned = True
+    save_model(pressed, tmp_path)
+
+    read = load_model_from(tmp_path, graph)
+
+    assert read.network_learned
+    with torch.no_grad():
+        assert read(images).equal(pressed(images))
+        assert not read(images).equal(make_pressed(Transform.LEARNED, rank=5)(images))
+
+
+def test_weights_of_another_network_are_refused(
+    make_pressed: MakePressed, graph: Graph, tmp_path: Path
+) -> None:
+    pressed = make_pressed(Transform.LEARNED)
+    pressed.network_learned = True
+    save_model(pressed, tmp_path)
+    state = {key: value.contiguous() for key, value in pressed.network_state().items()}
+    write_tensors(tmp_path / NETWORK, {**state, "stem.weight": torch.zeros(1)})
+    with pytest.raises(RunError, match=r"stem\.weight is torch.float32 \(1,\), expected"):
+        load_model_from(tmp_path, graph)
+    write_tensors(tmp_path / NETWORK, {**state, "tail.weight": torch.zeros(1)})
+    with pytest.raises(RunError, match=r"of another network: tail\.weight do not match"):
+        load_model_from(tmp_path, graph)
 
 
 Edit = Callable[[dict[str, Tensor]], object]
@@ -178,7 +211,7 @@ def test_every_damaged_tensor_is_named(
 ) -> None:
     tensors = load_file(saved / CODEC)
     edit(tensors)
-    save_file(tensors, saved / CODEC)
+    write_tensors(saved / CODEC, tensors)
     with pytest.raises(RunError, match=complaint):
         load_model_from(saved, graph)
 

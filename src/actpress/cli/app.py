@@ -168,11 +168,6 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     """Compress a trained network and write a run directory: plan, codec, metrics, report."""
     source_budget = Budget.parse(budget, view=view)
     _check_choice("--method", method, METHODS)
-    if train is Trainable.NETWORK:
-        raise RunError(
-            "--train network: a run directory cannot hold the network's weights yet; use "
-            "projections or decoder, or actpress.compress in Python"
-        )
     energy = _energy(memory)
     network = load_model(model, args=model_args, weights=weights).to(_device(device))
     shape = None if input_shape is None else parse_input(input_shape)

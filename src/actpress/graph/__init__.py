@@ -2,10 +2,11 @@
 
 from actpress.graph.capture import Graph, capture
 from actpress.graph.observe import site_values
-from actpress.graph.rewrite import RewrittenNetwork, insert_codecs
+from actpress.graph.rewrite import CODECS_PATH, RewrittenNetwork, insert_codecs
 from actpress.graph.sites import Site, default_placement
 
 __all__ = [
+    "CODECS_PATH",
     "Graph",
     "RewrittenNetwork",
     "Site",

@@ -86,6 +86,7 @@ def tune(
             does not fit, or no state held its bits.
     """
     run_state = TuningRun(pressed, graph, train, holdout, settings, RateBound(target_bits))
+    pressed.network_learned = settings.trainable is Trainable.NETWORK
     if checkpoint is not None and checkpoint.exists():
         run_state.restore(Checkpoint.load(checkpoint, identity=run_state.identity))
     else:

@@ -114,7 +114,7 @@ def excess_over(naive: Sequence[State], path: Sequence[Move]) -> float:
 
 
 @pytest.mark.parametrize(("contenders", "excess"), [(2, 0.02), (3, 0.01), (5, 1e-6)])
-def test_the_lazy_search_comes_close_to_the_oracle_and_is_cheaper(
+def test_the_lazy_search_comes_close_to_the_oracle_and_is_cheaper(  # noqa: PLR0917
     graph: Graph,
     ladders: list[Ladder],
     costs: Costs,

@@ -1,0 +1,46 @@
+"""Run directories: what a compression leaves on disk.
+
+plan.json            the decisions
+codec.safetensors    projections, steps, ranges and code tables
+network.safetensors  the network's weights, if they were trained too
+metrics.json         the numbers
+report.html          the same for people
+run.json             where model and data came from
+"""
+
+from actpress.run.folder import (
+    CODEC,
+    METRICS,
+    NETWORK,
+    PLAN,
+    REPORT,
+    SOURCE,
+    check_free,
+    new_folder,
+    write_bytes,
+    write_text,
+)
+from actpress.run.model import load_model_from, save_model
+from actpress.run.results import load_metrics, metrics_json
+from actpress.run.source import Source, check_weights, hash_weights, load_source
+
+__all__ = [
+    "CODEC",
+    "METRICS",
+    "NETWORK",
+    "PLAN",
+    "REPORT",
+    "SOURCE",
+    "Source",
+    "check_free",
+    "check_weights",
+    "hash_weights",
+    "load_metrics",
+    "load_model_from",
+    "load_source",
+    "metrics_json",
+    "new_folder",
+    "save_model",
+    "write_bytes",
+    "write_text",
+]

@@ -1,0 +1,88 @@
+"""The folder of a run: its files, and how they are written whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from actpress.errors import RunError
+
+PLAN, CODEC, NETWORK, METRICS, REPORT, SOURCE = (
+    "plan.json",
+    "codec.safetensors",
+    "network.safetensors",
+    "metrics.json",
+    "report.html",
+    "run.json",
+)
+
+
+@contextmanager
+def new_folder(target: Path, *, force: bool) -> Iterator[Path]:
+    """A folder that appears at `target` whole when the block succeeds, and not at all otherwise.
+
+    Raises:
+        RunError: `target` exists and `force` is not set.
+    """
+    check_free(target, force=force)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_free(target: Path, *, force: bool) -> None:
+    """Refuse a target that exists, unless the user allowed to replace it.
+
+    Only an empty folder or an earlier run is ever replaced.
+
+    Raises:
+        RunError: it exists and must not be replaced.
+    """
+    if not target.exists():
+        return
+    if not force:
+        raise RunError(f"{target} exists already; choose another --out, or replace it with --force")
+    if not target.is_dir() or (any(target.iterdir()) and not (target / PLAN).exists()):
+        raise RunError(
+            f"{target} is not a run directory (it holds no {PLAN}), so it is not replaced even "
+            f"with --force; choose another --out"
+        )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file under a temporary name, then rename it."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, then rename it."""
+    partial = path.with_name(f".{path.name}.part")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def existing(folder: Path, name: str) -> Path:
+    """The path of a file of a run.
+
+    Raises:
+        RunError: it is missing.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise RunError(
+            f"{folder} is not a complete run directory: {name} is missing; expected the --out of "
+            f"actpress compress"
+        )
+    return path

@@ -1,0 +1,156 @@
+"""A pressed network on disk, and reading it back without trust."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from actpress.codec import Basis, IdentityProjection, LinearProjection, Projection, SiteCodec
+from actpress.errors import PlanError, RunError
+from actpress.graph import Graph, insert_codecs
+from actpress.plan import Plan, SitePlan, Transform
+from actpress.press import PressedModel
+from actpress.run.folder import CODEC, NETWORK, PLAN, existing, write_text
+from actpress.run.tensors import read_tensors, write_tensors
+
+TABLE_IMAGES = "table_images"
+MAX_TABLE_LEVELS = 1 << 16
+
+
+def save_model(pressed: PressedModel, folder: Path) -> None:
+    """Write `plan.json`, `codec.safetensors` and, if the network learned, `network.safetensors`."""
+    tensors: dict[str, Tensor] = {TABLE_IMAGES: torch.tensor(pressed.table_images)}
+    for name, codec in pressed.codecs.items():
+        for key, tensor in codec.state_dict().items():
+            stored = tensor.to(_stored_dtype(key, tensor))
+            tensors[f"{name}/{key}"] = stored.cpu().contiguous()
+    write_text(folder / PLAN, pressed.plan.to_json())
+    write_tensors(folder / CODEC, tensors)
+    if pressed.network_learned:
+        state = {key: value.cpu().contiguous() for key, value in pressed.network_state().items()}
+        write_tensors(folder / NETWORK, state)
+
+
+def load_model_from(folder: Path, graph: Graph) -> PressedModel:
+    """Read `plan.json` and `codec.safetensors` back into a pressed network.
+
+    Raises:
+        RunError: a file is missing or damaged; names the file and the tensor.
+        PlanError: the plan is malformed, newer, or of another network.
+    """
+    plan = Plan.load(existing(folder, PLAN))
+    if plan.fingerprint != graph.fingerprint:
+        raise PlanError(
+            f"{folder / PLAN} belongs to another network: its fingerprint is "
+            f"{plan.fingerprint[:12]}, this network's {graph.fingerprint[:12]}; give the model "
+            f"and the input size that the run was made with"
+        )
+    _check_channels(plan, graph, folder / PLAN)
+    path = existing(folder, CODEC)
+    tensors = read_tensors(path)
+    codecs = {site.site: _read_codec(site, tensors, path) for site in plan}
+    placements = {site.site: site.placement for site in plan}
+    pressed = PressedModel(insert_codecs(graph, codecs, placements), plan)
+    pressed.table_images = _table_images(tensors, path)
+    if (folder / NETWORK).exists():
+        _read_network(folder / NETWORK, pressed)
+    device = next((p.device for p in graph.root.parameters()), torch.device("cpu"))
+    return pressed.eval().to(device)
+
+
+def _stored_dtype(key: str, tensor: Tensor) -> torch.dtype:
+    """The precision that the accounting counts; what is stored was rounded to it before."""
+    if key.startswith("projection."):
+        return torch.float16
+    return torch.bfloat16 if key == "step" else tensor.dtype
+
+
+def _read_network(path: Path, pressed: PressedModel) -> None:
+    tensors, own = read_tensors(path), pressed.network_state()
+    if tensors.keys() != own.keys():
+        different = sorted(tensors.keys() ^ own.keys())
+        raise RunError(f"{path} is of another network: {', '.join(different[:3])} do not match")
+    for key, tensor in tensors.items():
+        if tensor.shape != own[key].shape or tensor.dtype != own[key].dtype:
+            raise RunError(
+                f"{path}: {key} is {tensor.dtype} {tuple(tensor.shape)}, expected "
+                f"{own[key].dtype} {tuple(own[key].shape)}; compress again"
+            )
+        own[key].copy_(tensor)
+    pressed.network_learned = True
+
+
+def _check_channels(plan: Plan, graph: Graph, path: Path) -> None:
+    """Before anything of the plan's size is allocated."""
+    for site in plan:
+        channels = graph.site(site.site).channels
+        if site.channels != channels:
+            raise PlanError(
+                f"{path}: site {site.site}: the plan has {site.channels} channels, the network "
+                f"{channels}"
+            )
+
+
+def _table_images(tensors: dict[str, Tensor], path: Path) -> int:
+    images = _tensor(tensors, TABLE_IMAGES, path)
+    if images.ndim or images.dtype != torch.int64 or images < 0:
+        raise RunError(
+            f"{path}: {TABLE_IMAGES} is {images.dtype} {tuple(images.shape)}, expected one "
+            f"non-negative int64; compress again"
+        )
+    return int(images)
+
+
+def _read_codec(site: SitePlan, tensors: dict[str, Tensor], path: Path) -> SiteCodec:
+    """Rebuild one codec; every tensor is checked against the plan before it is used."""
+    projection: Projection = IdentityProjection()
+    if f"{site.site}/projection.encoder" in tensors or not _is_identity(site):
+        channels = site.channels
+        blank = Basis(
+            *(
+                torch.zeros(shape)
+                for shape in ((channels, channels), channels, (channels, channels))
+            )
+        )
+        stored = site.transform not in (Transform.DCT, Transform.HADAMARD)
+        projection = LinearProjection(blank, torch.zeros(channels), site.rank, stored=stored)
+    blank_vector = torch.zeros(site.rank)
+    codec = SiteCodec(projection, blank_vector, blank_vector, blank_vector)
+    counts = _tensor(tensors, f"{site.site}/counts", path)
+    fits = counts.ndim == 2 and len(counts) == site.rank and counts.dtype == torch.int64
+    if not fits or counts.shape[1] > MAX_TABLE_LEVELS:
+        raise RunError(
+            f"{path}: {site.site}/counts has shape {tuple(counts.shape)}, {counts.dtype}, expected "
+            f"({site.rank}, levels), int64; compress again"
+        )
+    codec.counts = torch.zeros_like(counts)
+    for key, own in codec.state_dict().items():
+        read = _tensor(tensors, f"{site.site}/{key}", path)
+        if read.shape != own.shape or read.is_floating_point() != own.is_floating_point():
+            raise RunError(
+                f"{path}: {site.site}/{key} is {read.dtype} {tuple(read.shape)}, expected "
+                f"{own.dtype} {tuple(own.shape)}; compress again"
+            )
+        if read.is_floating_point() and not torch.isfinite(read).all():
+            raise RunError(f"{path}: {site.site}/{key} is not finite; compress again")
+        own.copy_(read)
+    _check_tables(codec, site.site, path)
+    return codec
+
+
+def _is_identity(site: SitePlan) -> bool:
+    return site.transform is Transform.IDENTITY and site.rank == site.channels
+
+
+def _check_tables(codec: SiteCodec, name: str, path: Path) -> None:
+    width = codec.q_max.long() - codec.q_min.long() + 1
+    fits = (width >= 1) & (width <= codec.counts.shape[1])
+    counted = (codec.counts >= 0).all() and (codec.counts.sum(1) > 0).all()
+    if not (fits.all() and counted and (codec.step > 0).all()):
+        raise RunError(f"{path}: ranges, steps or tables of {name} are out of bounds")
+
+
+def _tensor(tensors: dict[str, Tensor], key: str, path: Path) -> Tensor:
+    if key not in tensors:
+        raise RunError(f"{path} lacks the tensor {key}; it is damaged or of another plan")
+    return tensors[key]

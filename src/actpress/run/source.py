@@ -1,0 +1,71 @@
+"""Where the model and the data of a run came from."""
+
+import hashlib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import nn
+
+from actpress.errors import RunError
+from actpress.plan import first_complaint
+from actpress.run.folder import SOURCE, existing
+
+
+class Source(BaseModel):
+    """Where model and data came from, so that a run can be evaluated again.
+
+    Attributes:
+        model: `package.module:factory`, or a description when the API was used.
+        model_args: keyword arguments of the factory, JSON.
+        weights: path of the weights, if any.
+        data: name of the data set.
+        input: shape of one image, (c, h, w).
+        leaves: module paths that were not traced into.
+        weights_sha256: `hash_weights` of the float network.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    model_args: str | None = None
+    weights: str | None = None
+    data: str
+    input: tuple[int, int, int]
+    leaves: tuple[str, ...] = ()
+    weights_sha256: str
+
+
+def load_source(folder: Path) -> Source:
+    """Read `run.json`.
+
+    Raises:
+        RunError: missing or damaged.
+    """
+    path = existing(folder, SOURCE)
+    try:
+        return Source.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        what = first_complaint(error) if isinstance(error, ValidationError) else str(error)
+        raise RunError(f"{path} is damaged: {what}") from error
+
+
+def hash_weights(model: nn.Module) -> str:
+    """A digest of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check_weights(source: Source, model: nn.Module) -> None:
+    """Refuse a network whose weights are not those that a run was made with.
+
+    Raises:
+        RunError: they differ.
+    """
+    if hash_weights(model) != source.weights_sha256:
+        raise RunError(
+            f"the weights of {source.model} are not those that the run was made with; give the "
+            f"same ones with --weights"
+        )
