@@ -139,6 +139,16 @@ def test_compress_writes_a_run_that_can_be_evaluated_and_reported(folder: Path) 
     assert "</html>" in (folder / "run" / "report.html").read_text()
 
 
+def test_a_network_that_was_trained_too_is_evaluated_with_its_new_weights(folder: Path) -> None:
+    assert compress("--train", "network").exit_code == 0
+    assert (folder / "run" / "network.safetensors").exists()
+    written = json.loads((folder / "run" / "metrics.json").read_text())
+    assert invoke("evaluate", "run", "--json", "again.json").exit_code == 0
+    repeated = json.loads((folder / "again.json").read_text())
+    for key in ("accuracy", "agreement", "bits_per_value"):
+        assert repeated[key] == written[key]
+
+
 @pytest.mark.usefixtures("folder")
 def test_inspect_needs_no_data() -> None:
     result = invoke("inspect", *MODEL, "--input", "1x8x8", "--model-args", '{"channels": 4}')
