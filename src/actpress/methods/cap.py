@@ -23,9 +23,8 @@ ATTEMPTS = 10
 CLOSE_ENOUGH = 0.005
 """A plan that leaves no more of its budget unused is not improved on."""
 
-SETTLE_ATTEMPTS = 6
 BITS_PER_OCTAVE = 0.5
-"""Share of the bits that doubling all steps saves, to begin with; then it is measured."""
+"""Share of the bits that doubling all steps saves, roughly."""
 
 
 def gdr(task: Task) -> Outcome:
@@ -115,10 +114,11 @@ def learn(task: Task, start: Outcome, *, variant: str = "") -> Outcome:
 
 
 def finish(task: Task, pressed: PressedModel, bound: float) -> None:
-    """Round what was learned to its stored precision and settle the bits at the bound.
+    """Round what was learned to its stored precision, fit the final tables, and check the bits.
 
-    The rate model that training held is smooth, the tables are exact. What separates them is evened
-    out by scaling all steps by one factor, found by the secant method.
+    Training held a smooth rate a little below the bound, so the exact tables nearly always meet it.
+    Where they do not, all steps are coarsened together until they do; that costs accuracy, since
+    the projections were trained for their steps.
 
     Args:
         task: data and budget.
@@ -126,37 +126,23 @@ def finish(task: Task, pressed: PressedModel, bound: float) -> None:
         bound: largest cost (see `Task.cost`).
 
     Raises:
-        BudgetError: no factor that was tried meets the bound.
+        BudgetError: coarser steps do not meet the bound either.
     """
     for codec in pressed.codecs.values():
         if isinstance(codec.projection, LinearProjection):
             codec.projection.round_to_half()
-    steps = {name: codec.step.clone() for name, codec in pressed.codecs.items()}
-    task.progress.start("settle", SETTLE_ATTEMPTS)
-
-    def share_at(octaves: float) -> float:
-        for name, codec in pressed.codecs.items():
-            codec.step.copy_(stored_step(steps[name] * 2**octaves))
+    excess = 0.0
+    for _ in range(ATTEMPTS):
         fit_tables(pressed, task.calibration_batches())
-        share = task.cost(pressed) / bound
-        task.progress.advance(1, f"{100 * share:.1f} % of the bits")
-        return share
-
-    tried = {0.0: share_at(0.0)}
-    octaves, slope = 0.0, BITS_PER_OCTAVE
-    while len(tried) < SETTLE_ATTEMPTS and not 1 - CLOSE_ENOUGH <= tried[octaves] <= 1:
-        before = octaves
-        octaves += (tried[before] - 1 + CLOSE_ENOUGH / 2) / slope
-        tried[octaves] = share_at(octaves)
-        slope = max((tried[before] - tried[octaves]) / (octaves - before), BITS_PER_OCTAVE / 10)
-    fitting = [octaves for octaves, share in tried.items() if share <= 1]
-    if not fitting:
-        raise BudgetError(
-            f"the tuned network exceeds its bits by {100 * (min(tried.values()) - 1):.1f} % and "
-            f"coarser steps do not mend it; ask for more than {task.budget}, or tune longer"
-        )
-    if min(fitting) != octaves:
-        share_at(min(fitting))
+        excess = task.cost(pressed) / bound - 1
+        if excess <= 0:
+            return
+        for codec in pressed.codecs.values():
+            codec.step.copy_(stored_step(codec.step * 2 ** (excess / BITS_PER_OCTAVE)))
+    raise BudgetError(
+        f"the tuned network exceeds its bits by {100 * excess:.1f} % and coarser steps do not mend "
+        f"it; ask for more than {task.budget}, or tune longer"
+    )
 
 
 def _within_cost(
