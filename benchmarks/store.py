@@ -17,6 +17,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.environment = environment()
         self.rows: list[Row] = []
         if path.exists():
             self.rows = json.loads(path.read_text())["rows"]
@@ -27,7 +28,7 @@ class Store:
 
     def add(self, row: Row) -> None:
         """Append a row and write the file."""
-        self.rows.append({**row, "environment": environment()})
+        self.rows.append({**row, "environment": self.environment})
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(".part")
         partial.write_text(json.dumps({"rows": self.rows}, indent=1) + "\n")
@@ -35,7 +36,7 @@ class Store:
 
 
 def environment() -> dict[str, str | int]:
-    """Where a row was measured."""
+    """Where this process measures; the commit is the one that it started from."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return {
         "commit": _git("rev-parse", "--short", "HEAD"),
