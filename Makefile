@@ -11,7 +11,7 @@ READY := .venv/.ready
 
 demo: $(READY)
 	$(BIN)/actpress compress --model actpress.zoo:resnet18_fashion_mnist \
-		--data fashion-mnist-subset --method cap --budget 1.6bits --steps 120 \
+		--data fashion-mnist-subset --method cap --budget 1.6bits --steps 240 \
 		--out runs/demo --force
 
 test: $(READY)

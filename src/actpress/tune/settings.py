@@ -34,9 +34,9 @@ class TuneSettings:
         seed: of the order of the images.
     """
 
-    steps: int = 200
-    batch_size: int = 64
-    lr: float = 1.5e-4
+    steps: int = 400
+    batch_size: int = 32
+    lr: float = 7e-5
     network_lr: float = 1e-4
     trainable: Trainable = Trainable.PROJECTIONS
     distillation: float = 1.0
