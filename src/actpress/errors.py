@@ -7,7 +7,8 @@
     |-- PlanError            a plan is malformed, newer, or of another network
     |-- BudgetError          a budget is malformed or cannot be reached
     |-- TuningError          training diverged or a checkpoint does not fit
-    `-- RunError             a run directory is missing, damaged or in the way
+    |-- RunError             a run directory is missing, damaged or in the way
+    `-- StreamError          a stream of bytes is damaged, too new, or of another model
 
 A message says what happened, what was got, what was expected, where, and how to mend it.
 """
@@ -43,3 +44,7 @@ class TuningError(ActpressError):
 
 class RunError(ActpressError):
     """A run directory is missing, damaged or in the way."""
+
+
+class StreamError(ActpressError):
+    """A stream of bytes is damaged, of a newer format, or belongs to another model or plan."""

@@ -1,0 +1,124 @@
+"""Static frequency tables in fixed point: the only model that encoder and decoder share."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actpress.errors import StreamError
+from actpress.kernels.rans_loops import PRECISION, fill_lookup
+
+MAX_RANGE = (1 << PRECISION) // 2
+"""Symbols between the lowest and the highest of a component, at most."""
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FrequencyTables:
+    """One table per component; frequencies of a component sum to 2^12.
+
+    A symbol that calibration never saw has frequency zero and is coded as an escape, a component's
+    last entry, followed by its index in plain bits.
+
+    Attributes:
+        q_min: lowest symbol of each component, shape (k,), int32.
+        offsets: first entry of each component in the flat arrays, shape (k + 1,), int64.
+        frequencies: shape (entries,), uint16.
+        inverses: 1 / frequency, zero for frequency zero, shape (entries,), float64.
+        starts: sum of the frequencies before, within the component, shape (entries,), uint16.
+        escape_bits: of the plain index after an escape, shape (k,), int64.
+        sizes: symbols of each component, its escape not counted, shape (k,), int64.
+        slots, entries: of `fill_lookup`, shape (k, 2^12).
+    """
+
+    q_min: NDArray[np.int32]
+    offsets: Ints
+    frequencies: NDArray[np.uint16]
+    inverses: NDArray[np.float64] = field(init=False, repr=False)
+    starts: NDArray[np.uint16] = field(init=False, repr=False)
+    escape_bits: Ints = field(init=False, repr=False)
+    sizes: Ints = field(init=False, repr=False)
+    slots: NDArray[np.uint32] = field(init=False, repr=False)
+    entries: NDArray[np.uint16] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        sizes = np.diff(self.offsets)
+        ends = np.cumsum(self.frequencies, dtype=np.int64)
+        starts = ends - self.frequencies
+        base = np.repeat(starts[self.offsets[:-1]], sizes)
+        slots = np.empty((len(self.q_min), 1 << PRECISION), np.uint32)
+        entries = np.empty_like(slots, np.uint16)
+        fill_lookup(self.offsets, self.frequencies, slots, entries)
+        inverses = np.zeros(len(self.frequencies))
+        np.divide(1.0, self.frequencies, out=inverses, where=self.frequencies > 0)
+        object.__setattr__(self, "inverses", inverses)
+        object.__setattr__(self, "starts", (starts - base).astype(np.uint16))
+        object.__setattr__(self, "escape_bits", _index_bits(sizes - 1))
+        object.__setattr__(self, "sizes", sizes - 1)
+        object.__setattr__(self, "slots", slots)
+        object.__setattr__(self, "entries", entries)
+
+    @classmethod
+    def from_counts(cls, counts: Ints, q_min: Ints, q_max: Ints) -> Self:
+        """Fit tables to calibration counts.
+
+        A component with d distinct symbols gives its escape the weight d, as the entropy view does.
+
+        Args:
+            counts: shape (k, levels), column i holding the symbol q_min + i; >= 0.
+            q_min: lowest symbol of each component, shape (k,).
+            q_max: highest symbol of each component, shape (k,).
+
+        Raises:
+            StreamError: a component without a symbol, or with more than `MAX_RANGE` of them.
+        """
+        sizes = np.asarray(q_max, np.int64) - np.asarray(q_min, np.int64) + 1
+        if len(sizes) == 0 or sizes.min() < 1 or sizes.max() > MAX_RANGE:
+            raise StreamError(
+                f"a component has {sizes.max(initial=0)} levels; entropy coding takes 1 to "
+                f"{MAX_RANGE}; use a coarser step or a smaller bit-width"
+            )
+        rows = [_scaled(row[:size]) for row, size in zip(counts, sizes, strict=True)]
+        offsets = np.concatenate([[0], np.cumsum(sizes + 1)]).astype(np.int64)
+        return cls(np.asarray(q_min, np.int32), offsets, np.concatenate(rows).astype(np.uint16))
+
+    @property
+    def components(self) -> int:
+        """K."""
+        return len(self.q_min)
+
+    def code_lengths_bits(self, component: int) -> NDArray[np.float64]:
+        """Bits of every symbol of a component from q_min up, escapes with their index."""
+        entries = self.frequencies[self.offsets[component] : self.offsets[component + 1]]
+        lengths = PRECISION - np.log2(np.maximum(entries, 1))
+        escaped = lengths[-1] + self.escape_bits[component]
+        return np.where(entries[:-1] > 0, lengths[:-1], escaped)
+
+
+def _scaled(counts: Ints) -> Ints:
+    """Frequencies of the symbols and the escape, summing to 2^12, at least 1 for what was seen.
+
+    Starts from the proportional shares and moves single units to where they save the most bits.
+    """
+    total = 1 << PRECISION
+    weights = np.append(counts, np.count_nonzero(counts)).astype(np.float64)
+    if weights[-1] == 0:
+        raise StreamError("a component has no calibration symbols; calibrate with more images")
+    seen = int(np.count_nonzero(weights))
+    share = weights * (total / weights.sum())
+    scaled = np.where(weights > 0, np.maximum(np.floor(share), 1), 0).astype(np.int64)
+    while (missing := total - int(scaled.sum())) != 0:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if missing > 0:
+                gain = np.where(weights > 0, weights * np.log2((scaled + 1) / scaled), -np.inf)
+                scaled[np.argsort(-gain, kind="stable")[: min(missing, seen)]] += 1
+            else:
+                loss = np.where(scaled > 1, weights * np.log2(scaled / (scaled - 1)), np.inf)
+                scaled[int(np.argmin(loss))] -= 1
+    return scaled
+
+
+def _index_bits(levels: Ints) -> Ints:
+    return np.ceil(np.log2(np.maximum(levels, 1)) - 1e-9).astype(np.int64)
