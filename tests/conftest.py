@@ -135,12 +135,18 @@ def make_plan(graph: Graph, statistics: Statistics) -> MakePlan:
 
 @pytest.fixture
 def make_pressed(
-    graph: Graph, statistics: Statistics, images: Tensor, make_plan: MakePlan
+    graph: Graph,
+    statistics: Statistics,
+    post_statistics: Statistics,
+    images: Tensor,
+    make_plan: MakePlan,
 ) -> Callable[..., PressedModel]:
     """A pressed network with tables; arguments as of `make_plan`."""
 
     def make(*args: Transform, **options: float) -> PressedModel:
-        pressed = press(graph, make_plan(*args, **options), statistics)
+        after = options.get("placement") == Placement.POST_ACT
+        plan = make_plan(*args, **options)
+        pressed = press(graph, plan, post_statistics if after else statistics)
         fit_tables(pressed, images.split(64))
         return pressed
 

@@ -22,6 +22,7 @@ from actpress.graph import Graph, Site, capture
 from actpress.methods import Settings
 from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.press import PressedModel, fit_tables, press
+from actpress.stream import Decoder, Encoder
 from actpress.tune import TuneSettings
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "Budget",
     "CompressedModel",
     "Dataset",
+    "Decoder",
+    "Encoder",
     "EnergyModel",
     "Graph",
     "Metrics",

@@ -1,6 +1,19 @@
-"""Integers and bytes: frequency tables, entropy coders, the container. No torch, no floats."""
+"""Integers and bytes: frequency tables, entropy coder, records, container. No torch, no floats."""
 
+from actpress.bitstream.container import Frame, Header, StreamReader, StreamWriter, select
 from actpress.bitstream.rans import RansCoder
+from actpress.bitstream.record import Record, read_record, write_record
 from actpress.bitstream.tables import FrequencyTables
 
-__all__ = ["FrequencyTables", "RansCoder"]
+__all__ = [
+    "Frame",
+    "FrequencyTables",
+    "Header",
+    "RansCoder",
+    "Record",
+    "StreamReader",
+    "StreamWriter",
+    "read_record",
+    "select",
+    "write_record",
+]

@@ -59,6 +59,8 @@ class RansCoder:
             StreamError: k is not that of the tables, or a symbol is outside of its range.
         """
         rows = self._rows(symbols)
+        if not rows.size:
+            return b""
         bounds = stream_bounds(rows.shape)
         lanes = lanes_of(rows.shape)
         parts = self._each(
@@ -86,6 +88,10 @@ class RansCoder:
         """
         symbols = np.empty(shape, np.int32) if out is None else out
         rows = self._rows(symbols)
+        if not rows.size:
+            if len(payload):
+                raise StreamError("the payload is damaged: it has bytes, but no symbols")
+            return symbols
         bounds = stream_bounds(rows.shape)
         lanes = lanes_of(rows.shape)
         parts = _split(memoryview(payload).cast("B"), len(bounds), lanes)

@@ -1,41 +1,52 @@
-"""`actpress inspect | compress | evaluate | report`."""
+"""`actpress inspect | compress | evaluate | report | encode | decode`."""
 
 import sys
-from collections.abc import Callable, Collection
-from functools import wraps
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import torch
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from actpress._version import __version__
-from actpress.api import capture_for, compress, inspect
+from actpress.api import compress, inspect
 from actpress.budget import Budget, View
+from actpress.cli.opened import open_run
+from actpress.cli.options import (
+    EXIT_BAD_INPUT,
+    DataOption,
+    DeviceOption,
+    InputOption,
+    LeafOption,
+    ModelArgsOption,
+    ModelOption,
+    RunArgument,
+    WeightsOption,
+    complain,
+    device_of,
+    guarded,
+)
 from actpress.cli.progress import Bars
 from actpress.cli.sources import load_model, parse_input
 from actpress.cli.workplace import close_workplace, open_workplace
-from actpress.data import load_dataset
-from actpress.errors import ActpressError, RunError
+from actpress.data import load_dataset, load_image
+from actpress.errors import RunError
 from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel, RunInfo, evaluate
 from actpress.methods import METHODS, Settings
 from actpress.report import print_metrics, print_sites, render_html, site_rows
 from actpress.run import (
     REPORT,
     Source,
-    check_weights,
     hash_weights,
     load_metrics,
-    load_model_from,
-    load_source,
     metrics_json,
+    new_file,
+    write_tensors,
     write_text,
 )
+from actpress.stream import Decoder, Encoder
 from actpress.tune import Trainable, TuneSettings
-
-EXIT_BAD_INPUT = 2
 
 app = typer.Typer(
     name="actpress",
@@ -44,59 +55,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-P = ParamSpec("P")
-
-ModelOption = Annotated[
-    str, typer.Option("--model", help="Factory of the network, as package.module:factory.")
-]
-ModelArgsOption = Annotated[
-    str | None, typer.Option("--model-args", help="Keyword arguments of the factory, as JSON.")
-]
-WeightsOption = Annotated[
-    Path | None, typer.Option("--weights", help="State dict: .safetensors, .pt or .pth.")
-]
-LeafOption = Annotated[
-    list[str] | None,
-    typer.Option("--leaf", help="Module path to trace around; may be given several times."),
-]
-DataOption = Annotated[
-    str,
-    typer.Option(
-        "--data",
-        help="fashion-mnist, fashion-mnist-subset, imagefolder:PATH or package.module:factory.",
-    ),
-]
-InputOption = Annotated[
-    str | None, typer.Option("--input", help="Shape of one image, such as 3x224x224.")
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ...")]
-RunArgument = Annotated[Path, typer.Argument(help="Run directory made by actpress compress.")]
 
 
 def main() -> None:
     """Entry point of the `actpress` command."""
     app()
-
-
-def _guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn an expected error into one message and exit code 2."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except ActpressError as error:
-            _complain(f"error: {error}")
-            raise typer.Exit(EXIT_BAD_INPUT) from error
-        except OSError as error:
-            _complain(f"error: {error.strerror or error}: {error.filename}; check the path")
-            raise typer.Exit(EXIT_BAD_INPUT) from error
-
-    return run
-
-
-def _complain(message: str) -> None:
-    Console(stderr=True, highlight=False).print(Text(message), soft_wrap=True)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
@@ -116,7 +79,7 @@ def _root(
 
 
 @app.command("inspect")
-@_guarded
+@guarded
 def inspect_command(
     model: ModelOption,
     input_shape: Annotated[
@@ -133,7 +96,7 @@ def inspect_command(
 
 
 @app.command("compress")
-@_guarded
+@guarded
 def compress_command(  # noqa: PLR0917 - every argument is an option of the command line
     model: ModelOption,
     data: DataOption,
@@ -169,7 +132,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     source_budget = Budget.parse(budget, view=view)
     _check_choice("--method", method, METHODS)
     energy = _energy(memory)
-    network = load_model(model, args=model_args, weights=weights).to(_device(device))
+    network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     shape = None if input_shape is None else parse_input(input_shape)
     images = load_dataset(data, input_shape=shape)
     source = Source(
@@ -206,51 +169,110 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
             )
             result.save(out, force=force)
     except KeyboardInterrupt:
-        _complain("interrupted; run the same command with --resume to go on")
+        complain("interrupted; run the same command with --resume to go on")
         raise typer.Exit(EXIT_BAD_INPUT) from None
     close_workplace(folder)
     print_metrics(result.metrics, Console())
-    _complain(f"written to {out}; open {out / REPORT}")
+    complain(f"written to {out}; open {out / REPORT}")
 
 
 @app.command("evaluate")
-@_guarded
-def evaluate_command(
+@guarded
+def evaluate_command(  # noqa: PLR0917 - every argument is an option of the command line
     run: RunArgument,
     data: Annotated[str | None, typer.Option("--data", help="Other data than the run's.")] = None,
     weights: WeightsOption = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write metrics there.")] = None,
     memory: Annotated[str, typer.Option(help="For the energy.")] = "lpddr4",
+    batch: Annotated[int, typer.Option(min=1, help="Images per batch and per frame.")] = 100,
     device: DeviceOption = "cpu",
+    *,
+    measured: Annotated[
+        bool, typer.Option("--measured", help="Send every activation through real bytes.")
+    ] = False,
 ) -> None:
     """Measure a compressed network again, on its own or on other test data."""
     energy = _energy(memory)
-    source = load_source(run)
-    path = weights or (None if source.weights is None else Path(source.weights))
-    network = load_model(source.model, args=source.model_args, weights=path).to(_device(device))
+    opened = open_run(run, weights=weights, device=device_of(device))
+    source, graph, pressed = opened.source, opened.graph, opened.pressed
     images = load_dataset(data or source.data, input_shape=source.input)
-    example = torch.zeros(2, *source.input, device=_device(device))
-    graph = capture_for(network, example, source.leaves)
-    pressed = load_model_from(run, graph)
-    check_weights(source, network)
     earlier = load_metrics(run)
     info = RunInfo.again(earlier, data=data or source.data)
     with Bars(Console(stderr=True)) as bars:
         bars.start("evaluate", 2 * len(images.test))
-        metrics = evaluate(pressed, graph, images.test, info, energy=energy, on_batch=bars.advance)
+        metrics = evaluate(
+            pressed,
+            graph,
+            images.test,
+            info,
+            energy=energy,
+            measured=measured,
+            batch=batch,
+            on_batch=bars.advance,
+        )
     if json_file is not None:
         write_text(json_file, metrics_json(metrics))
     print_metrics(metrics, Console())
 
 
 @app.command("report")
-@_guarded
+@guarded
 def report_command(run: RunArgument) -> None:
     """Print the numbers of a run and write its report.html again."""
     metrics = load_metrics(run)
     write_text(run / REPORT, render_html(metrics))
     print_metrics(metrics, Console())
-    _complain(f"written to {run / REPORT}")
+    complain(f"written to {run / REPORT}")
+
+
+@app.command("encode")
+@guarded
+def encode_command(
+    run: RunArgument,
+    image: Annotated[Path, typer.Argument(help="Image file.")],
+    out: Annotated[Path, typer.Argument(help="Stream to write, such as out.apz.")],
+    site: Annotated[
+        list[str] | None, typer.Option("--site", help="Site to write; all by default.")
+    ] = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "cpu",
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Write the activations of one image as bytes."""
+    opened = open_run(run, weights=weights, device=device_of(device))
+    x = load_image(image, opened.source.data, input_shape=opened.source.input)
+    with new_file(out, force=force) as file, Encoder(opened.pressed, file, site) as encoder:
+        prediction = int(encoder.encode(x[None].to(device_of(device))).argmax(1))
+    values = sum(opened.graph.site(name).values for name in encoder.sites)
+    size = out.stat().st_size
+    complain(
+        f"class {prediction}; {len(encoder.sites)} sites in {size:,} bytes, "
+        f"{8 * size / values:.2f} bits/value; written to {out}"
+    )
+
+
+@app.command("decode")
+@guarded
+def decode_command(
+    run: RunArgument,
+    stream: Annotated[Path, typer.Argument(help="What actpress encode wrote.")],
+    out: Annotated[Path, typer.Argument(help="Folder for one .safetensors file per frame.")],
+    weights: WeightsOption = None,
+    device: DeviceOption = "cpu",
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing folder.")] = False,
+) -> None:
+    """Read activations back: one tensor per site, of the shape the network stores."""
+    opened = open_run(run, weights=weights, device=device_of(device))
+    if out.exists() and not force:
+        raise RunError(f"{out} exists already; choose another folder, or write there with --force")
+    with stream.open("rb") as file:
+        for index, values in enumerate(Decoder(opened.pressed, file)):
+            tensors = {name: value.cpu().contiguous() for name, value in values.items()}
+            out.mkdir(parents=True, exist_ok=True)
+            write_tensors(out / f"frame-{index:05}.safetensors", tensors)
+    complain(f"written to {out}")
 
 
 def _energy(memory: str) -> EnergyModel:
@@ -261,13 +283,3 @@ def _energy(memory: str) -> EnergyModel:
 def _check_choice(option: str, got: str, names: Collection[str]) -> None:
     if got not in names:
         raise RunError(f"{option} {got}: there is no such choice; expected {', '.join(names)}")
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"--device {name} cannot be used here: {reason}; try cpu") from error
-    return device

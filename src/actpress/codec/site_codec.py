@@ -1,10 +1,12 @@
 """`SiteCodec`: projection, quantizer and code tables of one site, put together."""
 
+from math import prod
 from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from actpress.bitstream import FrequencyTables, RansCoder, read_record, write_record
 from actpress.codec.projection import Projection
 from actpress.codec.rate import (
     TABLE_ENTRY_BITS,
@@ -12,8 +14,11 @@ from actpress.codec.rate import (
     fixed_bits,
     laplace_entropy_bits,
 )
+from actpress.errors import StreamError
 
 PARAMETER_BITS = 16
+RANS = 1
+"""Number of the coder in a record, see bitstream/FORMAT.md."""
 
 
 class CodecOutput(NamedTuple):
@@ -35,6 +40,13 @@ class Probe(Protocol):
         """Called once per batch with the value, its symbols (as floats) and the reconstruction."""
 
 
+class Transport(Protocol):
+    """Carries symbols from the encoder to the decoder, for instance as bytes."""
+
+    def carry(self, codec: "SiteCodec", q: Tensor) -> Tensor:
+        """The same symbols, shape (n, k, ...), as floats."""
+
+
 class SiteCodec(nn.Module):
     """Compresses one value of the network on its way from its writer to its readers.
 
@@ -44,6 +56,10 @@ class SiteCodec(nn.Module):
                                                     |
                                  static tables per component: code length of q
     ```
+
+    Three faces: `forward` gives x_hat and differentiable bits; `encode` / `decode` convert between
+    x and integer symbols; `compress` / `decompress` between x and bytes. In eval mode and on one
+    machine, `decompress(compress(x))` equals `forward(x).x_hat` bit for bit.
 
     Gradients pass the rounding straight through and stop at the clamp.
 
@@ -73,6 +89,9 @@ class SiteCodec(nn.Module):
         self.register_buffer("widest_min", self.q_min.clone(), persistent=False)
         self.register_buffer("widest_max", self.q_max.clone(), persistent=False)
         self.probe: Probe | None = None
+        self.transport: Transport | None = None
+        self._coder: RansCoder | None = None
+        self.register_load_state_dict_post_hook(_forget_coder)  # type: ignore[no-untyped-call]
 
     @property
     def rank(self) -> int:
@@ -88,6 +107,8 @@ class SiteCodec(nn.Module):
         """Compress and decompress x, shape (n, c, ...)."""
         z = self.projection.encode(x, self.step)
         q = _round_clamp(z, _channelwise(self.q_min, z), _channelwise(self.q_max, z))
+        if self.transport is not None:
+            q = self.transport.carry(self, q)
         x_hat = self.projection.decode(q, self.step)
         if self.probe is not None:
             self.probe.update(self, x, q, x_hat)
@@ -102,6 +123,64 @@ class SiteCodec(nn.Module):
         """The reconstruction of integer symbols; equals `forward(x).x_hat` for `encode(x)`."""
         return cast(Tensor, self.projection.decode(q.to(self.step.dtype), self.step))
 
+    def compress(self, x: Tensor) -> bytes:
+        """One record with the symbols of x, shape (n, c, ...), entropy-coded.
+
+        Raises:
+            StreamError: NaN or infinite values, or no tables yet.
+        """
+        if not torch.isfinite(x).all():
+            raise StreamError("NaN or infinite values cannot be compressed; check the input")
+        return self.write_symbols(self.encode(x))
+
+    def decompress(self, data: bytes | memoryview) -> Tensor:
+        """The reconstruction of what `compress` was given, shape (n, c, ...).
+
+        Raises:
+            StreamError: the record is damaged, or of another site or plan.
+        """
+        return self.decode(self.read_symbols(data))
+
+    def write_symbols(self, q: Tensor) -> bytes:
+        """One record with symbols, shape (n, k, ...), int32."""
+        flat = q.reshape(q.shape[0], q.shape[1], prod(q.shape[2:]))
+        payload = self.coder().encode(flat.cpu().numpy())
+        return write_record(RANS, tuple(q.shape), payload)
+
+    def read_symbols(self, data: bytes | memoryview) -> Tensor:
+        """The symbols of a record, shape (n, k, ...), int32, on the codec's device.
+
+        Raises:
+            StreamError: the record is damaged, or of another site or plan.
+        """
+        record = read_record(data)
+        n, k, *spatial = record.shape
+        if record.coder != RANS:
+            raise StreamError(f"the record is of coder {record.coder}; this codec reads {RANS}")
+        if k != self.rank:
+            raise StreamError(
+                f"the record has {k} components, this codec {self.rank}: it is of another site or "
+                f"plan"
+            )
+        flat = self.coder().decode(record.payload, (n, k, prod(spatial)))
+        return torch.from_numpy(flat).reshape(record.shape).to(self.step.device)
+
+    def coder(self) -> RansCoder:
+        """The entropy coder of the present tables, built on first use.
+
+        Raises:
+            StreamError: no tables yet, or a component with too many levels for them.
+        """
+        if not self.has_tables:
+            raise StreamError("the codec has no code tables yet; call fit_tables first")
+        if self._coder is None:
+            counts, q_min, q_max = (
+                tensor.cpu().numpy() for tensor in (self.counts, self.q_min, self.q_max)
+            )
+            tables = FrequencyTables.from_counts(counts, q_min, q_max)
+            self._coder = RansCoder(tables, torch.get_num_threads())
+        return self._coder
+
     def set_tables(self, counts: Tensor, q_min: Tensor, q_max: Tensor) -> None:
         """Fix the symbol ranges and the code tables.
 
@@ -111,11 +190,13 @@ class SiteCodec(nn.Module):
             q_max: highest symbol of each component, shape (k,).
         """
         device = self.step.device
+        self._coder = None
         self.counts = counts.to(device, torch.int64)
         self.q_min, self.q_max = q_min.to(device).int(), q_max.to(device).int()
 
     def widen(self) -> None:
         """Allow the widest symbol ranges again, as before the first `set_tables`."""
+        self._coder = None
         self.q_min, self.q_max = self.widest_min.clone(), self.widest_max.clone()
 
     def code_lengths_bits(self) -> Tensor:
@@ -141,6 +222,12 @@ class SiteCodec(nn.Module):
         symbols_per_component = z[0, 0].numel()
         mean_abs = z.abs().mean(dim=(0, *spatial))
         return self.rate_scale * symbols_per_component * laplace_entropy_bits(mean_abs).sum()
+
+
+def _forget_coder(codec: nn.Module, incompatible_keys: object) -> None:
+    """After loading a state the tables are other ones."""
+    del incompatible_keys
+    cast(SiteCodec, codec)._coder = None  # noqa: SLF001 - the codec's own hook
 
 
 def stored_step(step: Tensor) -> Tensor:

@@ -3,9 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from torch import Tensor
+
 from actpress.data.dataset import Dataset, ImageSource, MemoryImages, Split
-from actpress.data.fashion_mnist import load_fashion_mnist, load_fashion_mnist_subset
-from actpress.data.imagefolder import load_image_folder
+from actpress.data.fashion_mnist import (
+    IMAGE_SIZE,
+    load_fashion_mnist,
+    load_fashion_mnist_subset,
+    normalise,
+)
+from actpress.data.imagefolder import load_image_folder, normalised, read_image
 from actpress.errors import DataError
 from actpress.factories import call_factory
 
@@ -38,6 +45,23 @@ def load_dataset(spec: str, *, input_shape: tuple[int, int, int] | None = None) 
             f"be {_written(input_shape)}; leave the input shape out, or choose other data"
         )
     return dataset
+
+
+def load_image(path: Path, spec: str, *, input_shape: tuple[int, int, int]) -> Tensor:
+    """One image file, prepared as a data set prepares its images; shape `input_shape`, float32.
+
+    Raises:
+        DataError: the file is broken, or the data set comes from the user's own factory, which
+            alone knows how images are prepared.
+    """
+    if spec in BUNDLED:
+        return normalise(read_image(path, (1, *IMAGE_SIZE))[0][None])[0]
+    if spec.startswith(IMAGE_FOLDER):
+        return normalised(read_image(path, input_shape))
+    raise DataError(
+        f"how {spec} prepares an image file is not known here; encode its tensors in Python with "
+        f"actpress.Encoder"
+    )
 
 
 def _open(spec: str) -> Dataset:
@@ -75,5 +99,6 @@ __all__ = [
     "load_dataset",
     "load_fashion_mnist",
     "load_fashion_mnist_subset",
+    "load_image",
     "load_image_folder",
 ]

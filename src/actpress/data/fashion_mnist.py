@@ -28,6 +28,7 @@ Array = NDArray[np.uint8]
 
 CLASSES = 10
 MEAN, STD = 0.2860, 0.3530
+IMAGE_SIZE = (28, 28)
 HOLDOUT = 5_000
 """Training images at the end of the split that the reference networks never saw."""
 

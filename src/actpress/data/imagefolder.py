@@ -57,8 +57,7 @@ class FolderImages:
             DataError: an image is broken; names the file.
         """
         images = torch.stack([read_image(self.paths[i], self.size) for i in indices.tolist()])
-        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
-        return (images.float() / 255 - mean) / std
+        return normalised(images, self.mean, self.std)
 
 
 def load_image_folder(
@@ -83,7 +82,7 @@ def load_image_folder(
             `size`, `mean` or `std` make no sense.
     """
     _check_size(size)
-    default_mean, default_std = (IMAGENET_MEAN, IMAGENET_STD) if size[0] == 3 else ((0.5,), (0.5,))
+    default_mean, default_std = default_normalisation(size[0])
     mean, std = tuple(mean or default_mean), tuple(std or default_std)
     _check_normalisation(size[0], mean, std)
     train_folder, test_folder = _split_folders(path)
@@ -100,6 +99,22 @@ def load_image_folder(
         return Split(source, torch.tensor([label for _, label in files]))
 
     return Dataset(f"imagefolder:{path}", split(train), split(holdout), split(test), len(classes))
+
+
+def default_normalisation(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation on the scale [0, 1]: ImageNet's for colour, 0.5 for grey."""
+    return (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,), (0.5,))
+
+
+def normalised(
+    images: Tensor, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+) -> Tensor:
+    """uint8 (..., c, h, w) -> float32; without numbers by `default_normalisation`."""
+    default_mean, default_std = default_normalisation(images.shape[-3])
+    centre, scale = (
+        torch.tensor(values).view(-1, 1, 1) for values in (mean or default_mean, std or default_std)
+    )
+    return (images.float() / 255 - centre) / scale
 
 
 def read_image(path: Path, size: tuple[int, int, int]) -> Tensor:

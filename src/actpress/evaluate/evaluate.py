@@ -1,6 +1,7 @@
 """Running a pressed network on the test split and accounting for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -15,9 +16,10 @@ from actpress.evaluate.account import (
     total_views,
 )
 from actpress.evaluate.energy import EnergyModel
-from actpress.evaluate.metrics import Metrics, PathPoint, Views
+from actpress.evaluate.metrics import MeasuredMetrics, Metrics, PathPoint, Views
 from actpress.graph import Graph
 from actpress.press import PressedModel, counting
+from actpress.stream import ByteTransport, stream_bytes, through_bytes
 
 BATCH = 100
 
@@ -65,13 +67,17 @@ class RunInfo:
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, split: Split, *, on_batch: Callable[[int], None] = lambda images: None
+    model: nn.Module,
+    split: Split,
+    *,
+    batch: int = BATCH,
+    on_batch: Callable[[int], None] = lambda images: None,
 ) -> Tensor:
     """Predicted classes of a split in eval mode, shape (n,), int64."""
     training, device = model.training, _device_of(model)
     model.eval()
     predictions = []
-    for x, _ in split.batches(BATCH):
+    for x, _ in split.batches(batch):
         predictions.append(model(x.to(device)).argmax(1).cpu())
         on_batch(len(x))
     model.train(training)
@@ -87,6 +93,8 @@ def evaluate(
     statistics: Statistics | None = None,
     energy: EnergyModel | None = None,
     float_predictions: Tensor | None = None,
+    measured: bool = False,
+    batch: int = BATCH,
     on_batch: Callable[[int], None] = lambda images: None,
 ) -> Metrics:
     """Accuracy, bits, traffic and energy on the test split.
@@ -99,16 +107,23 @@ def evaluate(
         statistics: for the spectra of the report.
         energy: of the memory; LPDDR4 by default.
         float_predictions: of the float network on this split, when they are known already.
+        measured: send every activation through real bytes, and report their length.
+        batch: images per batch, and per frame of the stream that is measured.
         on_batch: called with the number of images of every batch, for progress.
     """
     if float_predictions is None:
         float_predictions = predict(graph.eval_module, test, on_batch=on_batch)
-    with counting(pressed) as counters:
-        predictions = predict(pressed, test, on_batch=on_batch)
+    with ExitStack() as stack:
+        counters = stack.enter_context(counting(pressed))
+        transports = stack.enter_context(through_bytes(pressed)) if measured else None
+        predictions = predict(pressed, test, batch=batch, on_batch=on_batch)
     sites = account_sites(graph, pressed, counters, statistics)
     bits, values = total_views(sites), sum(site.values for site in sites)
     bits_per_value = Views(fixed=bits.fixed / values, entropy=bits.entropy / values)
     traffic = account_traffic(sites)
+    stream = None
+    if transports is not None:
+        stream = _measure(pressed, transports, len(test), batch, bits.entropy, values)
     float_accuracy = _accuracy(float_predictions, test.labels)
     accuracy = _accuracy(predictions, test.labels)
     return Metrics(
@@ -133,8 +148,28 @@ def evaluate(
         traffic=traffic,
         energy=account_energy(sites, traffic, energy or EnergyModel()),
         sites=sites,
+        measured=stream,
         search=info.search,
         settings=info.settings or {},
+    )
+
+
+def _measure(
+    pressed: PressedModel,
+    transports: Mapping[str, ByteTransport],
+    images: int,
+    batch: int,
+    entropy_bits: float,
+    values: int,
+) -> MeasuredMetrics:
+    length = stream_bytes(pressed, transports, frames=-(-images // batch))
+    bits = 8 * length / images
+    return MeasuredMetrics(
+        batch=batch,
+        stream_bytes=length,
+        bits_per_value=bits / values,
+        excess_over_entropy=bits / max(entropy_bits, 1.0) - 1,
+        site_bits={name: 8 * part.total_bytes / images for name, part in transports.items()},
     )
 
 

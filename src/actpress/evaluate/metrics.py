@@ -16,7 +16,7 @@ class _Record(BaseModel):
 
 
 class Views(_Record):
-    """One quantity under both ways of counting bits; `measured` joins them with real streams."""
+    """One quantity under both ways of counting bits."""
 
     fixed: float
     entropy: float
@@ -109,6 +109,24 @@ class EnergyMetrics(_Record):
     after_pj: Views
 
 
+class MeasuredMetrics(_Record):
+    """The test split as one real stream, through which every activation went.
+
+    Attributes:
+        batch: images per frame.
+        stream_bytes: length of the stream, headers, checksums and tables' escapes included.
+        bits_per_value: of the stream, over all declared sites.
+        excess_over_entropy: bits_per_value / that of the entropy view - 1.
+        site_bits: bits of each site's records per inference.
+    """
+
+    batch: int
+    stream_bytes: int
+    bits_per_value: float
+    excess_over_entropy: float
+    site_bits: dict[str, float]
+
+
 class PathPoint(_Record):
     """One accepted move of a search: the state of the whole network after it."""
 
@@ -137,6 +155,7 @@ class Metrics(_Record):
         search_seconds, tune_seconds: wall clock.
         budget: as asked; empty when the plan was given.
         scope: which sites are counted, in words.
+        measured: length of real bytes; None when only the two estimates were asked for.
         search: the greedy path in the order of its moves; empty for methods without one.
         settings: of the run, for the reader.
     """
@@ -163,5 +182,6 @@ class Metrics(_Record):
     traffic: TrafficMetrics
     energy: EnergyMetrics
     sites: tuple[SiteMetrics, ...]
+    measured: MeasuredMetrics | None = None
     search: tuple[PathPoint, ...] = ()
     settings: dict[str, str | int | float | bool] = {}

@@ -9,6 +9,7 @@ from actpress.report.accounting import (
     FIXED_VIEW,
     account_rows,
     energy_assumptions,
+    measured_fact,
 )
 from actpress.report.charts import NARROW_PX, path_chart, traffic_chart
 from actpress.report.spectra import spectra
@@ -29,6 +30,7 @@ def render_html(metrics: Metrics) -> str:
         caveats=caveats(metrics),
         account=account_rows(metrics),
         assumptions=energy_assumptions(metrics.energy),
+        measured="" if metrics.measured is None else measured_fact(metrics.measured),
         views={"fixed": FIXED_VIEW, "entropy": ENTROPY_VIEW},
         spectra=spectra(metrics),
         traffic_charts=(traffic_chart(metrics), traffic_chart(metrics, width_px=NARROW_PX)),

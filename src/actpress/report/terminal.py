@@ -7,7 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 from actpress.evaluate.metrics import Metrics, SiteMetrics
-from actpress.report.accounting import AccountRow, account_rows, energy_assumptions
+from actpress.report.accounting import (
+    AccountRow,
+    account_rows,
+    energy_assumptions,
+    measured_fact,
+)
 from actpress.report.columns import Column, Layout, print_fitting
 from actpress.report.quantities import count, dimensions, duration, kib, percent, points
 from actpress.report.wording import caveats, headline
@@ -112,5 +117,7 @@ def _facts(metrics: Metrics) -> Iterator[tuple[str, str]]:
     evaluations = f"{metrics.search_node_evals:,} node evaluations"
     yield "search", f"{duration(metrics.search_seconds)}, {evaluations}"
     yield "tuning", duration(metrics.tune_seconds)
+    if metrics.measured is not None:
+        yield "measured", measured_fact(metrics.measured)
     yield "energy", energy_assumptions(metrics.energy)
     yield "scope", metrics.scope

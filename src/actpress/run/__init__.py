@@ -16,6 +16,7 @@ from actpress.run.folder import (
     REPORT,
     SOURCE,
     check_free,
+    new_file,
     new_folder,
     write_bytes,
     write_text,
@@ -23,6 +24,7 @@ from actpress.run.folder import (
 from actpress.run.model import load_model_from, save_model
 from actpress.run.results import load_metrics, metrics_json
 from actpress.run.source import Source, check_weights, hash_weights, load_source
+from actpress.run.tensors import read_tensors, write_tensors
 
 __all__ = [
     "CODEC",
@@ -39,8 +41,11 @@ __all__ = [
     "load_model_from",
     "load_source",
     "metrics_json",
+    "new_file",
     "new_folder",
+    "read_tensors",
     "save_model",
     "write_bytes",
+    "write_tensors",
     "write_text",
 ]

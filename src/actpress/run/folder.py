@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from actpress.errors import RunError
 
@@ -71,6 +72,25 @@ def write_bytes(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+@contextmanager
+def new_file(target: Path, *, force: bool) -> Iterator[BinaryIO]:
+    """A file that appears at `target` whole when the block succeeds, and not at all otherwise.
+
+    Raises:
+        RunError: `target` exists and `force` is not set, or it is no file.
+    """
+    if target.exists() and not (force and target.is_file()):
+        raise RunError(f"{target} exists already; choose another name, or replace it with --force")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.part")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def existing(folder: Path, name: str) -> Path:

@@ -1,0 +1,191 @@
+"""The container: a header that names model and plan, then one frame per batch, then an end mark.
+
+The layout is specified in FORMAT.md. Frames are written and read one at a time.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from actpress.errors import StreamError
+
+MAGIC = b"\x89apz\r\n\x1a\n"
+VERSION = 1
+MAX_SITES = 1 << 16
+MAX_RECORD_BYTES = 1 << 34
+FINGERPRINT_BYTES = 16
+
+_HEAD = struct.Struct("<8sHHI16s16s")
+_FRAME = struct.Struct("<II")
+_END = struct.Struct("<IIQ")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a stream is of.
+
+    Attributes:
+        model: fingerprint of the network, 16 bytes.
+        codecs: fingerprint of plan and codecs, 16 bytes.
+        sites: positions in the plan of the sites that every frame holds, rising.
+    """
+
+    model: bytes
+    codecs: bytes
+    sites: tuple[int, ...]
+
+    def to_bytes(self) -> bytes:
+        """As it is written."""
+        head = _HEAD.pack(MAGIC, VERSION, 0, len(self.sites), self.model, self.codecs)
+        head += struct.pack(f"<{len(self.sites)}H", *self.sites)
+        return head + struct.pack("<I", zlib.crc32(head))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One batch.
+
+    Attributes:
+        images: in the batch.
+        records: one per site of the header, in its order.
+    """
+
+    images: int
+    records: tuple[bytes, ...]
+
+    def to_bytes(self) -> bytes:
+        """As it is written."""
+        lengths = struct.pack(f"<{len(self.records)}Q", *map(len, self.records))
+        checksum = zlib.crc32(struct.pack("<I", self.images) + lengths)
+        return _FRAME.pack(self.images, checksum) + lengths + b"".join(self.records)
+
+
+def end_bytes(frames: int) -> bytes:
+    """The end mark: zero images, then how many frames there were."""
+    checksum = zlib.crc32(struct.pack("<IQ", 0, frames))
+    return _END.pack(0, checksum, frames)
+
+
+class StreamWriter:
+    """Writes header, frames and end mark to a binary file; holds nothing."""
+
+    def __init__(self, file: BinaryIO, header: Header) -> None:
+        self.header, self.frames, self._file = header, 0, file
+        file.write(header.to_bytes())
+
+    def write(self, frame: Frame) -> None:
+        """Append a frame.
+
+        Raises:
+            StreamError: no images, or another number of records than the header names sites.
+        """
+        if frame.images < 1 or len(frame.records) != len(self.header.sites):
+            raise StreamError(
+                f"a frame needs at least one image and {len(self.header.sites)} records; got "
+                f"{frame.images} images and {len(frame.records)} records"
+            )
+        self._file.write(frame.to_bytes())
+        self.frames += 1
+
+    def close(self) -> None:
+        """Write the end mark; the file stays open."""
+        self._file.write(end_bytes(self.frames))
+
+
+class StreamReader:
+    """Reads a stream frame by frame; never holds more than one.
+
+    Args:
+        file: at the start of the stream.
+
+    Raises:
+        StreamError: not a stream, a newer version, or a damaged header.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.offset = file, 0
+        self.header = self._read_header()
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames = 0
+        while True:
+            images, checksum = _FRAME.unpack(self._read(_FRAME.size, f"frame {frames}"))
+            if images == 0:
+                self._check_end(frames, checksum)
+                return
+            yield self._read_frame(frames, images, checksum)
+            frames += 1
+
+    def _read_header(self) -> Header:
+        head = self._read(_HEAD.size, "header")
+        magic, version, reserved, count, model, codecs = _HEAD.unpack(head)
+        if magic != MAGIC:
+            raise StreamError("this is no actpress stream: its first bytes are others")
+        if version > VERSION:
+            raise StreamError(
+                f"the stream has format version {version}, but this actpress reads version "
+                f"{VERSION}; upgrade actpress"
+            )
+        if reserved or version < 1 or not 1 <= count <= MAX_SITES:
+            raise StreamError(f"the header is damaged: version {version}, {count} sites")
+        sites = self._read(2 * count, "header")
+        (checksum,) = struct.unpack("<I", self._read(4, "header"))
+        if zlib.crc32(head + sites) != checksum:
+            raise StreamError("the header is damaged: its checksum does not match")
+        positions = struct.unpack(f"<{count}H", sites)
+        if list(positions) != sorted(set(positions)):
+            raise StreamError("the header is damaged: its sites are not in rising order")
+        return Header(model, codecs, positions)
+
+    def _read_frame(self, frames: int, images: int, checksum: int) -> Frame:
+        count = len(self.header.sites)
+        packed = self._read(8 * count, f"frame {frames}")
+        lengths = struct.unpack(f"<{count}Q", packed)
+        if zlib.crc32(struct.pack("<I", images) + packed) != checksum:
+            raise StreamError(f"frame {frames} at byte {self.offset} is damaged: wrong checksum")
+        if max(lengths) > MAX_RECORD_BYTES:
+            raise StreamError(f"frame {frames} declares a record of {max(lengths)} bytes")
+        records = [self._read(length, f"frame {frames}") for length in lengths]
+        return Frame(images, tuple(records))
+
+    def _check_end(self, frames: int, checksum: int) -> None:
+        packed = self._read(8, "end mark")
+        (declared,) = struct.unpack("<Q", packed)
+        if zlib.crc32(struct.pack("<I", 0) + packed) != checksum or declared != frames:
+            raise StreamError(f"the end mark is damaged: {declared} frames declared, {frames} read")
+        if self._file.read(1):
+            raise StreamError(f"bytes follow the end mark at byte {self.offset}")
+
+    def _read(self, size: int, what: str) -> bytes:
+        """Exactly so many bytes; large parts come in pieces, so that a lie costs no memory."""
+        parts, missing = [], size
+        while missing:
+            part = self._file.read(min(missing, 1 << 24))
+            if not part:
+                raise StreamError(
+                    f"the stream ends in its {what} at byte {self.offset}: {missing} of {size} "
+                    f"bytes are missing"
+                )
+            parts.append(part)
+            missing -= len(part)
+            self.offset += len(part)
+        return b"".join(parts)
+
+
+def select(header: Header, names: Sequence[str]) -> tuple[str, ...]:
+    """Names of the sites in a stream.
+
+    Args:
+        header: of the stream.
+        names: of all sites of the plan, in its order.
+
+    Raises:
+        StreamError: a position beyond the plan.
+    """
+    if header.sites[-1] >= len(names):
+        raise StreamError(
+            f"the stream names site {header.sites[-1]}, but the plan has {len(names)} sites"
+        )
+    return tuple(names[position] for position in header.sites)

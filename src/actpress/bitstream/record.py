@@ -1,0 +1,64 @@
+"""A record: the coded symbols of one site for one batch, with their shape and a checksum."""
+
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+
+from actpress.errors import StreamError
+
+MAX_AXES = 8
+MAX_SYMBOLS = 1 << 31
+"""A record never declares more: what a reader may have to allocate is bounded."""
+
+_HEAD = struct.Struct("<IBBH")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record, checked.
+
+    Attributes:
+        coder: number of the coder, see FORMAT.md.
+        shape: of the symbols, (n, k, ...).
+        payload: what the coder wrote.
+    """
+
+    coder: int
+    shape: tuple[int, ...]
+    payload: memoryview
+
+
+def write_record(coder: int, shape: tuple[int, ...], payload: bytes) -> bytes:
+    """Bytes of a record.
+
+    Raises:
+        StreamError: more axes or symbols than a record holds.
+    """
+    if not 2 <= len(shape) <= MAX_AXES or math.prod(shape) > MAX_SYMBOLS:
+        raise StreamError(
+            f"a record holds symbols of 2 to {MAX_AXES} axes, at most {MAX_SYMBOLS} of them; got "
+            f"shape {shape}; encode smaller batches"
+        )
+    body = struct.pack(f"<BBH{len(shape)}I", coder, len(shape), 0, *shape) + payload
+    return struct.pack("<I", zlib.crc32(body)) + body
+
+
+def read_record(data: bytes | memoryview) -> Record:
+    """Check a record and take it apart, without copying its payload.
+
+    Raises:
+        StreamError: too short, a wrong checksum, or a header out of bounds.
+    """
+    view = memoryview(data).cast("B")
+    if len(view) < _HEAD.size:
+        raise StreamError(f"a record of {len(view)} bytes is damaged: its header is incomplete")
+    checksum, coder, axes, reserved = _HEAD.unpack_from(view)
+    if zlib.crc32(view[4:]) != checksum:
+        raise StreamError("a record is damaged: its checksum does not match; encode it again")
+    if reserved or not 2 <= axes <= MAX_AXES or len(view) < _HEAD.size + 4 * axes:
+        raise StreamError("a record is damaged: its header is out of bounds")
+    shape = struct.unpack_from(f"<{axes}I", view, _HEAD.size)
+    if math.prod(shape) > MAX_SYMBOLS:
+        raise StreamError(f"a record declares {math.prod(shape)} symbols, above {MAX_SYMBOLS}")
+    return Record(coder, shape, view[_HEAD.size + 4 * axes :])

@@ -1,0 +1,42 @@
+"""A run directory with its network, ready to be used."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from actpress.api import capture_for
+from actpress.cli.sources import load_model
+from actpress.graph import Graph
+from actpress.press import PressedModel
+from actpress.run import Source, check_weights, load_model_from, load_source
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """What a run directory leads to.
+
+    Attributes:
+        source: of model and data.
+        graph: of the float network.
+        pressed: the compressed network.
+    """
+
+    source: Source
+    graph: Graph
+    pressed: PressedModel
+
+
+def open_run(run: Path, *, weights: Path | None, device: torch.device) -> OpenedRun:
+    """Load the network of a run, and the run.
+
+    Raises:
+        ActpressError: anything that is missing, damaged or of another network.
+    """
+    source = load_source(run)
+    path = weights or (None if source.weights is None else Path(source.weights))
+    network = load_model(source.model, args=source.model_args, weights=path).to(device)
+    graph = capture_for(network, torch.zeros(2, *source.input, device=device), source.leaves)
+    pressed = load_model_from(run, graph)
+    check_weights(source, network)
+    return OpenedRun(source, graph, pressed)

@@ -1,0 +1,79 @@
+"""Options that several commands share, and how a command fails."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import torch
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from actpress.errors import ActpressError, RunError
+
+EXIT_BAD_INPUT = 2
+P = ParamSpec("P")
+
+ModelOption = Annotated[
+    str, typer.Option("--model", help="Factory of the network, as package.module:factory.")
+]
+ModelArgsOption = Annotated[
+    str | None, typer.Option("--model-args", help="Keyword arguments of the factory, as JSON.")
+]
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights", help="State dict: .safetensors, .pt or .pth.")
+]
+LeafOption = Annotated[
+    list[str] | None,
+    typer.Option("--leaf", help="Module path to trace around; may be given several times."),
+]
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="fashion-mnist, fashion-mnist-subset, imagefolder:PATH or package.module:factory.",
+    ),
+]
+InputOption = Annotated[
+    str | None, typer.Option("--input", help="Shape of one image, such as 3x224x224.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ...")]
+RunArgument = Annotated[Path, typer.Argument(help="Run directory made by actpress compress.")]
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn an expected error into one message and exit code 2."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except ActpressError as error:
+            complain(f"error: {error}")
+            raise typer.Exit(EXIT_BAD_INPUT) from error
+        except OSError as error:
+            complain(f"error: {error.strerror or error}: {error.filename}; check the path")
+            raise typer.Exit(EXIT_BAD_INPUT) from error
+
+    return run
+
+
+def complain(message: str) -> None:
+    """Say something on the error stream, without markup."""
+    Console(stderr=True, highlight=False).print(Text(message), soft_wrap=True)
+
+
+def device_of(name: str) -> torch.device:
+    """The device of an option.
+
+    Raises:
+        RunError: it cannot be used here.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"--device {name} cannot be used here: {reason}; try cpu") from error
+    return device

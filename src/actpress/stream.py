@@ -1,0 +1,205 @@
+"""Streams: the activations of a pressed network as bytes, batch by batch."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import BinaryIO, Self
+
+import torch
+from torch import Tensor
+
+from actpress.bitstream import Frame, Header, StreamReader, StreamWriter, select
+from actpress.bitstream.container import FINGERPRINT_BYTES, end_bytes
+from actpress.codec import SiteCodec
+from actpress.errors import StreamError
+from actpress.press import PressedModel
+
+
+class Encoder:
+    """Writes the activations of batches to a stream; never holds more than one batch.
+
+    ```
+    with open("out.apz", "wb") as file, Encoder(pressed, file) as encoder:
+        for batch in batches:
+            logits = encoder.encode(batch)
+    ```
+
+    Args:
+        pressed: its tables fitted.
+        file: to write to.
+        sites: names of the sites to write; all of the plan by default.
+
+    Raises:
+        StreamError: a name that the plan does not have.
+    """
+
+    def __init__(
+        self, pressed: PressedModel, file: BinaryIO, sites: Sequence[str] | None = None
+    ) -> None:
+        self.pressed = pressed
+        self.writer = StreamWriter(file, header_of(pressed, sites))
+        self.sites = select(self.writer.header, list(pressed.codecs))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self.writer.close()
+
+    @torch.no_grad()
+    def encode(self, *inputs: Tensor) -> Tensor:
+        """Write the frame of one batch; returns the network's output.
+
+        Raises:
+            StreamError: NaN or infinite activations; names the site.
+        """
+        with through_bytes(self.pressed, self.sites) as transports:
+            output = run_eval(self.pressed, *inputs)
+        self.writer.write(frame_of(len(inputs[0]), transports, self.sites))
+        return output
+
+
+class Decoder:
+    """Reads a stream back, frame by frame.
+
+    Iterating gives, per batch, the reconstruction of every site in the stream by its name, each of
+    shape (n, c, ...).
+
+    Args:
+        pressed: the model that the stream was made with.
+        file: at the start of the stream.
+
+    Raises:
+        StreamError: the stream is damaged, newer, or of another model or plan.
+    """
+
+    def __init__(self, pressed: PressedModel, file: BinaryIO) -> None:
+        self.pressed, self.reader = pressed, StreamReader(file)
+        header, own = self.reader.header, header_of(pressed)
+        if header.model != own.model:
+            raise StreamError(
+                "the stream is of another network; give the run that it was made with"
+            )
+        if header.codecs != own.codecs:
+            raise StreamError(
+                "the stream is of another plan, or of other codecs, for this network; give the run "
+                "that it was made with"
+            )
+        self.sites = select(header, list(pressed.codecs))
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        codecs = self.pressed.codecs
+        for frame in self.reader:
+            values = {}
+            for name, record in zip(self.sites, frame.records, strict=True):
+                values[name] = _decompress(codecs[name], record, name, frame.images)
+            yield values
+
+
+def _decompress(codec: SiteCodec, record: bytes, name: str, images: int) -> Tensor:
+    try:
+        value = codec.decompress(record)
+    except StreamError as error:
+        raise StreamError(f"site {name}: {error}") from error
+    if len(value) != images:
+        raise StreamError(f"site {name}: {len(value)} images in a frame of {images}")
+    return value
+
+
+@dataclass
+class ByteTransport:
+    """Carries symbols as a record, and keeps the last one.
+
+    Attributes:
+        site: for messages.
+        record: of the last batch.
+        total_bytes: of all batches.
+    """
+
+    site: str
+    record: bytes = b""
+    total_bytes: int = field(default=0)
+
+    def carry(self, codec: SiteCodec, q: Tensor) -> Tensor:
+        """To bytes and back."""
+        if not torch.isfinite(q).all():
+            raise StreamError(
+                f"site {self.site}: NaN or infinite values cannot be compressed; check the input"
+            )
+        self.record = codec.write_symbols(q.int())
+        self.total_bytes += len(self.record)
+        return codec.read_symbols(self.record).to(q.dtype)
+
+
+@contextmanager
+def through_bytes(
+    pressed: PressedModel, sites: Iterable[str] | None = None
+) -> Iterator[Mapping[str, ByteTransport]]:
+    """Send sites (all by default) through real bytes while the block runs."""
+    codecs = pressed.codecs
+    transports = {name: ByteTransport(name) for name in (codecs if sites is None else sites)}
+    try:
+        for name, transport in transports.items():
+            codecs[name].transport = transport
+        yield transports
+    finally:
+        for name in transports:
+            codecs[name].transport = None
+
+
+def frame_of(images: int, transports: Mapping[str, ByteTransport], sites: Iterable[str]) -> Frame:
+    """The frame of the batch that the transports carried last."""
+    return Frame(images, tuple(transports[name].record for name in sites))
+
+
+def stream_bytes(
+    pressed: PressedModel, transports: Mapping[str, ByteTransport], *, frames: int
+) -> int:
+    """Length of the stream of everything that the transports carried, in so many frames."""
+    head, end = len(header_of(pressed, list(transports)).to_bytes()), len(end_bytes(frames))
+    per_frame = len(Frame(1, (b"",) * len(transports)).to_bytes())
+    return head + frames * per_frame + sum(t.total_bytes for t in transports.values()) + end
+
+
+def header_of(pressed: PressedModel, sites: Sequence[str] | None = None) -> Header:
+    """The header of a stream of a pressed model.
+
+    Raises:
+        StreamError: a name that the plan does not have, or none.
+    """
+    names = list(pressed.codecs)
+    wanted = names if sites is None else list(sites)
+    unknown = [name for name in wanted if name not in names]
+    if unknown or not wanted:
+        raise StreamError(
+            f"the plan has no site {', '.join(unknown) or '(none was named)'}; it has "
+            f"{', '.join(names)}"
+        )
+    positions = tuple(sorted({names.index(name) for name in wanted}))
+    model = bytes.fromhex(pressed.plan.fingerprint)[:FINGERPRINT_BYTES]
+    return Header(model, fingerprint(pressed), positions)
+
+
+def fingerprint(pressed: PressedModel) -> bytes:
+    """16 bytes that change with plan, projections, steps, ranges or tables."""
+    digest = hashlib.sha256(pressed.plan.to_json().encode())
+    for name, codec in pressed.codecs.items():
+        digest.update(name.encode())
+        for key, tensor in codec.state_dict().items():
+            if key != "rate_scale":  # it only steers training
+                digest.update(f"{key}{tuple(tensor.shape)}".encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.digest()[:FINGERPRINT_BYTES]
+
+
+def run_eval(pressed: PressedModel, *inputs: Tensor) -> Tensor:
+    """The output in eval mode; the module's mode is restored."""
+    training = pressed.training
+    pressed.eval()
+    try:
+        output: Tensor = pressed(*inputs)
+        return output
+    finally:
+        pressed.train(training)

@@ -1,0 +1,216 @@
+"""Real bytes: the law, the streaming interface, and what is measured."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from actpress.data.dataset import Dataset
+from actpress.errors import StreamError
+from actpress.evaluate import RunInfo, evaluate
+from actpress.graph import Graph
+from actpress.plan import Placement, Transform
+from actpress.press import PressedModel, fit_tables
+from actpress.stream import Decoder, Encoder, fingerprint, through_bytes
+
+MakePressed = Callable[..., PressedModel]
+
+
+def encoded(pressed: PressedModel, *batches: Tensor, sites: list[str] | None = None) -> bytes:
+    file = io.BytesIO()
+    with Encoder(pressed, file, sites) as encoder:
+        for batch in batches:
+            encoder.encode(batch)
+    return file.getvalue()
+
+
+def values(pressed: PressedModel, x: Tensor) -> dict[str, Tensor]:
+    """What every codec hands on, without bytes."""
+    seen: dict[str, Tensor] = {}
+
+    class Spy:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def update(self, codec: object, x: Tensor, q: Tensor, x_hat: Tensor) -> None:
+            del codec, x, q
+            seen[self.name] = x_hat
+
+    for name, codec in pressed.codecs.items():
+        codec.probe = Spy(name)
+    with torch.no_grad():
+        pressed.eval()(x)
+    for codec in pressed.codecs.values():
+        codec.probe = None
+    return seen
+
+
+@pytest.mark.parametrize("transform", Transform)
+@pytest.mark.parametrize("placement", Placement)
+@pytest.mark.parametrize("coarseness", [0.05, 0.7, 3.0])
+def test_decompress_undoes_compress_to_the_bit(
+    make_pressed: MakePressed,
+    images: Tensor,
+    transform: Transform,
+    placement: Placement,
+    coarseness: float,
+) -> None:
+    """On unseen values too: half of them are beyond what calibration saw."""
+    pressed = make_pressed(transform, coarseness=coarseness, placement=placement)
+    for codec in pressed.codecs.values():
+        channels = codec.projection.decode(torch.zeros(1, codec.rank, 1, 1), codec.step).shape[1]
+        for shape in ((3, channels, 5, 7), (1, channels), (2, channels, 4), (1, channels, 2, 3, 2)):
+            x = 4 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
+            with torch.no_grad():
+                assert codec.decompress(codec.compress(x)).equal(codec(x).x_hat)
+    with torch.no_grad(), through_bytes(pressed):
+        carried = pressed(images[:9])
+    with torch.no_grad():
+        assert carried.equal(pressed(images[:9]))
+
+
+def test_a_stream_gives_back_every_site_of_every_batch(
+    make_pressed: MakePressed, images: Tensor
+) -> None:
+    pressed = make_pressed(Transform.PCA, coarseness=0.5)
+    content = encoded(pressed, images[:5], images[5:6])
+
+    frames = list(Decoder(pressed, io.BytesIO(content)))
+
+    assert [len(frame["relu"]) for frame in frames] == [5, 1]
+    for frame, batch in zip(frames, (images[:5], images[5:6]), strict=True):
+        expected = values(pressed, batch)
+        assert frame.keys() == expected.keys()
+        for name, value in frame.items():
+            assert value.equal(expected[name])
+
+
+def test_a_stream_may_hold_some_sites_only(make_pressed: MakePressed, images: Tensor) -> None:
+    pressed = make_pressed()
+    content = encoded(pressed, images[:2], sites=["mean", "relu"])
+    (frame,) = Decoder(pressed, io.BytesIO(content))
+    assert list(frame) == ["relu", "mean"], "in the order of the plan"
+    with pytest.raises(StreamError, match="the plan has no site tail; it has relu"):
+        Encoder(pressed, io.BytesIO(), ["relu", "tail"])
+    with pytest.raises(StreamError, match="none was named"):
+        Encoder(pressed, io.BytesIO(), [])
+
+
+def test_the_encoder_returns_what_the_network_returns(
+    make_pressed: MakePressed, images: Tensor
+) -> None:
+    pressed = make_pressed()
+    with Encoder(pressed, io.BytesIO()) as encoder:
+        logits = encoder.encode(images[:4])
+    with torch.no_grad():
+        assert logits.equal(pressed(images[:4]))
+    assert all(codec.transport is None for codec in pressed.codecs.values())
+
+
+def test_streams_of_other_plans_or_networks_are_refused(
+    make_pressed: MakePressed, images: Tensor
+) -> None:
+    pressed, other = make_pressed(coarseness=0.5), make_pressed(coarseness=0.6)
+    content = encoded(pressed, images[:2])
+    with pytest.raises(StreamError, match="of another plan, or of other codecs"):
+        Decoder(other, io.BytesIO(content))
+    other.plan = other.plan.model_copy(update={"fingerprint": "00" * 32})
+    with pytest.raises(StreamError, match="of another network"):
+        Decoder(other, io.BytesIO(content))
+
+
+def test_new_tables_make_another_fingerprint(make_pressed: MakePressed, images: Tensor) -> None:
+    pressed = make_pressed()
+    before = fingerprint(pressed)
+    assert fingerprint(make_pressed()) == before
+    fit_tables(pressed, [images[:50]])
+    assert fingerprint(pressed) != before
+
+
+def test_swapped_records_are_noticed(make_pressed: MakePressed, images: Tensor) -> None:
+    """Components differ, or the shape does; equal ones decode to the other site's range."""
+    pressed = make_pressed(rank=5)
+    codecs = pressed.codecs
+    record = codecs["relu"].compress(torch.randn(2, 8, 4, 4))
+    narrow = make_pressed(rank=4).codecs["relu"]
+    with pytest.raises(StreamError, match="has 5 components, this codec 4"):
+        narrow.decompress(record)
+    content = encoded(pressed, images[:3])
+    damaged = bytearray(content)
+    damaged[-30] ^= 4
+    with pytest.raises(StreamError, match="site mean: a record is damaged: its checksum"):
+        list(Decoder(pressed, io.BytesIO(bytes(damaged))))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused(make_pressed: MakePressed, value: float) -> None:
+    codec = make_pressed().codecs["relu"]
+    x = torch.zeros(1, 8, 4, 4)
+    x[0, 3, 2, 1] = value
+    with pytest.raises(StreamError, match="NaN or infinite values cannot be compressed"):
+        codec.compress(x)
+
+
+def test_a_site_with_nan_is_named(make_pressed: MakePressed, images: Tensor) -> None:
+    pressed = make_pressed()
+    with pytest.raises(StreamError, match="site relu: NaN or infinite"):
+        encoded(pressed, images[:2] * float("nan"))
+
+
+def test_empty_tensors_survive(make_pressed: MakePressed) -> None:
+    codec = make_pressed().codecs["relu"]
+    for shape in ((0, 8, 4, 4), (0, 8)):
+        assert codec.decompress(codec.compress(torch.zeros(shape))).shape == shape
+
+
+def test_tables_come_first(make_pressed: MakePressed) -> None:
+    codec = make_pressed().codecs["relu"]
+    codec.counts = codec.counts[:, :0]
+    codec.widen()
+    with pytest.raises(StreamError, match="no code tables yet; call fit_tables"):
+        codec.compress(torch.zeros(1, 8, 4, 4))
+
+
+@pytest.mark.parametrize("batch", [1, 40])
+def test_measured_bits_are_the_length_of_the_stream(
+    make_pressed: MakePressed, graph: Graph, dataset: Dataset, batch: int
+) -> None:
+    pressed = make_pressed(Transform.PCA, coarseness=0.4)
+    test = dataset.test
+    content = encoded(pressed, *(x for x, _ in test.batches(batch)))
+
+    plain = evaluate(pressed, graph, test, RunInfo(), batch=batch)
+    metrics = evaluate(pressed, graph, test, RunInfo(), measured=True, batch=batch)
+
+    assert metrics.measured is not None
+    assert metrics.measured.stream_bytes == len(content)
+    assert replace_measured(metrics) == replace_measured(plain), "bytes change nothing else"
+    bits = 8 * len(content) / len(test)
+    assert metrics.measured.bits_per_value == pytest.approx(
+        bits / sum(s.values for s in graph.sites)
+    )
+    expected = metrics.measured.bits_per_value / metrics.bits_per_value.entropy - 1
+    assert metrics.measured.excess_over_entropy == pytest.approx(expected)
+    if batch == 40:
+        for site in metrics.sites:
+            record_head_bits = 8 * (24 + 4)
+            excess = metrics.measured.site_bits[site.name] - site.bits.entropy
+            assert 0 < excess < 0.03 * site.bits.entropy + 2 * record_head_bits / batch
+
+
+def replace_measured(metrics: object) -> object:
+    return metrics.model_copy(update={"measured": None})  # type: ignore[attr-defined]
+
+
+def test_two_frames_of_one_split_are_in_the_order_of_the_split(
+    make_pressed: MakePressed, dataset: Dataset
+) -> None:
+    pressed = make_pressed()
+    head = replace(dataset.test).take(6)
+    (x, _) = next(head.batches(6))
+    one = next(iter(Decoder(pressed, io.BytesIO(encoded(pressed, x)))))["relu"]
+    two = list(Decoder(pressed, io.BytesIO(encoded(pressed, x[:3], x[3:]))))
+    assert torch.cat([frame["relu"] for frame in two]).allclose(one, atol=1e-5)
