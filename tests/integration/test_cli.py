@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from actpress.cli.app import app
@@ -147,6 +150,70 @@ def test_a_network_that_was_trained_too_is_evaluated_with_its_new_weights(folder
     repeated = json.loads((folder / "again.json").read_text())
     for key in ("accuracy", "agreement", "bits_per_value"):
         assert repeated[key] == written[key]
+
+
+def draw_images(folder: Path) -> Path:
+    """An image folder with three classes of noise around three greys; returns one test image."""
+    generator = torch.Generator().manual_seed(0)
+    for name, count in (("train", 12), ("test", 4)):
+        for label in range(3):
+            target = folder / "photos" / name / f"class{label}"
+            target.mkdir(parents=True)
+            for index in range(count):
+                pixels = torch.randint(60, (8, 8), generator=generator) + 80 * label
+                Image.fromarray(pixels.to(torch.uint8).numpy()).save(target / f"{index}.png")
+    return folder / "photos" / "test" / "class1" / "0.png"
+
+
+def test_an_image_goes_to_bytes_and_back(folder: Path) -> None:
+    image = str(draw_images(folder))
+    data = ("--data", "imagefolder:photos", "--input", "1x8x8")
+    result = invoke("compress", *MODEL, *data, *QUICK, "--method", "gdr", "--out", "run")
+    assert result.exit_code == 0, result.output
+
+    result = invoke("encode", "run", image, "out.apz")
+    assert result.exit_code == 0, result.output
+    size = (folder / "out.apz").stat().st_size
+    assert re.search(rf"class [012]; 3 sites in {size} bytes", result.stderr)
+    assert invoke("decode", "run", "out.apz", "values").exit_code == 0
+    values = load_file(folder / "values" / "frame-00000.safetensors")
+    assert {name: tuple(value.shape) for name, value in values.items()} == {
+        "2": (1, 6, 8, 8),
+        "4": (1, 6, 4, 4),
+        "5": (1, 6, 1, 1),
+    }
+
+    assert invoke("encode", "run", image, "one.apz", "--site", "4").exit_code == 0
+    assert invoke("decode", "run", "one.apz", "one").exit_code == 0
+    (value,) = load_file(folder / "one" / "frame-00000.safetensors").values()
+    assert value.equal(values["4"])
+
+    assert "--force" in message(invoke("encode", "run", image, "out.apz"))
+    assert "values exists already" in message(invoke("decode", "run", "out.apz", "values"))
+    assert "the plan has no site tail" in message(
+        invoke("encode", "run", image, "two.apz", "--site", "tail")
+    )
+    assert "cannot read the image" in message(invoke("encode", "run", "toy.py", "two.apz"))
+    (folder / "short.apz").write_bytes((folder / "out.apz").read_bytes()[:-3])
+    assert "ends in its end mark" in message(invoke("decode", "run", "short.apz", "two"))
+    assert not list(folder.glob("*two*")), "nothing half-written remains"
+
+
+def test_evaluate_measures_real_bytes(folder: Path) -> None:
+    assert compress("--method", "gdr").exit_code == 0
+    result = invoke("evaluate", "run", "--measured", "--batch", "8", "--json", "again.json")
+    assert result.exit_code == 0, result.output
+    assert "bits/value in real bytes, headers included" in " ".join(result.stdout.split())
+    measured = json.loads((folder / "again.json").read_text())["measured"]
+    assert measured["batch"] == 8
+    assert measured["excess_over_entropy"] > 0
+
+
+def test_images_of_an_own_factory_are_encoded_in_python(folder: Path) -> None:
+    assert compress("--method", "int8").exit_code == 0
+    image = str(draw_images(folder))
+    complaint = message(invoke("encode", "run", image, "out.apz"))
+    assert "how toy:images prepares an image file is not known here" in complaint
 
 
 @pytest.mark.usefixtures("folder")

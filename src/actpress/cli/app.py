@@ -42,6 +42,7 @@ from actpress.run import (
     load_metrics,
     metrics_json,
     new_file,
+    new_folder,
     write_tensors,
     write_text,
 )
@@ -257,21 +258,18 @@ def encode_command(
 def decode_command(
     run: RunArgument,
     stream: Annotated[Path, typer.Argument(help="What actpress encode wrote.")],
-    out: Annotated[Path, typer.Argument(help="Folder for one .safetensors file per frame.")],
+    out: Annotated[Path, typer.Argument(help="New folder: one .safetensors file per frame.")],
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
-    *,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing folder.")] = False,
 ) -> None:
     """Read activations back: one tensor per site, of the shape the network stores."""
     opened = open_run(run, weights=weights, device=device_of(device))
-    if out.exists() and not force:
-        raise RunError(f"{out} exists already; choose another folder, or write there with --force")
-    with stream.open("rb") as file:
+    if out.exists():
+        raise RunError(f"{out} exists already; choose another folder")
+    with stream.open("rb") as file, new_folder(out, force=False) as partial:
         for index, values in enumerate(Decoder(opened.pressed, file)):
             tensors = {name: value.cpu().contiguous() for name, value in values.items()}
-            out.mkdir(parents=True, exist_ok=True)
-            write_tensors(out / f"frame-{index:05}.safetensors", tensors)
+            write_tensors(partial / f"frame-{index:05}.safetensors", tensors)
     complain(f"written to {out}")
 
 
