@@ -44,7 +44,7 @@ class IdentityProjection(nn.Module):
 class LinearProjection(nn.Module):
     """y = E (x - mean), x_hat = D y_hat + offset.
 
-    E, D and offset are parameters, frozen until a method trains them. Their values are kept
+    E, D, mean and offset are parameters, frozen until a method trains them. Their values are kept
     representable in half precision outside of training, which is how they are stored and counted.
 
     Args:
@@ -54,15 +54,13 @@ class LinearProjection(nn.Module):
         stored: whether E and D must be stored (False for DCT and Hadamard, which are formulas).
     """
 
-    mean: Tensor
-
     def __init__(self, basis: Basis, mean: Tensor, rank: int, *, stored: bool = True) -> None:
         super().__init__()
         encoder, decoder = basis.vectors[:rank].float(), basis.inverse[:, :rank].float()
         self.encoder = nn.Parameter(encoder.clone(), requires_grad=False)
         self.decoder = nn.Parameter(decoder.contiguous(), requires_grad=False)
         self.offset = nn.Parameter(mean.float().clone(), requires_grad=False)
-        self.register_buffer("mean", mean.float().clone())
+        self.mean = nn.Parameter(mean.float().clone(), requires_grad=False)
         self.stored = stored
         self.round_to_half()
 

@@ -43,7 +43,7 @@ def gdr(task: Task) -> Outcome:
 
 
 def cap(task: Task) -> Outcome:
-    """GDR's plan with learned projections, trained at GDR's bits."""
+    """GDR's plan with learned projections, trained within the same budget."""
     return learn(task, gdr(task))
 
 
@@ -82,7 +82,9 @@ def take_from(task: Task, statistics: Statistics, found: GreedySearch) -> Outcom
 
 
 def learn(task: Task, start: Outcome, *, variant: str = "") -> Outcome:
-    """Train the projections of a plan, holding its bits; then fix tables anew.
+    """Train the projections of a plan within its budget; then fix tables anew.
+
+    With an accuracy budget the bits stay at those of the plan.
 
     Args:
         task: data and settings.
@@ -92,7 +94,7 @@ def learn(task: Task, start: Outcome, *, variant: str = "") -> Outcome:
     plan = start.pressed.plan.with_transform(Transform.LEARNED)
     plan = plan.model_copy(update={"method": "cap"})
     pressed = task.press(plan, start.statistics)
-    bound = task.cost(start.pressed)
+    bound = task.cost_target() or task.cost(start.pressed)
     batches = list(task.calibration_batches())[:3]
     align_rate_model(pressed, batches, task.costs(pressed))
     settings = task.settings.tune

@@ -23,8 +23,13 @@ from actpress.tune.rate import RateBound
 from actpress.tune.settings import Trainable, TuneSettings
 
 TOLERATED_EXCESS = 0.02
-"""A state whose recent batches cost more than this above the aim is not kept. The aim lies 1.5 %
+"""A state whose recent batches cost more than this above the aim is not kept. The aim lies 1 %
 below the bound (`TARGET_MARGIN`)."""
+
+
+ENCODER, DECODER = ("encoder", "mean"), ("decoder", "offset")
+MATRICES, BIASES = ("encoder", "decoder"), ("mean", "offset")
+"""Parameters of a `LinearProjection`."""
 
 
 @dataclass(frozen=True)
@@ -245,20 +250,17 @@ class TuningRun:
 def _optimizer(pressed: PressedModel, settings: TuneSettings) -> torch.optim.Optimizer:
     """Adam over what learns; marks exactly those parameters as requiring a gradient."""
     pressed.requires_grad_(False)
-    codec_parameters = list(pressed.codec_parameters())
-    own = {id(parameter) for parameter in codec_parameters}
-    network_parameters = [p for p in pressed.parameters() if id(p) not in own]
-    if settings.trainable is Trainable.DECODER:
-        learns = ("decoder", "offset")
-        codec_parameters = [
-            parameter
-            for codec in pressed.codecs.values()
-            for name, parameter in codec.projection.named_parameters()
-            if name in learns
-        ]
-    groups: list[dict[str, Any]] = [{"params": codec_parameters, "peak_lr": settings.lr}]
+    groups: list[dict[str, Any]] = [
+        {"params": _of_projections(pressed, settings.trainable, MATRICES), "peak_lr": settings.lr},
+        {
+            "params": _of_projections(pressed, settings.trainable, BIASES),
+            "peak_lr": settings.bias_lr,
+        },
+    ]
     if settings.trainable is Trainable.NETWORK:
-        groups.append({"params": network_parameters, "peak_lr": settings.network_lr})
+        own = {id(parameter) for parameter in pressed.codec_parameters()}
+        network = [p for p in pressed.parameters() if id(p) not in own]
+        groups.append({"params": network, "peak_lr": settings.network_lr})
     groups = [group for group in groups if group["params"]]
     if not groups:
         raise TuningError(
@@ -269,6 +271,20 @@ def _optimizer(pressed: PressedModel, settings: TuneSettings) -> torch.optim.Opt
         for parameter in group["params"]:
             parameter.requires_grad_(True)
     return torch.optim.Adam(groups, lr=settings.lr)
+
+
+def _of_projections(
+    pressed: PressedModel, trainable: Trainable, names: tuple[str, ...]
+) -> list[nn.Parameter]:
+    """Parameters of all projections with one of these names, if they learn."""
+    learns = (DECODER,) if trainable is Trainable.DECODER else (ENCODER, DECODER)
+    wanted = {name for part in learns for name in part if name in names}
+    return [
+        parameter
+        for codec in pressed.codecs.values()
+        for name, parameter in codec.projection.named_parameters()
+        if name in wanted
+    ]
 
 
 def _identity(pressed: PressedModel, settings: TuneSettings, bound: RateBound) -> str:

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from actpress.press import PressedModel
 
-MULTIPLIER_STEP = 1.0
+MULTIPLIER_STEP = 0.5
 PENALTY = 10.0
-TARGET_MARGIN = 0.985
+TARGET_MARGIN = 0.99
 """Aim a little below the bound: the smooth rate model is not exact."""
 
 
@@ -25,7 +25,7 @@ class RateBound:
     """
 
     target_bits: float
-    multiplier: float = 0.1
+    multiplier: float = 0.02
     recent_excess: float = 0.0
 
     def excess(self, rate_bits: Tensor) -> Tensor:

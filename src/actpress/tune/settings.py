@@ -22,7 +22,9 @@ class TuneSettings:
     Attributes:
         steps: optimizer steps.
         batch_size: images per step.
-        lr: peak learning rate of the codecs (Adam), with linear warm-up and a cosine to zero.
+        lr: peak learning rate of encoders and decoders (Adam), with linear warm-up and a cosine to
+            zero.
+        bias_lr: the same of means and offsets, which are in activation units.
         network_lr: peak learning rate of the network's weights, when they learn.
         trainable: what learns.
         distillation: weight of the KL divergence from the float network's prediction.
@@ -37,6 +39,7 @@ class TuneSettings:
     steps: int = 400
     batch_size: int = 32
     lr: float = 7e-5
+    bias_lr: float = 7e-4
     network_lr: float = 1e-4
     trainable: Trainable = Trainable.PROJECTIONS
     distillation: float = 1.0
@@ -52,10 +55,10 @@ class TuneSettings:
             raise TuningError(
                 "steps, batch_size, validate_every and validation_images must be at least 1"
             )
-        rates = (self.lr, self.network_lr, self.grad_clip)
+        rates = (self.lr, self.bias_lr, self.network_lr, self.grad_clip)
         weights = (self.distillation, self.task, self.reconstruction)
         if not all(isfinite(value) and value > 0 for value in rates):
-            raise TuningError("lr, network_lr and grad_clip must be positive and finite")
+            raise TuningError("lr, bias_lr, network_lr and grad_clip must be positive and finite")
         if not all(isfinite(value) and value >= 0 for value in weights):
             raise TuningError(
                 "the weights distillation, task and reconstruction must be finite, at least zero"

@@ -280,7 +280,7 @@ def changed(pressed: PressedModel, before: dict[str, Tensor]) -> set[str]:
     ("trainable", "expected"),
     [
         (Trainable.DECODER, {"decoder", "offset"}),
-        (Trainable.PROJECTIONS, {"encoder", "decoder", "offset"}),
+        (Trainable.PROJECTIONS, {"encoder", "mean", "decoder", "offset"}),
     ],
 )
 def test_only_what_may_learn_changes(
