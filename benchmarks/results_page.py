@@ -19,8 +19,7 @@ Full Fashion-MNIST test set (10,000 images); the bundled float checkpoints; ever
 of the network is a site, input and logits excluded. Statistics, ranges, code tables, searches and
 training use training images only. *entropy* is the ideal code length under static tables, *fixed*
 what plain packing stores; both count dropped components in the denominator. The drop is in
-percentage points of top-1. *net* is the traffic ratio with codec parameters fetched at batch 1; a
-dash marks rows measured before its accounting changed.
+percentage points of top-1. *net* is the traffic ratio with codec parameters fetched at batch 1.
 """
 
 
@@ -161,15 +160,10 @@ def _table(heading: str, rows: Sequence[Row]) -> str:
             f"| {TITLES[row['model']]} | {row['method']} | {row['variant']} | {row['seed']} | "
             f"{100 * row['accuracy']:.2f} | {row['accuracy_drop_pp']:.2f} | "
             f"{bits['entropy']:.3f} | {bits['fixed']:.3f} | {row['ratio_vs_8bit']:.2f}x | "
-            f"{_ratio(row['net_ratio_vs_8bit_batch1'])} | {row['search_seconds']:.0f} | "
+            f"{row['net_ratio_vs_8bit_batch1']:.2f}x | {row['search_seconds']:.0f} | "
             f"{row['tune_seconds']:.0f} |"
         )
     return "\n".join(lines) + "\n"
-
-
-def _ratio(value: float | None) -> str:
-    """A row measured before a change of the accounting has no value."""
-    return "-" if value is None else f"{value:.2f}x"
 
 
 def _line(what: str, target: str, measured: str, *, met: bool | None) -> str:

@@ -22,6 +22,7 @@ from actpress.graph import Graph, Site, capture
 from actpress.methods import Settings
 from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.press import PressedModel, fit_tables, press
+from actpress.split import split
 from actpress.stream import Decoder, Encoder
 from actpress.tune import TuneSettings
 
@@ -56,4 +57,5 @@ __all__ = [
     "inspect",
     "load_dataset",
     "press",
+    "split",
 ]

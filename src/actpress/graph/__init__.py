@@ -4,14 +4,17 @@ from actpress.graph.capture import Graph, capture
 from actpress.graph.observe import site_values
 from actpress.graph.rewrite import CODECS_PATH, RewrittenNetwork, insert_codecs
 from actpress.graph.sites import Site, default_placement
+from actpress.graph.split import SplitNetwork, split_network
 
 __all__ = [
     "CODECS_PATH",
     "Graph",
     "RewrittenNetwork",
     "Site",
+    "SplitNetwork",
     "capture",
     "default_placement",
     "insert_codecs",
     "site_values",
+    "split_network",
 ]

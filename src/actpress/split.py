@@ -1,0 +1,96 @@
+"""Split inference: a head that emits bytes, a tail that takes them."""
+
+import io
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from actpress.bitstream import Frame, StreamWriter
+from actpress.errors import StreamError
+from actpress.graph import split_network
+from actpress.press import PressedModel
+from actpress.stream import Decoder, header_of
+
+
+class Head:
+    """The network up to a site, as it runs on the device.
+
+    Attributes:
+        sites: whose values are sent.
+        module: the computing part, an ordinary module.
+    """
+
+    def __init__(
+        self, pressed: PressedModel, module: fx.GraphModule, sites: tuple[str, ...]
+    ) -> None:
+        self.pressed, self.module, self.sites = pressed, module, sites
+
+    @torch.no_grad()
+    def __call__(self, *inputs: Tensor) -> bytes:
+        """One batch as a stream of one frame.
+
+        Raises:
+            StreamError: NaN or infinite activations.
+        """
+        values = self.module(*inputs)
+        codecs = self.pressed.codecs
+        records = tuple(
+            codecs[name].compress(value) for name, value in zip(self.sites, values, strict=True)
+        )
+        file = io.BytesIO()
+        writer = StreamWriter(file, header_of(self.pressed, self.sites))
+        writer.write(Frame(len(inputs[0]), records))
+        writer.close()
+        return file.getvalue()
+
+
+class Tail:
+    """The network after a site, as it runs on the server.
+
+    Attributes:
+        sites: whose values are received.
+        module: the computing part, an ordinary module.
+    """
+
+    def __init__(
+        self, pressed: PressedModel, module: fx.GraphModule, sites: tuple[str, ...]
+    ) -> None:
+        self.pressed, self.module, self.sites = pressed, module, sites
+
+    @torch.no_grad()
+    def __call__(self, data: bytes) -> Any:
+        """What the whole network returns for the batch.
+
+        Raises:
+            StreamError: damaged, of another model or plan, or cut at another site.
+        """
+        decoder = Decoder(self.pressed, io.BytesIO(data))
+        if decoder.sites != self.sites:
+            raise StreamError(
+                f"the stream holds {', '.join(decoder.sites)}, this tail takes "
+                f"{', '.join(self.sites)}; cut head and tail at the same site"
+            )
+        frames = list(decoder)
+        if len(frames) != 1:
+            raise StreamError(f"a tail takes one batch at a time; the stream has {len(frames)}")
+        return self.module(*(frames[0][name] for name in self.sites))
+
+
+def split(pressed: PressedModel, at: str) -> tuple[Head, Tail]:
+    """Cut a pressed network in two right after a site.
+
+    For one input `tail(head(x))` equals `pressed(x)` in eval mode.
+
+    Args:
+        pressed: its tables fitted; both halves share its modules.
+        at: name of a site of its plan.
+
+    Raises:
+        ModelError: the plan has no such site, or the tail would need the network's input.
+    """
+    halves = split_network(pressed.network, at)
+    return (
+        Head(pressed, halves.head, halves.sites),
+        Tail(pressed, halves.tail, halves.sites),
+    )

@@ -1,0 +1,119 @@
+"""Split inference: both halves together are the whole, wherever it is cut."""
+
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.connection import Client, Listener
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from actpress.calibrate import calibrate
+from actpress.errors import ModelError, StreamError
+from actpress.graph import capture
+from actpress.plan import Placement, Plan, SitePlan, Transform
+from actpress.press import PressedModel, press
+from actpress.split import split
+
+MakePressed = Callable[..., PressedModel]
+
+
+def test_the_halves_are_the_whole_at_every_site(make_pressed: MakePressed, images: Tensor) -> None:
+    pressed = make_pressed(Transform.PCA, coarseness=0.5)
+    with torch.no_grad():
+        expected = pressed(images[:6])
+    for site in pressed.codecs:
+        head, tail = split(pressed, site)
+        assert tail(head(images[:6])).equal(expected)
+
+
+def test_a_skip_connection_is_sent_too(make_pressed: MakePressed) -> None:
+    """`relu_1` is read by the next convolution and by the addition after it."""
+    pressed = make_pressed()
+    assert split(pressed, "relu")[0].sites == ("relu",)
+    names = list(pressed.codecs)
+    crossing = {site: split(pressed, site)[0].sites for site in names}
+    assert any(len(sites) == 2 for sites in crossing.values())
+    assert all(site in sites for site, sites in crossing.items())
+
+
+def test_what_a_cut_cannot_send_is_named(make_pressed: MakePressed) -> None:
+    with pytest.raises(
+        ModelError, match="there is no codec at a site 'tail'; expected one of relu"
+    ):
+        split(make_pressed(), "tail")
+
+
+class ReadsItsInputLate(nn.Module):
+    """The input is added to a value behind every codec."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.relu(self.a(x))) * x
+
+
+def test_an_input_that_is_read_after_the_cut_is_refused() -> None:
+    x = torch.randn(4, 1, 4, 4)
+    graph = capture(ReadsItsInputLate(), x)
+    site = graph.sites[0].name
+    statistics = calibrate(graph, [x], {site: Placement.PRE_ACT})
+    plan = SitePlan(
+        site=site,
+        placement=Placement.PRE_ACT,
+        transform=Transform.PCA,
+        channels=2,
+        rank=2,
+        step=0.1,
+    )
+    pressed = press(
+        graph, Plan(method="t", fingerprint=graph.fingerprint, sites=(plan,)), statistics
+    )
+    with pytest.raises(ModelError, match="would have to send the network's input"):
+        split(pressed, site)
+
+
+def test_halves_cut_elsewhere_do_not_fit(make_pressed: MakePressed, images: Tensor) -> None:
+    pressed = make_pressed()
+    first, *_, last = pressed.codecs
+    data = split(pressed, first)[0](images[:2])
+    with pytest.raises(StreamError, match=f"the stream holds {first}, this tail takes {last}; cut"):
+        split(pressed, last)[1](data)
+    with pytest.raises(StreamError, match="ends in its"):
+        split(pressed, first)[1](data[:-1])
+
+
+def _serve(pressed: PressedModel, at: str, address: str, ready: object) -> None:
+    """A server process: bytes in, predictions out."""
+    torch.set_num_threads(1)
+    tail = split(pressed, at)[1]
+    with Listener(address, "AF_UNIX") as listener:
+        ready.set()  # type: ignore[attr-defined]
+        with listener.accept() as connection:
+            while data := connection.recv_bytes():
+                connection.send(tail(data).argmax(1).tolist())
+
+
+def test_two_processes_predict_what_one_does(
+    make_pressed: MakePressed, images: Tensor, tmp_path: Path
+) -> None:
+    pressed = make_pressed(Transform.PCA, coarseness=0.5)
+    at = list(pressed.codecs)[2]
+    address = str(tmp_path / "socket")
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    server = context.Process(target=_serve, args=(pressed, at, address, ready), daemon=True)
+    server.start()
+    assert ready.wait(20)
+    head = split(pressed, at)[0]
+    with Client(address, "AF_UNIX") as connection:
+        for batch in (images[:5], images[5:6]):
+            connection.send_bytes(head(batch))
+            with torch.no_grad():
+                assert connection.recv() == pressed(batch).argmax(1).tolist()
+        connection.send_bytes(b"")
+    server.join(60)
+    assert server.exitcode == 0
