@@ -90,7 +90,9 @@ def message(result: Result) -> str:
 
 
 def start(out: str, *extra: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from actpress.cli import main; main()", "compress"]
+    # Where tests run in the background, a shell makes its children ignore SIGINT.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", listen + "from actpress.cli import main; main()", "compress"]
     arguments = [*MODEL, *DATA, "--budget", "2.5bits", "--search-images", "16", "--out", out]
     arguments += ["--steps", "400", "--batch-size", "16", *extra]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

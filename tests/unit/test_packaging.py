@@ -53,6 +53,8 @@ def test_the_public_door() -> None:
         "Budget",
         "CompressedModel",
         "Dataset",
+        "Decoder",
+        "Encoder",
         "EnergyModel",
         "Graph",
         "Metrics",
@@ -77,4 +79,5 @@ def test_the_public_door() -> None:
         "inspect",
         "load_dataset",
         "press",
+        "split",
     }
