@@ -47,11 +47,11 @@ Written by `make bench-codec` from `{RESULTS}`; do not edit by hand.
 
 Transform coding at {DECIBELS:g} dB, Fashion-MNIST test images.
 
-- *batch 1*, *batch 64*: length of the whole stream, every header, checksum and state included, over
+- *batch 1*, *batch 64*: length of the whole stream, headers, checksums and states included, over
   the entropy view (targets: within 5 % and within 1 %).
 - *encode*, *decode*: one thread, the symbols of all sites of {SPEED_IMAGES} images; *encode x*,
-  *decode x* and *size* compare with constriction in the same process (targets: at least 1.5, at least
-  5, within 1 %).
+  *decode x* and *size* compare with constriction in the same process (targets: at least 1.5, at
+  least 5, within 1 %).
 - *evaluate*: time with every site going through bytes over the time without (target: at most 2).
 
 | network | batch 1 | batch 64 | encode | decode | encode x | decode x | size | evaluate |
