@@ -21,11 +21,11 @@ from actpress.budget import Budget
 from actpress.calibrate import Statistics
 from actpress.data import Dataset, load_fashion_mnist
 from actpress.evaluate import evaluate, predict
-from actpress.graph import Graph, capture
+from actpress.graph import Graph, capture, hash_weights
 from actpress.methods import Outcome, Settings, Task, int8, learn, run_search, take_from
 from actpress.methods.transform_coding import plan_at
 from actpress.plan import Placement, Transform
-from actpress.run import Source, hash_weights
+from actpress.run import Source
 from actpress.tune import Trainable, TuneSettings
 from actpress.zoo import reference
 from benchmarks.results_page import write_results_page

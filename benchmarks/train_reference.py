@@ -71,7 +71,7 @@ class Recipe:
 RECIPES = {
     "resnet18": Recipe(small_epochs=4, full_size_epochs=2, peak_lr=0.1),
     "mobilenet_v2": Recipe(
-        small_epochs=3, full_size_epochs=3, peak_lr=0.05, batch=64, small_side=24
+        small_epochs=3, full_size_epochs=3, peak_lr=0.05, polish_epochs=1, batch=64, small_side=24
     ),
     "vgg16_bn": Recipe(small_epochs=0, full_size_epochs=5, peak_lr=0.05, polish_epochs=1),
 }

@@ -11,7 +11,7 @@ from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, ModelError
 from actpress.evaluate import EnergyModel, Metrics, RunInfo, evaluate
-from actpress.graph import Graph, Site, capture
+from actpress.graph import Graph, Site, capture, hash_weights
 from actpress.methods import METHODS, Outcome, Progress, Settings, Silence, Task
 from actpress.press import PressedModel
 from actpress.report import render_html
@@ -20,7 +20,6 @@ from actpress.run import (
     REPORT,
     SOURCE,
     Source,
-    hash_weights,
     metrics_json,
     new_folder,
     save_model,

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from actpress.bitstream import Frame, StreamWriter
+from actpress.bitstream import Frame, StreamWriter, select
 from actpress.errors import StreamError
 from actpress.graph import split_network
 from actpress.press import PressedModel
-from actpress.stream import Decoder, header_of
+from actpress.stream import Decoder, header_of, run_eval
 
 
 class Head:
@@ -25,6 +25,7 @@ class Head:
         self, pressed: PressedModel, module: fx.GraphModule, sites: tuple[str, ...]
     ) -> None:
         self.pressed, self.module, self.sites = pressed, module, sites
+        self.header = header_of(pressed, sites)
 
     @torch.no_grad()
     def __call__(self, *inputs: Tensor) -> bytes:
@@ -33,13 +34,12 @@ class Head:
         Raises:
             StreamError: NaN or infinite activations.
         """
-        values = self.module(*inputs)
+        values = dict(zip(self.sites, run_eval(self.module, *inputs), strict=True))
         codecs = self.pressed.codecs
-        records = tuple(
-            codecs[name].compress(value) for name, value in zip(self.sites, values, strict=True)
-        )
+        order = select(self.header, list(codecs))
+        records = tuple(codecs[name].compress(values[name]) for name in order)
         file = io.BytesIO()
-        writer = StreamWriter(file, header_of(self.pressed, self.sites))
+        writer = StreamWriter(file, self.header)
         writer.write(Frame(len(inputs[0]), records))
         writer.close()
         return file.getvalue()
@@ -66,7 +66,7 @@ class Tail:
             StreamError: damaged, of another model or plan, or cut at another site.
         """
         decoder = Decoder(self.pressed, io.BytesIO(data))
-        if decoder.sites != self.sites:
+        if set(decoder.sites) != set(self.sites):
             raise StreamError(
                 f"the stream holds {', '.join(decoder.sites)}, this tail takes "
                 f"{', '.join(self.sites)}; cut head and tail at the same site"
@@ -74,7 +74,7 @@ class Tail:
         frames = list(decoder)
         if len(frames) != 1:
             raise StreamError(f"a tail takes one batch at a time; the stream has {len(frames)}")
-        return self.module(*(frames[0][name] for name in self.sites))
+        return run_eval(self.module, *(frames[0][name] for name in self.sites))
 
 
 def split(pressed: PressedModel, at: str) -> tuple[Head, Tail]:

@@ -4,12 +4,19 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from actpress.bitstream import Frame, Header, StreamReader, StreamWriter, select
+from actpress.bitstream import (
+    Frame,
+    Header,
+    StreamReader,
+    StreamWriter,
+    read_record,
+    select,
+)
 from actpress.bitstream.container import FINGERPRINT_BYTES, end_bytes
 from actpress.codec import SiteCodec
 from actpress.errors import StreamError
@@ -56,7 +63,7 @@ class Encoder:
             StreamError: NaN or infinite activations; names the site.
         """
         with through_bytes(self.pressed, self.sites) as transports:
-            output = run_eval(self.pressed, *inputs)
+            output: Tensor = run_eval(self.pressed, *inputs)
         self.writer.write(frame_of(len(inputs[0]), transports, self.sites))
         return output
 
@@ -100,11 +107,12 @@ class Decoder:
 
 def _decompress(codec: SiteCodec, record: bytes, name: str, images: int) -> Tensor:
     try:
-        value = codec.decompress(record)
-    except StreamError as error:
+        declared = read_record(record).shape[0]
+        value = codec.decompress(record) if declared == images else None
+    except (StreamError, MemoryError) as error:
         raise StreamError(f"site {name}: {error}") from error
-    if len(value) != images:
-        raise StreamError(f"site {name}: {len(value)} images in a frame of {images}")
+    if value is None:
+        raise StreamError(f"site {name}: {declared} images in a frame of {images}")
     return value
 
 
@@ -122,9 +130,9 @@ class ByteTransport:
     record: bytes = b""
     total_bytes: int = field(default=0)
 
-    def carry(self, codec: SiteCodec, q: Tensor) -> Tensor:
+    def carry(self, codec: SiteCodec, x: Tensor, q: Tensor) -> Tensor:
         """To bytes and back."""
-        if not torch.isfinite(q).all():
+        if not torch.isfinite(x).all():
             raise StreamError(
                 f"site {self.site}: NaN or infinite values cannot be compressed; check the input"
             )
@@ -194,12 +202,12 @@ def fingerprint(pressed: PressedModel) -> bytes:
     return digest.digest()[:FINGERPRINT_BYTES]
 
 
-def run_eval(pressed: PressedModel, *inputs: Tensor) -> Tensor:
-    """The output in eval mode; the module's mode is restored."""
-    training = pressed.training
-    pressed.eval()
+def run_eval(module: nn.Module, *inputs: Tensor) -> Any:
+    """The output in eval mode; the mode of every submodule is restored."""
+    training = [part for part in module.modules() if part.training]
+    module.eval()
     try:
-        output: Tensor = pressed(*inputs)
-        return output
+        return module(*inputs)
     finally:
-        pressed.train(training)
+        for part in training:
+            part.training = True

@@ -14,7 +14,7 @@ from actpress.errors import ActpressError, ModelError, PlanError, RunError
 from actpress.evaluate import Metrics, RunInfo, evaluate
 from actpress.graph import Graph
 from actpress.plan import Transform
-from actpress.press import PressedModel
+from actpress.press import PressedModel, fit_tables
 from actpress.run import (
     CODEC,
     METRICS,
@@ -135,6 +135,30 @@ def test_a_learned_network_is_saved_with_its_codecs(
     with torch.no_grad():
         assert read(images).equal(pressed(images))
         assert not read(images).equal(make_pressed(Transform.LEARNED, rank=5)(images))
+
+
+def test_missing_network_weights_are_noticed(
+    make_pressed: MakePressed, graph: Graph, tmp_path: Path
+) -> None:
+    pressed = make_pressed(Transform.LEARNED)
+    pressed.network_learned = True
+    save_model(pressed, tmp_path)
+    (tmp_path / NETWORK).unlink()
+    with pytest.raises(RunError, match=r"network\.safetensors is missing"):
+        load_model_from(tmp_path, graph)
+
+
+def test_a_loaded_model_can_be_fitted_again(saved: Path, graph: Graph, images: Tensor) -> None:
+    read = load_model_from(saved, graph)
+    before = {name: codec.counts.clone() for name, codec in read.codecs.items()}
+    fit_tables(read, images.split(64))
+    assert all(codec.counts.equal(before[name]) for name, codec in read.codecs.items())
+
+
+def test_a_plan_without_sites_is_refused(saved: Path, graph: Graph) -> None:
+    edit_plan(saved, sites=[])
+    with pytest.raises(PlanError, match="has no sites"):
+        load_model_from(saved, graph)
 
 
 def test_weights_of_another_network_are_refused(

@@ -13,7 +13,7 @@ from actpress.calibrate import calibrate
 from actpress.errors import ModelError, StreamError
 from actpress.graph import capture
 from actpress.plan import Placement, Plan, SitePlan, Transform
-from actpress.press import PressedModel, press
+from actpress.press import PressedModel, fit_tables, press
 from actpress.split import split
 
 MakePressed = Callable[..., PressedModel]
@@ -43,6 +43,56 @@ def test_what_a_cut_cannot_send_is_named(make_pressed: MakePressed) -> None:
         ModelError, match="there is no codec at a site 'tail'; expected one of relu"
     ):
         split(make_pressed(), "tail")
+
+
+class Crossed(nn.Module):
+    """The codec of `a` comes first, its stored value after that of `b`; `a` is returned as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 4, 1), nn.Conv2d(1, 3, 1)
+        self.norm = nn.BatchNorm2d(3)
+        self.c, self.d = nn.Conv2d(4, 2, 1), nn.Conv2d(3, 2, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        a, b = self.a(x), self.norm(self.b(x))
+        b = torch.relu(b)
+        a = torch.relu(a)
+        return a, torch.cat([self.c(a), self.d(b)], 1).mean((2, 3))
+
+
+@pytest.mark.parametrize("placement", Placement)
+def test_records_stay_with_their_sites_whatever_the_order(placement: Placement) -> None:
+    x = torch.randn(6, 1, 4, 4)
+    model = Crossed().eval()
+    graph = capture(model, x)
+    statistics = calibrate(graph, [x], {site.name: placement for site in graph.sites})
+    sites = tuple(
+        SitePlan(
+            site=site.name,
+            placement=placement,
+            transform=Transform.PCA,
+            channels=site.channels,
+            rank=site.channels,
+            step=0.01,
+        )
+        for site in graph.sites
+    )
+    plan = Plan(method="t", fingerprint=graph.fingerprint, sites=sites)
+    pressed = press(graph, plan, statistics)
+    fit_tables(pressed, [x])
+    with torch.no_grad():
+        expected = pressed(x)
+    for site in pressed.codecs:
+        try:
+            head, tail = split(pressed, site)
+        except ModelError:  # an early cut: the other branch still reads the input
+            continue
+        pressed.train()
+        both = tail(head(x))
+        assert pressed.network.training, "modes are put back"
+        pressed.eval()
+        assert all(mine.equal(theirs) for mine, theirs in zip(both, expected, strict=True))
 
 
 class ReadsItsInputLate(nn.Module):

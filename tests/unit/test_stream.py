@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from actpress.bitstream import write_record
 from actpress.data.dataset import Dataset
 from actpress.errors import StreamError
 from actpress.evaluate import RunInfo, evaluate
@@ -156,8 +157,16 @@ def test_values_that_are_not_finite_are_refused(make_pressed: MakePressed, value
 
 def test_a_site_with_nan_is_named(make_pressed: MakePressed, images: Tensor) -> None:
     pressed = make_pressed()
-    with pytest.raises(StreamError, match="site relu: NaN or infinite"):
-        encoded(pressed, images[:2] * float("nan"))
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(StreamError, match="site relu: NaN or infinite"):
+            encoded(pressed, images[:2].clone().fill_(value))
+
+
+def test_forged_shapes_cost_nothing(make_pressed: MakePressed) -> None:
+    codec = make_pressed().codecs["relu"]
+    for shape, payload in (((1, 8, 1 << 14, 1 << 14), bytes(40)), ((1, 8, 0, 4), b"")):
+        with pytest.raises(StreamError, match="damaged"):
+            codec.decompress(write_record(1, shape, payload))
 
 
 def test_empty_tensors_survive(make_pressed: MakePressed) -> None:

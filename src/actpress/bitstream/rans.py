@@ -11,15 +11,7 @@ from numpy.typing import NDArray
 
 from actpress.bitstream.tables import FrequencyTables
 from actpress.errors import StreamError
-from actpress.kernels.rans_loops import (
-    LEFTOVER,
-    LOW,
-    MAX_LANES,
-    OK,
-    OVERRUN,
-    decode_stream,
-    encode_stream,
-)
+from actpress.kernels.rans_format import LEFTOVER, LOW, MAX_LANES, OK, OVERRUN
 
 STREAM_SYMBOLS = 1 << 16
 """Symbols from which a second stream pays: about so many go into each."""
@@ -27,6 +19,9 @@ STREAM_SYMBOLS = 1 << 16
 MAX_STREAMS = 64
 WORDS_PER_SYMBOL = 2
 """At most: an escape and its plain index emit one word each."""
+
+MOST_SYMBOLS_PER_BYTE = 1 << 15
+"""No table is more certain: -log2(4095 / 4096) bits a symbol are 22,700 symbols a byte."""
 
 Symbols = NDArray[np.int32]
 T = TypeVar("T")
@@ -112,6 +107,8 @@ class RansCoder:
         return np.ascontiguousarray(symbols, np.int32).reshape(n * k, p)
 
     def _encode_rows(self, rows: Symbols, first_row: int, lanes: int) -> bytes:
+        from actpress.kernels.rans_loops import encode_stream  # noqa: PLC0415 - numba loads slowly
+
         tables = self.tables
         words = np.empty(WORDS_PER_SYMBOL * rows.size + 1, "<u2")
         states = np.empty(lanes, np.uint64)
@@ -134,10 +131,14 @@ class RansCoder:
         return states.astype("<u4").tobytes() + words[begin:].tobytes()
 
     def _decode_rows(self, part: memoryview, rows: Symbols, first_row: int, lanes: int) -> None:
+        from actpress.kernels.rans_loops import decode_stream  # noqa: PLC0415 - numba loads slowly
+
         tables = self.tables
         states = np.frombuffer(part[: 4 * lanes], "<u4").astype(np.uint64)
         if (states < LOW).any():
             raise StreamError("the payload is damaged: a coder state is out of bounds")
+        if rows.size > MOST_SYMBOLS_PER_BYTE * len(part):
+            raise StreamError(f"the payload is damaged: {len(part)} bytes for {rows.size} symbols")
         room = np.zeros(WORDS_PER_SYMBOL * rows.shape[1] + 1, np.uint16)
         outcome = decode_stream(
             np.concatenate([np.frombuffer(part[4 * lanes :], "<u2"), room]),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actpress.errors import StreamError
-from actpress.kernels.rans_loops import PRECISION, fill_lookup
+from actpress.kernels.rans_format import PRECISION
 
 MAX_RANGE = (1 << PRECISION) // 2
 """Symbols between the lowest and the highest of a component, at most."""
@@ -44,6 +44,8 @@ class FrequencyTables:
     entries: NDArray[np.uint16] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        from actpress.kernels.rans_loops import fill_lookup  # noqa: PLC0415 - numba loads slowly
+
         sizes = np.diff(self.offsets)
         ends = np.cumsum(self.frequencies, dtype=np.int64)
         starts = ends - self.frequencies

@@ -33,12 +33,12 @@ from actpress.cli.workplace import close_workplace, open_workplace
 from actpress.data import load_dataset, load_image
 from actpress.errors import RunError
 from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel, RunInfo, evaluate
+from actpress.graph import hash_weights
 from actpress.methods import METHODS, Settings
 from actpress.report import print_metrics, print_sites, render_html, site_rows
 from actpress.run import (
     REPORT,
     Source,
-    hash_weights,
     load_metrics,
     metrics_json,
     new_file,
@@ -123,7 +123,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     memory: Annotated[
         str, typer.Option(help=f"For the energy: {', '.join(MEMORY_PJ_PER_BIT)}.")
     ] = "lpddr4",
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=1 << 31, help="Of everything random.")] = 0,
     device: DeviceOption = "cpu",
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run.")] = False,
@@ -194,6 +194,8 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
 ) -> None:
     """Measure a compressed network again, on its own or on other test data."""
     energy = _energy(memory)
+    if json_file is not None and json_file.is_dir():
+        raise RunError(f"--json {json_file} is a folder; give the name of a file")
     opened = open_run(run, weights=weights, device=device_of(device))
     source, graph, pressed = opened.source, opened.graph, opened.pressed
     images = load_dataset(data or source.data, input_shape=source.input)

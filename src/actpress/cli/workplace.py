@@ -23,6 +23,7 @@ def open_workplace(out: Path, request: Mapping[str, object], *, force: bool, res
     Raises:
         RunError: `out` exists, there is nothing to resume, or it was another request.
     """
+    out = out.resolve()
     check_free(out, force=force)
     folder = out.with_name(f"{out.name}.partial")
     wanted = json.dumps(request, indent=1, sort_keys=True) + "\n"

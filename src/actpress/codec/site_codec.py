@@ -43,8 +43,8 @@ class Probe(Protocol):
 class Transport(Protocol):
     """Carries symbols from the encoder to the decoder, for instance as bytes."""
 
-    def carry(self, codec: "SiteCodec", q: Tensor) -> Tensor:
-        """The same symbols, shape (n, k, ...), as floats."""
+    def carry(self, codec: "SiteCodec", x: Tensor, q: Tensor) -> Tensor:
+        """The same symbols of x, shape (n, k, ...), as floats."""
 
 
 class SiteCodec(nn.Module):
@@ -108,7 +108,7 @@ class SiteCodec(nn.Module):
         z = self.projection.encode(x, self.step)
         q = _round_clamp(z, _channelwise(self.q_min, z), _channelwise(self.q_max, z))
         if self.transport is not None:
-            q = self.transport.carry(self, q)
+            q = self.transport.carry(self, x, q)
         x_hat = self.projection.decode(q, self.step)
         if self.probe is not None:
             self.probe.update(self, x, q, x_hat)
@@ -162,6 +162,8 @@ class SiteCodec(nn.Module):
                 f"the record has {k} components, this codec {self.rank}: it is of another site or "
                 f"plan"
             )
+        if n and not prod(spatial):
+            raise StreamError(f"the record has an empty shape {record.shape}; it is damaged")
         flat = self.coder().decode(record.payload, (n, k, prod(spatial)))
         return torch.from_numpy(flat).reshape(record.shape).to(self.step.device)
 

@@ -5,6 +5,7 @@ from actpress.graph.observe import site_values
 from actpress.graph.rewrite import CODECS_PATH, RewrittenNetwork, insert_codecs
 from actpress.graph.sites import Site, default_placement
 from actpress.graph.split import SplitNetwork, split_network
+from actpress.graph.weights import hash_weights
 
 __all__ = [
     "CODECS_PATH",
@@ -14,6 +15,7 @@ __all__ = [
     "SplitNetwork",
     "capture",
     "default_placement",
+    "hash_weights",
     "insert_codecs",
     "site_values",
     "split_network",

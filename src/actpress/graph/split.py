@@ -13,7 +13,7 @@ from actpress.graph.rewrite import RewrittenNetwork
 
 @dataclass(frozen=True)
 class SplitNetwork:
-    """Both halves of a network in eval mode.
+    """Both halves of a network; they share its modules, which the caller puts in eval mode.
 
     Attributes:
         sites: whose values cross the cut, in the network's order.
@@ -55,7 +55,9 @@ def split_network(network: RewrittenNetwork, at: str) -> SplitNetwork:
             f"a cut at {at!r} would have to send the network's input, as it is read after the cut "
             f"without a codec between; plan a codec there, or cut at another site"
         )
-    crossing = {source for node in tail for source in node.all_input_nodes} & sendable.keys()
+    read: list[fx.Node] = [source for node in tail for source in node.all_input_nodes]
+    fx.node.map_arg(_result(module.graph), read.append)
+    crossing = sendable.keys() & set(read)
     sites = tuple(name for x_hat, name in sendable.items() if x_hat in crossing)
     inputs = tuple(codecs[name].args[0] for name in sites)
     head = _needed(inputs, stop=())
@@ -115,6 +117,6 @@ def _part(
     for node in nodes:
         copies[node] = graph.node_copy(node, copies.__getitem__)
     graph.output(fx.node.map_arg(result, copies.__getitem__))
-    part = fx.GraphModule(owner, graph).eval()
+    part = fx.GraphModule(owner, graph)
     part.delete_all_unused_submodules()
     return part

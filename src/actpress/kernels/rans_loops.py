@@ -18,10 +18,15 @@ out to hold an escape, it is done again by the loop that knows them.
 import numba
 import numpy as np
 
-PRECISION = 12
-LOW = 1 << 16
-OK, OVERRUN, LEFTOVER, OUT_OF_RANGE = 0, 1, 2, 3
-MAX_LANES = 8
+from actpress.kernels.rans_format import (
+    LEFTOVER,
+    LOW,
+    MAX_LANES,
+    OK,
+    OUT_OF_RANGE,
+    OVERRUN,
+    PRECISION,
+)
 
 U = np.uint64
 _0, _1, _4, _12, _16, _20 = U(0), U(1), U(4), U(PRECISION), U(16), U(20)

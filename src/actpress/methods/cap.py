@@ -4,6 +4,7 @@ What the paper states and what is our choice: docs/methods.md.
 """
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from actpress.allocate import GreedySearch, Move, search
@@ -95,7 +96,7 @@ def learn(task: Task, start: Outcome, *, variant: str = "") -> Outcome:
     plan = plan.model_copy(update={"method": "cap"})
     pressed = task.press(plan, start.statistics)
     bound = task.cost_target() or task.cost(start.pressed)
-    batches = list(task.calibration_batches())[:3]
+    batches = list(islice(task.calibration_batches(), 3))
     align_rate_model(pressed, batches, task.costs(pressed))
     settings = task.settings.tune
     task.progress.start("tune", settings.steps)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from actpress.calibrate import Statistics
 from actpress.errors import RunError
 from actpress.evaluate import PathPoint
+from actpress.graph import hash_weights
 from actpress.methods.task import Outcome, Task
 from actpress.plan import Plan, first_complaint
 from actpress.press import PressedModel
@@ -19,7 +20,7 @@ class SearchRecord(BaseModel):
     """What a greedy search found.
 
     Attributes:
-        identity: of budget and settings; another one is refused.
+        identity: of weights, budget and settings; another one is refused.
         plan: that meets the budget.
         method, variant, path, search_node_evals, search_seconds: as in `Outcome`.
     """
@@ -69,9 +70,10 @@ def write_record(folder: Path, record: SearchRecord) -> None:
 
 
 def identity_of(task: Task) -> str:
-    """What decides the search of a task, besides the network and its data."""
+    """What decides the search of a task, besides its data."""
     settings = task.settings
-    return f"{task.budget}|{settings.calibration_images}|{settings.search_images}|{settings.search}"
+    amounts = settings.calibration_images, settings.search_images, settings.holdout_images
+    return f"{hash_weights(task.graph.root)}|{task.budget}|{amounts}|{settings.search}"
 
 
 def read_record(folder: Path, task: Task) -> SearchRecord | None:

@@ -23,7 +23,7 @@ from actpress.run.folder import (
 )
 from actpress.run.model import load_model_from, save_model
 from actpress.run.results import load_metrics, metrics_json
-from actpress.run.source import Source, check_weights, hash_weights, load_source
+from actpress.run.source import Source, check_weights, load_source
 from actpress.run.tensors import read_tensors, write_tensors
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "Source",
     "check_free",
     "check_weights",
-    "hash_weights",
     "load_metrics",
     "load_model_from",
     "load_source",

@@ -27,15 +27,18 @@ def new_folder(target: Path, *, force: bool) -> Iterator[Path]:
     Raises:
         RunError: `target` exists and `force` is not set.
     """
+    target = target.resolve()
     check_free(target, force=force)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    replaced = partial.with_name(partial.name + ".old")
     try:
         yield partial
         partial.chmod(0o755)
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(replaced)
         partial.rename(target)
+        shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -13,13 +13,16 @@ from actpress.press import PressedModel
 from actpress.run.folder import CODEC, NETWORK, PLAN, existing, write_text
 from actpress.run.tensors import read_tensors, write_tensors
 
-TABLE_IMAGES = "table_images"
+TABLE_IMAGES, NETWORK_LEARNED = "table_images", "network_learned"
 MAX_TABLE_LEVELS = 1 << 16
 
 
 def save_model(pressed: PressedModel, folder: Path) -> None:
     """Write `plan.json`, `codec.safetensors` and, if the network learned, `network.safetensors`."""
-    tensors: dict[str, Tensor] = {TABLE_IMAGES: torch.tensor(pressed.table_images)}
+    tensors: dict[str, Tensor] = {
+        TABLE_IMAGES: torch.tensor(pressed.table_images),
+        NETWORK_LEARNED: torch.tensor(pressed.network_learned),
+    }
     for name, codec in pressed.codecs.items():
         for key, tensor in codec.state_dict().items():
             stored = tensor.to(_stored_dtype(key, tensor))
@@ -27,7 +30,7 @@ def save_model(pressed: PressedModel, folder: Path) -> None:
     write_text(folder / PLAN, pressed.plan.to_json())
     write_tensors(folder / CODEC, tensors)
     if pressed.network_learned:
-        state = {key: value.cpu().contiguous() for key, value in pressed.network_state().items()}
+        state = {key: value.cpu().clone() for key, value in pressed.network_state().items()}
         write_tensors(folder / NETWORK, state)
 
 
@@ -45,6 +48,8 @@ def load_model_from(folder: Path, graph: Graph) -> PressedModel:
             f"{plan.fingerprint[:12]}, this network's {graph.fingerprint[:12]}; give the model "
             f"and the input size that the run was made with"
         )
+    if not plan.sites:
+        raise PlanError(f"{folder / PLAN} has no sites, so there is nothing to press")
     _check_channels(plan, graph, folder / PLAN)
     path = existing(folder, CODEC)
     tensors = read_tensors(path)
@@ -52,8 +57,8 @@ def load_model_from(folder: Path, graph: Graph) -> PressedModel:
     placements = {site.site: site.placement for site in plan}
     pressed = PressedModel(insert_codecs(graph, codecs, placements), plan)
     pressed.table_images = _table_images(tensors, path)
-    if (folder / NETWORK).exists():
-        _read_network(folder / NETWORK, pressed)
+    if bool(_tensor(tensors, NETWORK_LEARNED, path)):
+        _read_network(existing(folder, NETWORK), pressed)
     device = next((p.device for p in graph.root.parameters()), torch.device("cpu"))
     return pressed.eval().to(device)
 
@@ -135,6 +140,7 @@ def _read_codec(site: SitePlan, tensors: dict[str, Tensor], path: Path) -> SiteC
             raise RunError(f"{path}: {site.site}/{key} is not finite; compress again")
         own.copy_(read)
     _check_tables(codec, site.site, path)
+    codec.widest_min, codec.widest_max = codec.q_min.clone(), codec.q_max.clone()
     return codec
 
 

@@ -1,14 +1,17 @@
 """Where the model and the data of a run came from."""
 
-import hashlib
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from actpress.errors import RunError
+from actpress.graph import hash_weights
 from actpress.plan import first_complaint
 from actpress.run.folder import SOURCE, existing
+
+Side = Annotated[int, Field(ge=1, le=1 << 14)]
 
 
 class Source(BaseModel):
@@ -30,7 +33,7 @@ class Source(BaseModel):
     model_args: str | None = None
     weights: str | None = None
     data: str
-    input: tuple[int, int, int]
+    input: tuple[Side, Side, Side]
     leaves: tuple[str, ...] = ()
     weights_sha256: str
 
@@ -47,15 +50,6 @@ def load_source(folder: Path) -> Source:
     except (ValidationError, UnicodeDecodeError) as error:
         what = first_complaint(error) if isinstance(error, ValidationError) else str(error)
         raise RunError(f"{path} is damaged: {what}") from error
-
-
-def hash_weights(model: nn.Module) -> str:
-    """A digest of all parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def check_weights(source: Source, model: nn.Module) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from actpress.data.dataset import Split
 from actpress.errors import TuningError
-from actpress.graph import Graph
+from actpress.graph import Graph, hash_weights
 from actpress.press import PressedModel, run
 from actpress.tune.checkpoint import Checkpoint
 from actpress.tune.losses import distillation_loss, prediction_loss, reconstruction
@@ -117,7 +117,7 @@ class TuningRun:
         self.teacher.to(device)
         self.device = device
         self.optimizer = _optimizer(pressed, settings)
-        self.identity = _identity(pressed, settings, bound)
+        self.identity = _identity(pressed, graph, settings, bound)
         self.holdout = holdout.take(settings.validation_images)
         self.holdout_teacher = self._holdout_logits(self.teacher)
         self.step, self.seconds = 0, 0.0
@@ -287,8 +287,8 @@ def _of_projections(
     ]
 
 
-def _identity(pressed: PressedModel, settings: TuneSettings, bound: RateBound) -> str:
-    text = f"{pressed.plan.to_json()}|{settings}|{bound.target_bits!r}"
+def _identity(pressed: PressedModel, graph: Graph, settings: TuneSettings, bound: RateBound) -> str:
+    text = f"{hash_weights(graph.root)}|{pressed.plan.to_json()}|{settings}|{bound.target_bits!r}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

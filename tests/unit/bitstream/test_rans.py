@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from actpress.bitstream import FrequencyTables, RansCoder
 from actpress.bitstream.rans import STREAM_SYMBOLS, lanes_of, stream_bounds
 from actpress.errors import StreamError
-from actpress.kernels.rans_loops import PRECISION
+from actpress.kernels.rans_format import PRECISION
 
 Symbols = NDArray[np.int32]
 
