@@ -127,7 +127,7 @@ class _Site:
         self.columns: list[NDArray[np.int32]] = []
         self.models = []
         for j, (a, b) in enumerate(pairwise(tables.offsets.tolist())):
-            share = np.maximum(tables.frequencies[a : b - 1], 0.5).astype(np.float32)
+            share = np.maximum(tables.frequencies[a:b], 0.5).astype(np.float32)
             self.models.append(
                 constriction.stream.model.Categorical(share / share.sum(), perfect=False)
             )
