@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from actpress.graph import Graph, insert_codecs
 from actpress.plan import Placement
@@ -24,16 +23,18 @@ class _Tap(nn.Module):
 def site_gradients(
     graph: Graph, inputs: Iterable[Tensor], placements: Mapping[str, Placement], *, seed: int
 ) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Values and score gradients of every site, batch by batch.
+    """Values and random gradients whose second moment is the Fisher information, batch by batch.
 
-    The gradient is that of each image's log-likelihood for a label drawn from the network's own
-    prediction, so that its second moment is the Fisher information.
+    For the prediction p of an image, the covariance diag(p) - p p^T of the logits' score is that of
+    sum_y s_y sqrt(p_y) (e_y - p) with random signs s, and one backward pass carries such a vector to
+    every site. Labels drawn from p would have the same mean; but where the network is sure, nearly
+    all of their gradients vanish and a few are huge.
 
     Args:
         graph: the captured network.
         inputs: batches of training images.
         placements: value of each site.
-        seed: of the drawn labels.
+        seed: of the signs.
 
     Yields:
         (value, gradient) by site name, each of shape (n, c, ...).
@@ -44,9 +45,7 @@ def site_gradients(
     for batch in inputs:
         with torch.enable_grad():
             logits = network(batch.clone().requires_grad_())[0]
-            prediction = logits.detach().softmax(1).cpu()
-            drawn = torch.multinomial(prediction, 1, generator=generator)[:, 0]
-            F.cross_entropy(logits, drawn.to(logits.device), reduction="sum").backward()
+            logits.backward(_random_score(logits.detach().cpu(), generator).to(logits.device))
         yield {name: (tap.value.detach(), _gradient(tap.value)) for name, tap in taps.items()}
 
 
@@ -64,6 +63,14 @@ def fisher_information(
             outer = (columns @ columns.T).cpu()
             sums[name] = sums[name] + outer if name in sums else outer
     return sums
+
+
+def _random_score(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """sum_y s_y sqrt(p_y) (e_y - p), shape (n, classes)."""
+    prediction = logits.softmax(1)
+    signs = torch.randint(0, 2, logits.shape, generator=generator) * 2 - 1
+    weights = signs * prediction.sqrt()
+    return weights - prediction * weights.sum(1, keepdim=True)
 
 
 def _gradient(value: Tensor) -> Tensor:

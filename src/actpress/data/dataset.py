@@ -43,17 +43,18 @@ class MemoryImages:
 
 
 @dataclass(frozen=True)
-class _Head:
-    """The first `count` images of another source."""
+class _Range:
+    """`count` images of another source, from `start` on."""
 
     source: ImageSource
+    start: int
     count: int
 
     def __len__(self) -> int:
         return self.count
 
     def load(self, indices: Tensor) -> Tensor:
-        return self.source.load(indices)
+        return self.source.load(indices + self.start)
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,12 @@ class Split:
         """The first `count` images (all, when there are fewer)."""
         if count >= len(self):
             return self
-        return Split(_Head(self.source, count), self.labels[:count])
+        return Split(_Range(self.source, 0, count), self.labels[:count])
+
+    def last(self, count: int) -> "Split":
+        """The last `count` images (all, when there are fewer)."""
+        start = max(len(self) - count, 0)
+        return Split(_Range(self.source, start, len(self) - start), self.labels[start:])
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,7 @@ class Dataset:
     Attributes:
         name: for reports.
         train: feeds calibration and tuning.
-        holdout: training images that are never tuned on; validates tuning and the search.
+        holdout: training images that nothing is trained on; the search and validation use parts.
         test: opened only to evaluate.
         classes: number of classes; labels are 0..classes-1.
     """

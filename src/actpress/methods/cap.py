@@ -104,7 +104,7 @@ def learn(task: Task, start: Outcome, *, variant: str = "") -> Outcome:
         pressed,
         task.graph,
         task.data.train,
-        task.data.holdout,
+        task.validation(),
         settings,
         target_bits=bound,
         checkpoint=_checkpoint(task),
@@ -185,7 +185,7 @@ def _within_accuracy(
     task: Task, statistics: Statistics, found: GreedySearch
 ) -> tuple[int, PressedModel]:
     """Bisect the path for the last plan that keeps the accuracy on held-out training images."""
-    holdout = task.data.holdout.take(task.settings.holdout_images)
+    holdout = task.validation().take(task.settings.holdout_images)
     reference = (predict(task.graph.eval_module, holdout) == holdout.labels).float().mean()
     floor = float(reference) - task.budget.amount / 100
     low, high = 0, len(found.path) - 1

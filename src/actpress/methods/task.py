@@ -11,7 +11,7 @@ from torch import Tensor
 from actpress.allocate import SearchSettings, cost_target
 from actpress.budget import Budget, BudgetKind, View
 from actpress.calibrate import Statistics, calibrate, fisher_information
-from actpress.data.dataset import Dataset
+from actpress.data.dataset import Dataset, Split
 from actpress.evaluate import PathPoint
 from actpress.graph import Graph
 from actpress.plan import Placement, Plan
@@ -52,8 +52,9 @@ class Settings:
 
     Attributes:
         calibration_images: training images for statistics, ranges and code tables.
-        search_images: training images on which moves are tried.
-        holdout_images: held-out training images that decide an accuracy budget.
+        search_images: held-out training images on which moves are tried; never more than half of
+            them all, see `Task.search_images`.
+        holdout_images: other held-out training images, which decide an accuracy budget.
         search, tune: see there.
     """
 
@@ -105,9 +106,24 @@ class Task:
             yield x.to(self.device)
 
     def search_images(self) -> Tensor:
-        """Training images on which the search tries its moves, shape (n, c, h, w)."""
-        split = self.data.train.take(self.settings.search_images)
-        return torch.cat([x for x, _ in split.batches(BATCH)]).to(self.device)
+        """Training images on which the search tries its moves, shape (n, c, h, w).
+
+        They are the last held-out ones: a network is too sure of the images it was trained on, and
+        what hurts it there says little about others. Where that would be more than half of the
+        held-out images, the rest is taken from those that feed calibration.
+        """
+        wanted, found = self.settings.search_images, self._searched_holdout()
+        splits = [self.data.holdout.last(found)] if found else []
+        if found < wanted:
+            splits.append(self.data.train.take(wanted - found))
+        return torch.cat([x for split in splits for x, _ in split.batches(BATCH)]).to(self.device)
+
+    def validation(self) -> Split:
+        """The held-out images that the search does not see."""
+        return self.data.holdout.take(len(self.data.holdout) - self._searched_holdout())
+
+    def _searched_holdout(self) -> int:
+        return min(self.settings.search_images, len(self.data.holdout) // 2)
 
     def calibrate(self, placement: Placement) -> Statistics:
         """Statistics of every site, with the same placement everywhere."""

@@ -95,17 +95,37 @@ def test_gdr_loses_less_than_transform_coding(task: Make, dataset: Dataset) -> N
 
 
 @pytest.mark.parametrize("drop", ["2.1pp", "6.3pp"])
-def test_an_accuracy_budget_holds_on_held_out_images(
-    task: Make, dataset: Dataset, drop: str
-) -> None:
+def test_an_accuracy_budget_holds_on_held_out_images(task: Make, drop: str) -> None:
     given = task(drop)
     outcome = gdr(given)
-    holdout = dataset.holdout
+    holdout = given.validation()
     reference = (predict(given.graph.eval_module, holdout) == holdout.labels).float().mean()
     accuracy = (predict(outcome.pressed, holdout) == holdout.labels).float().mean()
     assert float(accuracy) >= float(reference) - given.budget.amount / 100 - 1e-6
     values = sum(site.values for site in given.graph.sites)
     assert entropy_cost(given, outcome, traffic=False) < 4 * values
+
+
+def test_the_search_and_validation_share_no_image(task: Make, dataset: Dataset) -> None:
+    given = task(settings=replace(SMALL, search_images=40))
+    searched, validation = given.search_images(), given.validation()
+    held_out = dataset.holdout.source.load(torch.arange(len(dataset.holdout)))
+    assert len(searched) == 40
+    assert len(validation) + len(searched) == len(dataset.holdout)
+    assert torch.equal(searched, held_out[len(validation) :])
+
+
+@pytest.mark.parametrize(("held_out", "searched"), [(1, 0), (2, 1), (96, 48)])
+def test_a_search_takes_at_most_half_of_the_held_out_images(
+    task: Make, dataset: Dataset, held_out: int, searched: int
+) -> None:
+    small = replace(dataset, holdout=dataset.holdout.take(held_out))
+    given = task(data=small)
+    images = given.search_images()
+    assert len(images) == SMALL.search_images
+    assert len(given.validation()) == held_out - searched
+    train, _ = next(dataset.train.batches(len(images)))
+    assert torch.equal(images[searched:], train[: len(images) - searched])
 
 
 def test_transform_coding_refuses_what_it_cannot_do(
