@@ -1,25 +1,27 @@
 """What the greedy search executes, against the naive loop that it must agree with.
 
 The naive loop measures the next move of every site with a full run of the network before every
-move, starting from the top of every ladder. Both get the same ladders and images.
+move, starting from the top of every ladder. Both get the same ladders, estimates and images, and
+score a measured move by the same rule. Both plans are then tried on other held-out images as well.
 """
 
 import time
-from dataclasses import replace
+from collections.abc import Sequence
 
 import torch
 
 from actpress.allocate import Costs, Replay, build_ladders, estimate_losses, greedy_path
-from actpress.allocate.greedy import MIN_LOSS, Network
+from actpress.allocate.greedy import MIN_LOSS, PRIOR, Network
 from actpress.allocate.replay import FREE_OPS, Trial
 from actpress.allocate.search import start_search
-from actpress.budget import View
-from actpress.calibrate import calibrate, fisher_information
+from actpress.budget import Budget, View
 from actpress.data import Dataset
 from actpress.graph import Graph
+from actpress.methods import Settings, Task
 from actpress.plan import Placement
 
-IMAGES = 16
+IMAGES = 32
+OTHER_IMAGES = 1000
 BITS_PER_VALUE = 1.34
 
 
@@ -44,7 +46,9 @@ class NaiveNetwork:
         return self.current
 
 
-def naive_path(network: Network, costs: Costs, stop_cost: float) -> list[list[int]]:
+def naive_path(
+    network: Network, costs: Costs, estimates: Sequence[Sequence[float]], stop_cost: float
+) -> list[list[int]]:
     """Levels after every move of the naive greedy loop."""
     levels = [0] * len(costs.ladders)
     path = [list(levels)]
@@ -53,8 +57,9 @@ def naive_path(network: Network, costs: Costs, stop_cost: float) -> list[list[in
         for site, level in enumerate(levels):
             if costs.can_move(site, level):
                 loss = network.trial(site, level + 1).loss - network.current.loss
+                prior = PRIOR * (estimates[site][level + 1] - estimates[site][level])
                 saving = costs.cost(site, level) - costs.cost(site, level + 1)
-                scores[site] = saving / max(loss, MIN_LOSS)
+                scores[site] = saving / max(loss, prior, MIN_LOSS)
         best = max(scores, key=lambda site: scores[site])
         levels[best] += 1
         network.accept(best, levels[best])
@@ -64,14 +69,12 @@ def naive_path(network: Network, costs: Costs, stop_cost: float) -> list[list[in
 
 def measure_search_cost(graph: Graph, data: Dataset) -> dict[str, float | int]:
     """Node evaluations, seconds and the loss reached by both, at one budget."""
-    device = next(graph.eval_module.parameters()).device
-    batches = [x.to(device) for x, _ in data.train.take(500).batches(100)]
-    placements = {site.name: Placement.PRE_ACT for site in graph.sites}
-    statistics = calibrate(graph, batches, placements)
-    fisher = fisher_information(graph, torch.cat(batches)[:128].split(64), placements)
-    ladders = build_ladders(graph, replace(statistics, fisher=fisher), [torch.cat(batches)[:128]])
+    budget = Budget.parse(f"{BITS_PER_VALUE}bits")
+    task = Task(graph, data, budget, Settings(calibration_images=500))
+    statistics = task.calibrate_with_fisher(Placement.PRE_ACT)
+    ladders = build_ladders(graph, statistics, [task.search_images()])
     costs = Costs(ladders, View.ENTROPY, [1.0] * len(ladders))
-    images = torch.cat(batches)[:IMAGES]
+    images = task.search_images()[:IMAGES]
     target = BITS_PER_VALUE * sum(ladder.values for ladder in ladders)
 
     began = time.perf_counter()
@@ -88,8 +91,9 @@ def measure_search_cost(graph: Graph, data: Dataset) -> dict[str, float | int]:
 
     began = time.perf_counter()
     naive = NaiveNetwork(Replay(graph, ladders, images, [0] * len(ladders)))
-    naive_levels = naive_path(naive, costs, target)[-1]
+    naive_levels = naive_path(naive, costs, estimates, target)[-1]
     naive_seconds = time.perf_counter() - began
+    others = torch.cat([x for x, _ in data.holdout.take(OTHER_IMAGES).batches(100)]).to(task.device)
     same = sum(a == b for a, b in zip(path[-1].levels, naive_levels, strict=True))
     return {
         "images": IMAGES,
@@ -101,6 +105,9 @@ def measure_search_cost(graph: Graph, data: Dataset) -> dict[str, float | int]:
         "search_seconds": fast_seconds,
         "naive_loss": naive.current.loss,
         "search_loss": path[-1].outcome.loss,
+        "other_images": OTHER_IMAGES,
+        "naive_loss_on_others": Replay(graph, ladders, others, naive_levels).current.loss,
+        "search_loss_on_others": Replay(graph, ladders, others, path[-1].levels).current.loss,
         "naive_bits": costs.stored_bits(naive_levels),
         "search_bits": path[-1].bits,
         "sites": len(ladders),

@@ -25,10 +25,10 @@ def site_gradients(
 ) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
     """Values and random gradients whose second moment is the Fisher information, batch by batch.
 
-    For the prediction p of an image, the covariance diag(p) - p p^T of the logits' score is that of
-    sum_y s_y sqrt(p_y) (e_y - p) with random signs s, and one backward pass carries such a vector to
-    every site. Labels drawn from p would have the same mean; but where the network is sure, nearly
-    all of their gradients vanish and a few are huge.
+    For the prediction p of an image, the covariance of the logits' score, diag(p) - p p^T, is that
+    of sum_y s_y sqrt(p_y) (e_y - p) with random signs s; one backward pass carries such a vector to
+    every site. The score of labels drawn from p has the same covariance, but where the network is
+    sure, nearly all of these gradients vanish and a few are huge.
 
     Args:
         graph: the captured network.
