@@ -38,8 +38,8 @@ class TuneSettings:
 
     steps: int = 400
     batch_size: int = 32
-    lr: float = 7e-5
-    bias_lr: float = 7e-4
+    lr: float = 5e-5
+    bias_lr: float = 5e-4
     network_lr: float = 1e-4
     trainable: Trainable = Trainable.PROJECTIONS
     distillation: float = 1.0
