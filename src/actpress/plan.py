@@ -39,6 +39,25 @@ class Transform(StrEnum):
     HADAMARD = "hadamard"
 
 
+class GroupPlan(BaseModel):
+    """Components of one site that share a bit-width and a step.
+
+    Attributes:
+        components: their positions in the basis of the site's transform, rising.
+        bit_width: of their symbols, at most; 0 drops them.
+        step: quantization step, in units of the activation.
+        between_levels: whether zero lies between two levels instead of on one, which suits few
+            levels of a value with both signs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    components: tuple[Annotated[int, Field(ge=0, lt=1 << 20)], ...]
+    bit_width: Annotated[int, Field(ge=0, le=MAX_BIT_WIDTH)]
+    step: Annotated[float, Field(gt=0, lt=1e30)]
+    between_levels: bool = False
+
+
 class SitePlan(BaseModel):
     """What happens to one site.
 
@@ -47,10 +66,11 @@ class SitePlan(BaseModel):
         placement: which of its two values is stored.
         transform: how the `channels` values of a pixel become components.
         channels: c, as a check that the plan belongs to the network.
-        rank: k, components kept; 1 <= rank <= channels. The strongest are kept.
-        step: quantization step, in units of the activation.
+        rank: k, components kept; 1 <= rank <= channels. Without groups, the strongest are kept.
+        step: quantization step, in units of the activation; with groups, the smallest one.
         bit_width: upper bound on the bits of one stored symbol; the range found in calibration
             usually needs fewer.
+        groups: with mixed precision, what every component gets; else empty.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +82,7 @@ class SitePlan(BaseModel):
     rank: Annotated[int, Field(ge=1, le=1 << 20)]
     step: Annotated[float, Field(gt=0, lt=1e30)]
     bit_width: Annotated[int, Field(ge=1, le=MAX_BIT_WIDTH)] = 8
+    groups: tuple[GroupPlan, ...] = ()
 
     @model_validator(mode="after")
     def _rank_fits(self) -> Self:
@@ -70,6 +91,33 @@ class SitePlan(BaseModel):
                 f"site {self.site}: rank {self.rank} exceeds its {self.channels} channels"
             )
         return self
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> Self:
+        if not self.groups:
+            return self
+        components = [j for group in self.groups for j in group.components]
+        if sorted(components) != list(range(self.channels)):
+            raise ValueError(
+                f"site {self.site}: its groups must hold each of the {self.channels} components "
+                f"exactly once"
+            )
+        if len(self.kept_components()) != self.rank:
+            raise ValueError(
+                f"site {self.site}: its groups keep {len(self.kept_components())} components, but "
+                f"its rank is {self.rank}"
+            )
+        return self
+
+    def kept_components(self) -> tuple[int, ...]:
+        """Positions in the basis of the components that are stored, rising."""
+        if not self.groups:
+            return tuple(range(self.rank))
+        return tuple(sorted(j for group in self.kept_groups() for j in group.components))
+
+    def kept_groups(self) -> tuple[GroupPlan, ...]:
+        """The groups that are stored; empty without groups."""
+        return tuple(group for group in self.groups if group.bit_width > 0)
 
 
 class Plan(BaseModel):

@@ -81,6 +81,8 @@ def _device_of(graph: Graph) -> torch.device:
 
 def build_codec(site: SitePlan, statistics: Statistics) -> SiteCodec:
     """The codec of one site, its symbol range as wide as the plan allows."""
+    if site.groups:
+        return _build_grouped(site, statistics)
     own = statistics.sites[site.site]
     step = stored_step(torch.full((site.rank,), site.step))
     levels = 2**site.bit_width
@@ -88,12 +90,37 @@ def build_codec(site: SitePlan, statistics: Statistics) -> SiteCodec:
         projection: Projection = IdentityProjection()
         lowest = torch.round(own.minimum.min() / float(step[0]))
     else:
-        basis = statistics.basis(site.site, site.transform)
-        stored = site.transform not in (Transform.DCT, Transform.HADAMARD)
-        projection = LinearProjection(basis, own.mean, site.rank, stored=stored)
+        projection = _linear(site, statistics, own.mean)
         lowest = torch.tensor(-levels / 2)
     q_min = lowest.clamp(1 - levels, 0).expand(site.rank).clone()
     return SiteCodec(projection, step, q_min, q_min + levels - 1)
+
+
+def _build_grouped(site: SitePlan, statistics: Statistics) -> SiteCodec:
+    """Every component has the step and the range of its group.
+
+    Where zero lies between two levels, (round(z - 1/2) + 1/2) * step, both halves move into what
+    the projection subtracts and adds.
+    """
+    members = {j: group for group in site.kept_groups() for j in group.components}
+    groups = [members[j] for j in site.kept_components()]
+    step = stored_step(torch.tensor([group.step for group in groups]))
+    levels = torch.tensor([2.0**group.bit_width for group in groups])
+    halves = torch.tensor([0.5 * group.between_levels for group in groups])
+    projection = _linear(site, statistics, statistics.sites[site.site].mean)
+    basis = statistics.basis(site.site, site.transform).select(site.kept_components())
+    shift = basis.inverse.float() @ (halves * step)
+    for tensor in (projection.mean, projection.offset):
+        tensor.data += shift.to(tensor.device)
+    projection.round_to_half()
+    q_min = -levels / 2
+    return SiteCodec(projection, step, q_min, q_min + levels - 1)
+
+
+def _linear(site: SitePlan, statistics: Statistics, mean: Tensor) -> LinearProjection:
+    stored = site.transform not in (Transform.DCT, Transform.HADAMARD)
+    basis = statistics.basis(site.site, site.transform).select(site.kept_components())
+    return LinearProjection(basis, mean, site.rank, stored=stored)
 
 
 def fit_tables(pressed: PressedModel, inputs: Iterable[Tensor]) -> None:

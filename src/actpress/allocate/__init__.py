@@ -1,6 +1,7 @@
 """Budget and statistics to plan: the greedy search and its parts."""
 
 from actpress.allocate.greedy import Costs, Criterion, Move, greedy_path
+from actpress.allocate.groups import Grouping, Groups, Importance, make_groups
 from actpress.allocate.ladder import Ladder, LadderKind, Level, build_ladders, ladder_states
 from actpress.allocate.replay import Replay, Trial
 from actpress.allocate.search import (
@@ -8,14 +9,18 @@ from actpress.allocate.search import (
     SearchSettings,
     best_reachable,
     cost_target,
+    screened_levels,
     search,
 )
-from actpress.allocate.sensitivity import estimate_losses
+from actpress.allocate.sensitivity import component_losses, estimate_losses
 
 __all__ = [
     "Costs",
     "Criterion",
     "GreedySearch",
+    "Grouping",
+    "Groups",
+    "Importance",
     "Ladder",
     "LadderKind",
     "Level",
@@ -25,9 +30,12 @@ __all__ = [
     "Trial",
     "best_reachable",
     "build_ladders",
+    "component_losses",
     "cost_target",
     "estimate_losses",
     "greedy_path",
     "ladder_states",
+    "make_groups",
+    "screened_levels",
     "search",
 ]

@@ -25,6 +25,24 @@ def estimate_losses(
         inputs: batches of training images.
         seed: of the random signs.
     """
+    return [
+        _level_losses(ladder, *terms)
+        for ladder, terms in zip(
+            ladders, component_losses(graph, ladders, inputs, seed=seed), strict=True
+        )
+    ]
+
+
+def component_losses(
+    graph: Graph, ladders: Sequence[Ladder], inputs: Iterable[Tensor], *, seed: int
+) -> list[tuple[Tensor, Tensor]]:
+    """What each component is worth: twice the estimated loss, in nats per image.
+
+    Args: as for `estimate_losses`.
+
+    Returns:
+        Per site: of dropping the component, and of noise of variance 1 in it; each shape (c,).
+    """
     placements = {ladder.site: ladder.placement for ladder in ladders}
     dropped = [torch.zeros(len(ladder.basis.variances)) for ladder in ladders]
     noisy = [torch.zeros(len(ladder.basis.variances)) for ladder in ladders]
@@ -35,10 +53,7 @@ def estimate_losses(
             dropped[index] += whole
             noisy[index] += noise
         images += len(gradients[ladders[0].site][0])
-    return [
-        _level_losses(ladder, dropped[index] / images, noisy[index] / images)
-        for index, ladder in enumerate(ladders)
-    ]
+    return [(whole / images, noise / images) for whole, noise in zip(dropped, noisy, strict=True)]
 
 
 def _component_terms(ladder: Ladder, value: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """Projection, quantizer and rate model: what happens to one site."""
 
 from actpress.codec.basis import Basis, dct_matrix, fit_basis, hadamard_matrix
+from actpress.codec.mixture_codec import WIDEST, MixtureCodec
 from actpress.codec.projection import (
     IdentityProjection,
     LinearProjection,
@@ -18,10 +19,12 @@ from actpress.codec.site_codec import PARAMETER_BITS, CodecOutput, Probe, SiteCo
 
 __all__ = [
     "PARAMETER_BITS",
+    "WIDEST",
     "Basis",
     "CodecOutput",
     "IdentityProjection",
     "LinearProjection",
+    "MixtureCodec",
     "Probe",
     "Projection",
     "SiteCodec",

@@ -1,6 +1,7 @@
 """Channel transforms: KLT (PCA), also in a metric, DCT, Hadamard, identity."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +28,11 @@ class Basis:
     vectors: Tensor
     variances: Tensor
     inverse: Tensor
+
+    def select(self, components: Sequence[int]) -> "Basis":
+        """These components alone, in this order: vectors (k, c), inverse (c, k)."""
+        index = torch.tensor(components, dtype=torch.int64)
+        return Basis(self.vectors[index], self.variances[index], self.inverse[:, index])
 
 
 def fit_basis(transform: Transform, covariance: Tensor, metric: Tensor | None = None) -> Basis:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from actpress.methods.cap import cap, gdr, learn, run_search, take_from
+from actpress.methods.codesign import choose_widths, codesign
 from actpress.methods.task import Outcome, Progress, Settings, Silence, Task
 from actpress.methods.transform_coding import transform_coding
 from actpress.methods.uniform import int8, uniform
@@ -12,6 +13,7 @@ METHODS: dict[str, Callable[[Task], Outcome]] = {
     "transform_coding": transform_coding,
     "gdr": gdr,
     "cap": cap,
+    "codesign": codesign,
 }
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "Silence",
     "Task",
     "cap",
+    "choose_widths",
+    "codesign",
     "gdr",
     "int8",
     "learn",

@@ -3,16 +3,17 @@
 What the paper states and what is our choice: docs/methods.md.
 """
 
+import math
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from actpress.allocate import GreedySearch, Move, search
-from actpress.budget import BudgetKind
+from actpress.budget import BudgetKind, View
 from actpress.calibrate import Statistics
 from actpress.codec import LinearProjection, stored_step
 from actpress.errors import BudgetError
-from actpress.evaluate import PathPoint, predict
+from actpress.evaluate import PathPoint
 from actpress.methods.record import SearchRecord, read_record, write_record
 from actpress.methods.task import Outcome, Task
 from actpress.plan import Placement, Transform
@@ -82,20 +83,23 @@ def take_from(task: Task, statistics: Statistics, found: GreedySearch) -> Outcom
     )
 
 
-def learn(task: Task, start: Outcome, *, variant: str = "") -> Outcome:
+def learn(task: Task, start: Outcome, *, method: str = "cap", variant: str = "") -> Outcome:
     """Train the projections of a plan within its budget; then fix tables anew.
 
-    With an accuracy budget the bits stay at those of the plan.
+    With an accuracy budget the bits stay at those of the plan. Groups of fixed bit-widths cannot
+    cost more than they do; nothing needs to hold their bits.
 
     Args:
         task: data and settings.
         start: an outcome with PCA projections.
-        variant: name for the results.
+        method: name for the results.
+        variant: of the method, likewise.
     """
     plan = start.pressed.plan.with_transform(Transform.LEARNED)
-    plan = plan.model_copy(update={"method": "cap"})
+    plan = plan.model_copy(update={"method": method})
     pressed = task.press(plan, start.statistics)
     bound = task.cost_target() or task.cost(start.pressed)
+    fixed_groups = task.budget.view is View.FIXED and any(site.groups for site in plan)
     batches = list(islice(task.calibration_batches(), 3))
     align_rate_model(pressed, batches, task.costs(pressed))
     settings = task.settings.tune
@@ -106,13 +110,13 @@ def learn(task: Task, start: Outcome, *, variant: str = "") -> Outcome:
         task.data.train,
         task.validation(),
         settings,
-        target_bits=bound,
+        target_bits=math.inf if fixed_groups else bound,
         checkpoint=_checkpoint(task),
         on_step=lambda step: task.progress.advance(1, f"loss {step.loss:.4f}"),
     )
     finish(task, pressed, bound)
     return replace(
-        start, pressed=pressed, method="cap", variant=variant, tune_seconds=report.seconds
+        start, pressed=pressed, method=method, variant=variant, tune_seconds=report.seconds
     )
 
 
@@ -185,16 +189,14 @@ def _within_accuracy(
     task: Task, statistics: Statistics, found: GreedySearch
 ) -> tuple[int, PressedModel]:
     """Bisect the path for the last plan that keeps the accuracy on held-out training images."""
-    holdout = task.validation().take(task.settings.holdout_images)
-    reference = (predict(task.graph.eval_module, holdout) == holdout.labels).float().mean()
-    floor = float(reference) - task.budget.amount / 100
+    floor = task.held_out_accuracy(task.graph.eval_module) - task.budget.amount / 100
     low, high = 0, len(found.path) - 1
     best: tuple[int, PressedModel] | None = None
     task.progress.start("accuracy budget", (high + 1).bit_length())
     while low <= high:
         middle = (low + high) // 2
         pressed = task.press(found.plan(middle, method="gdr"), statistics)
-        accuracy = float((predict(pressed, holdout) == holdout.labels).float().mean())
+        accuracy = task.held_out_accuracy(pressed)
         if accuracy >= floor:
             best, low = (middle, pressed), middle + 1
         else:

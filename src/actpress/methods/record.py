@@ -73,7 +73,8 @@ def identity_of(task: Task) -> str:
     """What decides the search of a task, besides its data."""
     settings = task.settings
     amounts = settings.calibration_images, settings.search_images, settings.holdout_images
-    return f"{hash_weights(task.graph.root)}|{task.budget}|{amounts}|{settings.search}"
+    how = settings.search, settings.grouping, settings.widths
+    return f"{hash_weights(task.graph.root)}|{task.budget}|{amounts}|{how}"
 
 
 def read_record(folder: Path, task: Task) -> SearchRecord | None:

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from actpress.allocate import SearchSettings, cost_target
+from actpress.allocate import Grouping, SearchSettings, cost_target
 from actpress.budget import Budget, BudgetKind, View
 from actpress.calibrate import Statistics, calibrate, fisher_information
 from actpress.data.dataset import Dataset, Split
-from actpress.evaluate import PathPoint
+from actpress.evaluate import PathPoint, predict
 from actpress.graph import Graph
 from actpress.plan import Placement, Plan
 from actpress.press import PressedModel, fit_tables, press
-from actpress.tune import TuneSettings, table_bits
+from actpress.tune import TuneSettings, WidthSettings, table_bits
 
 RESERVE = 0.005
 """Plans aim so far below a budget: tables that were fitted on some images cost others a little
@@ -56,6 +56,7 @@ class Settings:
             them all, see `Task.search_images`.
         holdout_images: other held-out training images, which decide an accuracy budget.
         search, tune: see there.
+        grouping, widths: of the co-design, see there.
     """
 
     calibration_images: int = 1000
@@ -63,6 +64,8 @@ class Settings:
     holdout_images: int = 5000
     search: SearchSettings = field(default_factory=SearchSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
+    grouping: Grouping = field(default_factory=Grouping)
+    widths: WidthSettings = field(default_factory=WidthSettings)
 
     @classmethod
     def seeded(cls, calibration_images: int, search_images: int, tune: TuneSettings) -> "Settings":
@@ -158,19 +161,29 @@ class Task:
     def costs(self, pressed: PressedModel) -> dict[str, float]:
         """The same by site."""
         return {
-            site.site: self._weight(site.site) * self._stored_bits(pressed, site.site)
+            site.site: self.weight(site.site) * self._stored_bits(pressed, site.site)
             for site in pressed.plan
         }
 
-    def _weight(self, name: str) -> int:
+    def weight(self, name: str) -> int:
+        """How often the budget counts a stored bit of a site: once, or for each write and read."""
         reads = self.graph.site(name).reads
         return 1 + reads if self.budget.kind is BudgetKind.TRAFFIC_RATIO else 1
+
+    def pixels(self, name: str) -> int:
+        """Values per channel of a site."""
+        site = self.graph.site(name)
+        return site.values // site.channels
+
+    def held_out_accuracy(self, model: nn.Module) -> float:
+        """On the images that decide an accuracy budget."""
+        split = self.validation().take(self.settings.holdout_images)
+        return float((predict(model, split) == split.labels).float().mean())
 
     def _stored_bits(self, pressed: PressedModel, name: str) -> float:
         if self.budget.view is View.ENTROPY:
             return table_bits(pressed, name)
-        site = self.graph.site(name)
-        return float(pressed.codecs[name].fixed_bits().sum()) * site.values / site.channels
+        return float(pressed.codecs[name].fixed_bits().sum()) * self.pixels(name)
 
     def _counted(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
         for batch in batches:

@@ -4,6 +4,7 @@ from actpress.tune.checkpoint import Checkpoint
 from actpress.tune.loop import Progress, TuneReport, tune
 from actpress.tune.rate import RateBound, align_rate_model, table_bits
 from actpress.tune.settings import Trainable, TuneSettings
+from actpress.tune.widths import WidthSettings, mixtures, search_widths
 
 __all__ = [
     "Checkpoint",
@@ -12,7 +13,10 @@ __all__ = [
     "Trainable",
     "TuneReport",
     "TuneSettings",
+    "WidthSettings",
     "align_rate_model",
+    "mixtures",
+    "search_widths",
     "table_bits",
     "tune",
 ]

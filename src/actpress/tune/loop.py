@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import isfinite
@@ -18,6 +18,7 @@ from actpress.errors import TuningError
 from actpress.graph import Graph, hash_weights
 from actpress.press import PressedModel, run
 from actpress.tune.checkpoint import Checkpoint
+from actpress.tune.learned import Learned, learned_parameters
 from actpress.tune.losses import distillation_loss, prediction_loss, reconstruction
 from actpress.tune.rate import RateBound
 from actpress.tune.settings import Trainable, TuneSettings
@@ -25,11 +26,6 @@ from actpress.tune.settings import Trainable, TuneSettings
 TOLERATED_EXCESS = 0.02
 """A state whose recent batches cost more than this above the aim is not kept. The aim lies 1 %
 below the bound (`TARGET_MARGIN`)."""
-
-
-ENCODER, DECODER = ("encoder", "mean"), ("decoder", "offset")
-MATRICES, BIASES = ("encoder", "decoder"), ("mean", "offset")
-"""Parameters of a `LinearProjection`."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +63,9 @@ def tune(
     settings: TuneSettings,
     *,
     target_bits: float,
+    learned: Sequence[Learned] | None = None,
+    keep_last: bool = False,
+    purpose: str = "",
     checkpoint: Path | None = None,
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> TuneReport:
@@ -83,14 +82,23 @@ def tune(
         holdout: training images to validate on.
         settings: schedule and losses.
         target_bits: bound on the bits per inference over all sites.
+        learned: what is trained; None is what `settings.trainable` says.
+        keep_last: end with the last state, whatever its validation.
+        purpose: what else decides the run; a checkpoint of another purpose does not fit.
         checkpoint: file to write and continue from; None keeps nothing.
-        on_step: called after every step.
+        on_step: called after every step; may change the codecs, as long as what it does depends on
+            their state and the step alone.
 
     Raises:
         TuningError: the loss became NaN or infinite (the last checkpoint stays), the checkpoint
             does not fit, or no state held its bits.
     """
-    run_state = TuningRun(pressed, graph, train, holdout, settings, RateBound(target_bits))
+    learned = learned_parameters(pressed, settings) if learned is None else learned
+    bound = RateBound(target_bits)
+    run_state = TuningRun(
+        pressed, graph, train, holdout, settings, bound, learned=learned, keep_last=keep_last
+    )
+    run_state.identity += purpose
     pressed.network_learned = settings.trainable is Trainable.NETWORK
     if checkpoint is not None and checkpoint.exists():
         run_state.restore(Checkpoint.load(checkpoint, identity=run_state.identity))
@@ -110,13 +118,18 @@ class TuningRun:
         holdout: Split,
         settings: TuneSettings,
         bound: RateBound,
+        *,
+        learned: Sequence[Learned] | None = None,
+        keep_last: bool = False,
     ) -> None:
         self.pressed, self.train_split, self.settings, self.bound = pressed, train, settings, bound
         self.teacher = copy.deepcopy(graph.eval_module).requires_grad_(False).eval()
         device = next(pressed.buffers()).device
         self.teacher.to(device)
         self.device = device
-        self.optimizer = _optimizer(pressed, settings)
+        self.keep_last = keep_last
+        learned = learned_parameters(pressed, settings) if learned is None else learned
+        self.optimizer = _optimizer(pressed, learned)
         self.identity = _identity(pressed, graph, settings, bound)
         self.holdout = holdout.take(settings.validation_images)
         self.holdout_teacher = self._holdout_logits(self.teacher)
@@ -147,9 +160,10 @@ class TuningRun:
         return TuneReport(self.step, self.loss_before, self.best_loss, self.seconds)
 
     def validate(self) -> None:
-        """Keep the present state if it is the best so far that holds its bits."""
+        """Keep the present state if it is the best so far that holds its bits, or always."""
         loss = self._validation_loss()
-        if loss < self.best_loss and self.bound.recent_excess <= TOLERATED_EXCESS:
+        better = loss < self.best_loss and self.bound.recent_excess <= TOLERATED_EXCESS
+        if better or self.keep_last:
             self.best_loss, self.best = loss, _state(self.pressed)
 
     def snapshot(self) -> Checkpoint:
@@ -247,21 +261,14 @@ class TuningRun:
         return reconstruction(self.pressed) if self.settings.reconstruction else nullcontext()
 
 
-def _optimizer(pressed: PressedModel, settings: TuneSettings) -> torch.optim.Optimizer:
+def _optimizer(pressed: PressedModel, learned: Sequence[Learned]) -> torch.optim.Optimizer:
     """Adam over what learns; marks exactly those parameters as requiring a gradient."""
     pressed.requires_grad_(False)
     groups: list[dict[str, Any]] = [
-        {"params": _of_projections(pressed, settings.trainable, MATRICES), "peak_lr": settings.lr},
-        {
-            "params": _of_projections(pressed, settings.trainable, BIASES),
-            "peak_lr": settings.bias_lr,
-        },
+        {"params": list(group.parameters), "peak_lr": group.peak_lr}
+        for group in learned
+        if group.parameters
     ]
-    if settings.trainable is Trainable.NETWORK:
-        own = {id(parameter) for parameter in pressed.codec_parameters()}
-        network = [p for p in pressed.parameters() if id(p) not in own]
-        groups.append({"params": network, "peak_lr": settings.network_lr})
-    groups = [group for group in groups if group["params"]]
     if not groups:
         raise TuningError(
             "nothing to train: no site of the plan has a learnable projection; use transform "
@@ -270,21 +277,7 @@ def _optimizer(pressed: PressedModel, settings: TuneSettings) -> torch.optim.Opt
     for group in groups:
         for parameter in group["params"]:
             parameter.requires_grad_(True)
-    return torch.optim.Adam(groups, lr=settings.lr)
-
-
-def _of_projections(
-    pressed: PressedModel, trainable: Trainable, names: tuple[str, ...]
-) -> list[nn.Parameter]:
-    """Parameters of all projections with one of these names, if they learn."""
-    learns = (DECODER,) if trainable is Trainable.DECODER else (ENCODER, DECODER)
-    wanted = {name for part in learns for name in part if name in names}
-    return [
-        parameter
-        for codec in pressed.codecs.values()
-        for name, parameter in codec.projection.named_parameters()
-        if name in wanted
-    ]
+    return torch.optim.Adam(groups)
 
 
 def _identity(pressed: PressedModel, graph: Graph, settings: TuneSettings, bound: RateBound) -> str:

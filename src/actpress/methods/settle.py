@@ -1,0 +1,183 @@
+"""From learned widths to a plan that meets the budget exactly."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from actpress.allocate import Groups
+from actpress.budget import View
+from actpress.calibrate import Statistics
+from actpress.codec import WIDEST, MixtureCodec
+from actpress.errors import BudgetError
+from actpress.methods.task import Task
+from actpress.plan import GroupPlan, Placement, Plan, SitePlan, Transform
+from actpress.press import PressedModel
+
+ATTEMPTS = 10
+
+CLOSE_ENOUGH = 0.01
+"""A plan that leaves no more of its budget unused is not improved on."""
+
+OCTAVES_PER_BIT = 2.0
+"""Steps shrink by so many octaves when all bits are to double, roughly: half of the bits of a
+component with few of them are spent on whether it is zero."""
+
+ENTROPY_BIT_WIDTH = 10
+"""Bound on the symbols of a plan for the entropy coder; calibration narrows it."""
+
+
+def settle(
+    task: Task,
+    statistics: Statistics,
+    groups: Mapping[str, Groups],
+    codecs: Mapping[str, MixtureCodec],
+) -> PressedModel:
+    """The plan of the widths that won, brought to the budget, and pressed.
+
+    In the entropy view all steps are scaled together until the real tables cost what they may. In
+    the fixed view the closest decisions are taken back: the groups whose weights say least.
+
+    Args:
+        task: data and budget.
+        statistics: of the float network.
+        groups: of every site.
+        codecs: of every site, as the search left them.
+
+    Raises:
+        BudgetError: the budget is not met.
+    """
+    choices = {name: _Choice.of(codec) for name, codec in codecs.items()}
+    if task.budget.view is View.FIXED:
+        _fit_widths(task, groups, choices)
+        return task.press(_plan(task, groups, choices, scale=1.0), statistics)
+    return _fit_steps(task, statistics, groups, choices)
+
+
+@dataclass
+class _Choice:
+    """Widths of the groups of one site, and what the search thought of each.
+
+    Attributes:
+        widths: in bits.
+        log2_ranges: see `MixtureCodec`.
+        scores: log-weight by group and width; minus infinity outside of the last window.
+    """
+
+    widths: list[int]
+    log2_ranges: list[float]
+    scores: list[list[float]]
+
+    @classmethod
+    def of(cls, codec: MixtureCodec) -> "_Choice":
+        scores = torch.full((len(codec.lowest), WIDEST + 1), -torch.inf, device=codec.lowest.device)
+        scores.scatter_(1, codec.widths(), codec.weights().log().detach())
+        widths = codec.chosen_widths().tolist()
+        widths[0] = max(widths[0], 1)  # a site keeps at least its most important group
+        return cls(widths, codec.log2_range.tolist(), scores.tolist())
+
+    def regret(self, group: int, width: int) -> float:
+        """Log-weight given up by another width; widths out of sight cost a lot each."""
+        score = self.scores[group]
+        best = max(score)
+        away = min(abs(width - seen) for seen, value in enumerate(score) if value > -torch.inf)
+        return 100.0 * away if away else best - score[width]
+
+
+def _fit_steps(
+    task: Task,
+    statistics: Statistics,
+    groups: Mapping[str, Groups],
+    choices: Mapping[str, _Choice],
+) -> PressedModel:
+    target = task.cost_target()
+    octaves, excess = 0.0, 0.0
+    fits: PressedModel | None = None
+    for _ in range(ATTEMPTS):
+        pressed = task.press(_plan(task, groups, choices, scale=2**octaves), statistics)
+        excess = task.cost(pressed) / target - 1
+        if excess <= 0:
+            fits = pressed
+            if excess >= -CLOSE_ENOUGH:
+                return pressed
+        octaves += OCTAVES_PER_BIT * (excess + CLOSE_ENOUGH / 2)
+    if fits is None:
+        raise BudgetError(
+            f"the widths found exceed the budget {task.budget} by {100 * excess:.1f} %, and larger "
+            f"steps do not mend it; ask for more bits"
+        )
+    return fits
+
+
+def _fit_widths(task: Task, groups: Mapping[str, Groups], choices: Mapping[str, _Choice]) -> None:
+    """Lower the least certain widths while there are too many bits; then raise what still fits."""
+    target = task.cost_target()
+    sizes = {
+        (name, group): task.weight(name) * task.pixels(name) * len(groups[name].members(group))
+        for name, choice in choices.items()
+        for group in range(len(choice.widths))
+    }
+
+    def cost() -> float:
+        return sum(size * choices[name].widths[group] for (name, group), size in sizes.items())
+
+    def best(direction: int, room: float) -> tuple[str, int] | None:
+        """The change of least regret per bit that is possible, and that fits into `room`."""
+        regrets = {}
+        for (name, group), size in sizes.items():
+            choice, width = choices[name], choices[name].widths[group] + direction
+            lowest = 1 if group == 0 else 0
+            if lowest <= width <= WIDEST and size * direction <= room:
+                regret = choice.regret(group, width) - choice.regret(group, width - direction)
+                regrets[name, group] = regret / size
+        return min(regrets, key=lambda key: regrets[key]) if regrets else None
+
+    while cost() > target:
+        lowered = best(-1, 0.0)
+        if lowered is None:
+            raise BudgetError(
+                f"the budget {task.budget} cannot be reached; with one bit for the first group of "
+                f"every site it is {cost() / target:.2f} times too small"
+            )
+        choices[lowered[0]].widths[lowered[1]] -= 1
+    while cost() < target * (1 - CLOSE_ENOUGH):
+        raised = best(+1, target - cost())
+        if raised is None:
+            return
+        choices[raised[0]].widths[raised[1]] += 1
+
+
+def _plan(
+    task: Task, groups: Mapping[str, Groups], choices: Mapping[str, _Choice], *, scale: float
+) -> Plan:
+    sites = [
+        _site_plan(task, name, groups[name], choice, scale) for name, choice in choices.items()
+    ]
+    return Plan(method="codesign", fingerprint=task.graph.fingerprint, sites=tuple(sites))
+
+
+def _site_plan(task: Task, name: str, groups: Groups, choice: _Choice, scale: float) -> SitePlan:
+    coded = task.budget.view is View.ENTROPY
+    planned = []
+    for group, width in enumerate(choice.widths):
+        bit_width = ENTROPY_BIT_WIDTH if coded and width else width
+        step = scale * 2 ** (choice.log2_ranges[group] - width)
+        planned.append(
+            GroupPlan(
+                components=groups.members(group),
+                bit_width=bit_width,
+                step=step,
+                between_levels=not coded,
+            )
+        )
+    kept = [group for group in planned if group.bit_width]
+    return SitePlan(
+        site=name,
+        placement=Placement.PRE_ACT,
+        transform=Transform.FISHER_PCA,
+        channels=len(groups.index),
+        rank=sum(len(group.components) for group in kept),
+        step=min(group.step for group in kept),
+        bit_width=max(group.bit_width for group in kept),
+        groups=tuple(planned),
+    )

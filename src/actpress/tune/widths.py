@@ -1,0 +1,123 @@
+"""The dynamic search for bit-widths: windows that move while their weights are trained."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from actpress.codec import MixtureCodec
+from actpress.data.dataset import Split
+from actpress.errors import TuningError
+from actpress.graph import Graph
+from actpress.press import PressedModel
+from actpress.tune.learned import Learned
+from actpress.tune.loop import Progress, TuneReport, tune
+from actpress.tune.settings import TuneSettings
+
+ALL_WIDTHS = 9
+"""Candidates of the control without a window: 0 to 8."""
+
+
+@dataclass(frozen=True)
+class WidthSettings:
+    """How the search for bit-widths goes.
+
+    Attributes:
+        steps: optimizer steps.
+        candidates: widths that each group weighs at a time; 9 is the control with all of them.
+        logit_lr: peak learning rate of the logits (Adam).
+        range_lr: the same of the ranges, in octaves.
+        move_every: steps between looks at the windows.
+        coldest: temperature of the softmax at the end; it falls from 1 at a constant ratio.
+    """
+
+    steps: int = 200
+    candidates: int = 3
+    logit_lr: float = 0.1
+    range_lr: float = 0.01
+    move_every: int = 5
+    coldest: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.move_every < 1 or not 2 <= self.candidates <= ALL_WIDTHS:
+            raise TuningError(
+                f"steps and move_every must be at least 1 and candidates 2 to {ALL_WIDTHS}"
+            )
+        if not (self.logit_lr > 0 and self.range_lr > 0 and 0 < self.coldest <= 1):
+            raise TuningError("logit_lr and range_lr must be positive, coldest in (0, 1]")
+
+    def temperature(self, step: int) -> float:
+        """Of the softmax, after so many steps."""
+        return float(self.coldest ** (step / self.steps))
+
+
+def search_widths(
+    pressed: PressedModel,
+    graph: Graph,
+    train: Split,
+    holdout: Split,
+    settings: WidthSettings,
+    tuning: TuneSettings,
+    *,
+    target_bits: float,
+    checkpoint: Path | None = None,
+    on_step: Callable[[Progress], None] = lambda progress: None,
+) -> TuneReport:
+    """Train the widths and ranges of a network whose codecs are `MixtureCodec`s, in place.
+
+    The multiplier of the expected bits follows the budget (`RateBound`); the temperature falls, so
+    that the mixtures end close to one width each.
+
+    Args:
+        pressed: the network.
+        graph: of the float network, the teacher.
+        train: images to learn from.
+        holdout: training images to validate on.
+        settings: of the search.
+        tuning: batch size, losses, validation and seed.
+        target_bits: bound on the expected bits per inference.
+        checkpoint: file to write and continue from; None keeps nothing.
+        on_step: called after every step.
+
+    Raises:
+        TuningError: see `tune`.
+    """
+    codecs = mixtures(pressed)
+    learned = [
+        Learned(tuple(codec.logits for codec in codecs.values()), settings.logit_lr),
+        Learned(tuple(codec.log2_range for codec in codecs.values()), settings.range_lr),
+    ]
+
+    def after_step(progress: Progress) -> None:
+        for codec in codecs.values():
+            codec.temperature.fill_(settings.temperature(progress.step))
+            if progress.step % settings.move_every == 0:
+                codec.move_windows()
+        on_step(progress)
+
+    return tune(
+        pressed,
+        graph,
+        train,
+        holdout,
+        _with_steps(tuning, settings),
+        target_bits=target_bits,
+        learned=learned,
+        keep_last=True,
+        purpose=repr(settings),
+        checkpoint=checkpoint,
+        on_step=after_step,
+    )
+
+
+def mixtures(pressed: PressedModel) -> Mapping[str, MixtureCodec]:
+    """The codecs of a network in search."""
+    return {name: cast(MixtureCodec, codec) for name, codec in pressed.codecs.items()}
+
+
+def _with_steps(tuning: TuneSettings, settings: WidthSettings) -> TuneSettings:
+    return replace(
+        tuning,
+        steps=settings.steps,
+        validate_every=min(tuning.validate_every, settings.steps),
+    )

@@ -1,0 +1,161 @@
+"""The co-design: widths move, budgets are met, plans say what was learned."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from actpress.allocate import Grouping, Importance
+from actpress.budget import Budget, View
+from actpress.data.dataset import Dataset
+from actpress.errors import BudgetError
+from actpress.graph import Graph
+from actpress.methods import Settings, Task, choose_widths, codesign
+from actpress.methods.codesign import group_components, mixture_network, start_plan
+from actpress.plan import Placement, Plan
+from actpress.tune import TuneSettings, WidthSettings, mixtures, search_widths, table_bits
+
+SMALL = Settings(
+    calibration_images=256,
+    search_images=48,
+    holdout_images=48,
+    tune=TuneSettings(steps=6, batch_size=32, validate_every=3, validation_images=32),
+    widths=WidthSettings(steps=12, move_every=2),
+)
+Make = Callable[..., Task]
+
+
+@pytest.fixture
+def task(graph: Graph, dataset: Dataset) -> Make:
+    def make(budget: str = "1.5bits", *, view: View = View.ENTROPY, **options: object) -> Task:
+        wanted = Budget.parse(budget, view=view)
+        return replace(Task(graph, dataset, wanted, SMALL), **options)  # type: ignore[arg-type]
+
+    return make
+
+
+def spent_share(task: Task, plan_bits: float, *, traffic: bool = False) -> float:
+    values = sum(site.values * (1 + site.reads if traffic else 1) for site in task.graph.sites)
+    allowed = 8 / task.budget.amount if traffic else task.budget.amount
+    return plan_bits / (allowed * values)
+
+
+@pytest.mark.parametrize("budget", ["2.5bits", "1.2bits", "6x"])
+def test_an_entropy_budget_is_hit_within_two_per_cent(task: Make, budget: str) -> None:
+    given, traffic = task(budget), budget.endswith("x")
+    outcome = choose_widths(given)
+    bits = sum(
+        table_bits(outcome.pressed, site.name) * (1 + site.reads if traffic else 1)
+        for site in given.graph.sites
+    )
+    assert 0.98 <= spent_share(given, bits, traffic=traffic) <= 1
+
+
+@pytest.mark.parametrize("budget", ["3bits", "1.5bits"])
+def test_a_fixed_budget_is_hit_by_the_widths(task: Make, budget: str) -> None:
+    given = task(budget, view=View.FIXED)
+    outcome = choose_widths(given)
+    bits = 0.0
+    for plan in outcome.pressed.plan:
+        site = given.graph.site(plan.site)
+        widths = sum(group.bit_width * len(group.components) for group in plan.groups)
+        packed = int(outcome.pressed.codecs[plan.site].fixed_bits().sum())
+        assert packed <= widths
+        bits += widths * site.values / site.channels
+    assert 0.98 <= spent_share(given, bits) <= 1
+
+
+def test_tuning_follows_and_stays_in_the_budget(task: Make, tmp_path: Path) -> None:
+    given = task("1.2bits", folder=tmp_path)
+    outcome = codesign(given)
+    assert outcome.method == outcome.pressed.plan.method == "codesign"
+    assert outcome.tune_seconds > 0
+    bits = sum(table_bits(outcome.pressed, site.name) for site in given.graph.sites)
+    assert spent_share(given, bits) <= 1
+    assert {file.name for file in tmp_path.iterdir()} >= {"widths.pt", "search.json", "tune.pt"}
+    again = codesign(given)
+    for name, tensor in outcome.pressed.state_dict().items():
+        assert torch.equal(tensor, again.pressed.state_dict()[name]), name
+
+
+def test_an_accuracy_budget_holds_on_held_out_images(task: Make) -> None:
+    given = task("6.3pp")
+    outcome = codesign(given)
+    drop = given.held_out_accuracy(given.graph.eval_module) - given.held_out_accuracy(
+        outcome.pressed
+    )
+    assert 100 * drop <= 6.3 + 1e-6
+
+
+def test_plans_of_groups_survive_json_and_name_every_component(task: Make) -> None:
+    plan = choose_widths(task("1.2bits")).pressed.plan
+    assert Plan.from_json(plan.to_json()) == plan
+    for site in plan:
+        listed = sorted(j for group in site.groups for j in group.components)
+        assert listed == list(range(site.channels))
+        assert site.rank == len(site.kept_components()) >= 1
+
+
+def test_widths_move_further_than_one_window(task: Make) -> None:
+    """From a start for 6 bits down to a budget of 1: the pull of the bits moves windows."""
+    given = task("6bits", view=View.FIXED)
+    statistics = given.calibrate_with_fisher(Placement.PRE_ACT)
+    ladders, start = start_plan(given, statistics)
+    groups = group_components(given, ladders, start)
+    network = mixture_network(given, statistics, start, groups)
+    before = {name: codec.chosen_widths() for name, codec in mixtures(network).items()}
+    settings = WidthSettings(steps=60, move_every=2, logit_lr=0.5)
+    data = given.data
+    values = sum(site.values for site in given.graph.sites)
+    search_widths(
+        network,
+        given.graph,
+        data.train,
+        data.holdout,
+        settings,
+        SMALL.tune,
+        target_bits=1.0 * values,
+    )
+    moved = [
+        int((before[name] - codec.chosen_widths()).max())
+        for name, codec in mixtures(network).items()
+    ]
+    assert max(moved) >= 3
+    for codec in mixtures(network).values():
+        assert float(codec.weights().amax(1).min()) > 0.5  # cold at the end: nearly decided
+
+
+@pytest.mark.parametrize("importance", list(Importance))
+def test_groups_of_equal_size(task: Make, importance: Importance) -> None:
+    grouping = Grouping(importance=importance, groups=2)
+    given = task("1.5bits", settings=replace(SMALL, grouping=grouping))
+    for site in choose_widths(given).pressed.plan:
+        sizes = [len(group.components) for group in site.groups]
+        assert len(sizes) == 2
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_more_groups_than_components_names_the_site(task: Make) -> None:
+    given = task(settings=replace(SMALL, grouping=Grouping(groups=100)))
+    with pytest.raises(BudgetError, match=r"site \S+: its \d+ components cannot be cut into 100"):
+        choose_widths(given)
+
+
+@pytest.mark.parametrize(("budget", "view"), [("0.0001bits", v) for v in View])
+def test_an_unreachable_budget_says_the_floor(task: Make, budget: str, view: View) -> None:
+    with pytest.raises(BudgetError, match=r"best reachable .* is \d\.\d+bits"):
+        choose_widths(task(budget, view=view))
+
+
+def test_candidates_of_the_control_cover_all_widths(task: Make) -> None:
+    given = task(settings=replace(SMALL, widths=WidthSettings(steps=2, candidates=9)))
+    statistics = given.calibrate_with_fisher(Placement.PRE_ACT)
+    ladders, start = start_plan(given, statistics)
+    groups = group_components(given, ladders, start)
+    for codec in mixtures(mixture_network(given, statistics, start, groups)).values():
+        assert codec.widths().tolist() == [list(range(9))] * len(codec.lowest)
+        assert not codec.move_windows()
+        assert math.isclose(float(codec.weights().sum()), len(codec.lowest), rel_tol=1e-5)
