@@ -61,16 +61,17 @@ class SiteCodec(nn.Module):
     x and integer symbols; `compress` / `decompress` between x and bytes. In eval mode and on one
     machine, `decompress(compress(x))` equals `forward(x).x_hat` bit for bit.
 
-    Gradients pass the rounding straight through and stop at the clamp.
+    Gradients pass the rounding straight through and stop at the clamp; that of a step is then LSQ's
+    (Esser et al. 2020, arXiv 1902.08153, equation 3).
 
     Args:
         projection: between channels and components.
-        step: quantization step of each component, shape (k,), in activation units.
+        step: quantization step of each component, shape (k,), in activation units; a parameter,
+            frozen until a method trains it.
         q_min, q_max: widest symbol range of each component, shape (k,), which the plan's bit-width
             allows; `set_tables` narrows it to what calibration saw, `widen` undoes that.
     """
 
-    step: Tensor
     q_min: Tensor
     q_max: Tensor
     counts: Tensor
@@ -81,7 +82,7 @@ class SiteCodec(nn.Module):
     def __init__(self, projection: Projection, step: Tensor, q_min: Tensor, q_max: Tensor) -> None:
         super().__init__()
         self.projection = cast(Any, projection)
-        self.register_buffer("step", step.float())
+        self.step = nn.Parameter(step.float().clone(), requires_grad=False)
         self.register_buffer("q_min", q_min.int())
         self.register_buffer("q_max", q_max.int())
         self.register_buffer("counts", torch.zeros(len(step), 0, dtype=torch.int64))

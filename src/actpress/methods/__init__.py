@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 from actpress.methods.cap import cap, gdr, learn, run_search, take_from
 from actpress.methods.codesign import choose_widths, codesign
+from actpress.methods.entropy_training import entropy_training
+from actpress.methods.mixed_precision import layerwise_ilp, layerwise_search
 from actpress.methods.task import Outcome, Progress, Settings, Silence, Task
 from actpress.methods.transform_coding import transform_coding
-from actpress.methods.uniform import int8, uniform
+from actpress.methods.uniform import int8, lsq, uniform
 
 METHODS: dict[str, Callable[[Task], Outcome]] = {
     "int8": int8,
@@ -14,6 +16,10 @@ METHODS: dict[str, Callable[[Task], Outcome]] = {
     "gdr": gdr,
     "cap": cap,
     "codesign": codesign,
+    "lsq": lsq,
+    "layerwise_ilp": layerwise_ilp,
+    "layerwise_search": layerwise_search,
+    "entropy_training": entropy_training,
 }
 
 __all__ = [
@@ -26,9 +32,13 @@ __all__ = [
     "cap",
     "choose_widths",
     "codesign",
+    "entropy_training",
     "gdr",
     "int8",
+    "layerwise_ilp",
+    "layerwise_search",
     "learn",
+    "lsq",
     "run_search",
     "take_from",
     "transform_coding",

@@ -1,6 +1,7 @@
 """Training with the quantizer in the loop."""
 
 from actpress.tune.checkpoint import Checkpoint
+from actpress.tune.learned import Learned, learned_parameters
 from actpress.tune.loop import Progress, TuneReport, tune
 from actpress.tune.rate import RateBound, align_rate_model, table_bits
 from actpress.tune.settings import Trainable, TuneSettings
@@ -8,6 +9,7 @@ from actpress.tune.widths import WidthSettings, mixtures, search_widths
 
 __all__ = [
     "Checkpoint",
+    "Learned",
     "Progress",
     "RateBound",
     "Trainable",
@@ -15,6 +17,7 @@ __all__ = [
     "TuneSettings",
     "WidthSettings",
     "align_rate_model",
+    "learned_parameters",
     "mixtures",
     "search_widths",
     "table_bits",

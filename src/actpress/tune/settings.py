@@ -25,6 +25,8 @@ class TuneSettings:
         lr: peak learning rate of encoders and decoders (Adam), with linear warm-up and a cosine to
             zero.
         bias_lr: the same of means and offsets, which are in activation units.
+        step_lr: the same of quantization steps, as a share of their mean, for methods that train
+            them on their own.
         network_lr: peak learning rate of the network's weights, when they learn.
         trainable: what learns.
         distillation: weight of the KL divergence from the float network's prediction.
@@ -40,6 +42,7 @@ class TuneSettings:
     batch_size: int = 32
     lr: float = 5e-5
     bias_lr: float = 5e-4
+    step_lr: float = 2e-3
     network_lr: float = 1e-4
     trainable: Trainable = Trainable.PROJECTIONS
     distillation: float = 1.0
@@ -55,10 +58,12 @@ class TuneSettings:
             raise TuningError(
                 "steps, batch_size, validate_every and validation_images must be at least 1"
             )
-        rates = (self.lr, self.bias_lr, self.network_lr, self.grad_clip)
+        rates = (self.lr, self.bias_lr, self.step_lr, self.network_lr, self.grad_clip)
         weights = (self.distillation, self.task, self.reconstruction)
         if not all(isfinite(value) and value > 0 for value in rates):
-            raise TuningError("lr, bias_lr, network_lr and grad_clip must be positive and finite")
+            raise TuningError(
+                "lr, bias_lr, step_lr, network_lr and grad_clip must be positive and finite"
+            )
         if not all(isfinite(value) and value >= 0 for value in weights):
             raise TuningError(
                 "the weights distillation, task and reconstruction must be finite, at least zero"

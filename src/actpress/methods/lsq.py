@@ -1,0 +1,87 @@
+"""Training quantization steps as LSQ does (Esser et al. 2020, arXiv 1902.08153).
+
+What the baselines without a projection share.
+"""
+
+import math
+from dataclasses import replace
+from itertools import islice
+
+import torch
+
+from actpress.calibrate import Statistics
+from actpress.codec import stored_step
+from actpress.methods.cap import finish
+from actpress.methods.task import Outcome, Task
+from actpress.plan import Plan
+from actpress.press import PressedModel
+from actpress.tune import (
+    Learned,
+    Progress,
+    Trainable,
+    TuneSettings,
+    align_rate_model,
+    learned_parameters,
+    tune,
+)
+
+SMALLEST_SHARE = 0.05
+"""A step is kept above this share of where it began."""
+
+
+def train_steps(
+    task: Task, plan: Plan, statistics: Statistics, *, hold_bits: bool = False, method: str
+) -> Outcome:
+    """Press a plan without projections and train its steps, one for each channel.
+
+    The original has one step per tensor; one per channel can only do better. With
+    `Trainable.NETWORK` the network's weights are trained as well.
+
+    Args:
+        task: data and settings.
+        plan: of sites with identity transforms.
+        statistics: for the plan's placements.
+        hold_bits: keep what the budget counts within it while training; else the bits end up where
+            the accuracy wants them.
+        method: name for the results.
+    """
+    settings = task.settings.tune
+    pressed = task.press(plan.model_copy(update={"method": method}), statistics)
+    bound = task.cost_target() if hold_bits else math.inf
+    align_rate_model(pressed, list(islice(task.calibration_batches(), 3)), task.costs(pressed))
+    floors = {name: SMALLEST_SHARE * codec.step.clone() for name, codec in pressed.codecs.items()}
+
+    @torch.no_grad()
+    def after_step(progress: Progress) -> None:
+        for name, codec in pressed.codecs.items():
+            codec.step.copy_(torch.maximum(codec.step, floors[name]))
+        task.progress.advance(1, f"loss {progress.loss:.4f}")
+
+    task.progress.start("tune", settings.steps)
+    report = tune(
+        pressed,
+        task.graph,
+        task.data.train,
+        task.validation(),
+        settings,
+        target_bits=bound,
+        learned=_learned(pressed, settings),
+        purpose=method,
+        checkpoint=None if task.folder is None else task.folder / "tune.pt",
+        on_step=after_step,
+    )
+    for codec in pressed.codecs.values():
+        codec.step.copy_(stored_step(codec.step))
+    finish(task, pressed, bound)
+    return Outcome(pressed, statistics, method, tune_seconds=report.seconds)
+
+
+def _learned(pressed: PressedModel, settings: TuneSettings) -> list[Learned]:
+    """Steps move by a share of themselves; each site is a group, as its steps have one size."""
+    steps = [
+        Learned((codec.step,), settings.step_lr * float(codec.step.mean()))
+        for codec in pressed.codecs.values()
+    ]
+    if settings.trainable is Trainable.NETWORK:
+        steps += learned_parameters(pressed, replace(settings, trainable=Trainable.NETWORK))
+    return steps

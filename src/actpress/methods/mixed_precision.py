@@ -1,0 +1,193 @@
+"""Layer-wise mixed precision: one bit-width per site, found in two ways, steps trained afterwards.
+
+`layerwise_ilp` weighs sensitivities by integer programming, as HAWQ does (Dong et al. 2019, arXiv
+1905.03696; Yao et al. 2021, arXiv 2011.10680). `layerwise_search` learns which width to take, as
+EdMIPS does (Cai and Vasconcelos 2020, arXiv 2004.05795). Neither drops nor mixes channels.
+"""
+
+from dataclasses import replace
+from time import perf_counter
+
+import numpy as np
+import torch
+from scipy.optimize import Bounds, LinearConstraint, milp
+from torch import Tensor
+
+from actpress.budget import View
+from actpress.calibrate import Statistics, site_gradients
+from actpress.codec import IdentityProjection, MixtureCodec, entropy_bits
+from actpress.errors import BudgetError
+from actpress.graph import insert_codecs
+from actpress.kernels import count_symbols
+from actpress.methods.lsq import train_steps
+from actpress.methods.task import Outcome, Task
+from actpress.methods.uniform import refuse_accuracy, uniform_plan, uniform_step
+from actpress.plan import Placement, Plan
+from actpress.press import PressedModel
+from actpress.tune import mixtures, search_widths
+
+BIT_WIDTHS = tuple(range(1, 9))
+ALL_WIDTHS = 9
+
+TIE_BREAK = 1e-3
+"""Weight of the estimated losses where a search leaves bits over: they decide who gets them."""
+
+
+def layerwise_ilp(task: Task) -> Outcome:
+    """Bit-widths of least estimated loss within the budget, then trained steps.
+
+    Raises:
+        BudgetError: an accuracy budget, or one bit at every site costs more.
+    """
+    refuse_accuracy(task, "layerwise_ilp")
+    statistics = task.calibrate(Placement.POST_ACT)
+    began = perf_counter()
+    losses, costs = sensitivities(task, statistics)
+    widths = choose_widths_by_ilp(losses, costs, task.cost_target())
+    names = [site.name for site in task.graph.sites]
+    plan = uniform_plan(task, statistics, dict(zip(names, widths, strict=True)))
+    return _train(task, plan, statistics, "layerwise_ilp", perf_counter() - began)
+
+
+def layerwise_search(task: Task) -> Outcome:
+    """Bit-widths learned with all of 0 to 8 as candidates of each site, then trained steps.
+
+    Raises:
+        BudgetError: an accuracy budget, or the widths found cost too much.
+    """
+    refuse_accuracy(task, "layerwise_search")
+    statistics = task.calibrate(Placement.POST_ACT)
+    began = perf_counter()
+    network = _all_widths(task, statistics)
+    settings = task.settings
+    task.progress.start("widths", settings.widths.steps)
+    search_widths(
+        network,
+        task.graph,
+        task.data.train,
+        task.validation(),
+        settings.widths,
+        settings.tune,
+        target_bits=task.cost_target(),
+        checkpoint=None if task.folder is None else task.folder / "widths.pt",
+        on_step=lambda step: task.progress.advance(1, f"loss {step.loss:.4f}"),
+    )
+    losses, costs = sensitivities(task, statistics)
+    logits = np.array([codec.logits[0, 1:].tolist() for codec in mixtures(network).values()])
+    regrets = _regrets(logits) + TIE_BREAK * losses / losses.max()
+    widths = choose_widths_by_ilp(regrets, costs, task.cost_target())
+    names = [site.name for site in task.graph.sites]
+    plan = uniform_plan(task, statistics, dict(zip(names, widths, strict=True)))
+    return _train(task, plan, statistics, "layerwise_search", perf_counter() - began)
+
+
+def sensitivities(task: Task, statistics: Statistics) -> tuple[np.ndarray, np.ndarray]:
+    """Estimated loss and cost of every bit-width at every site, on the search images.
+
+    The loss is 1/2 E[(g . e)^2], with the quantization error e and the random gradients g whose
+    second moment is the Fisher information; the cost is what the budget counts.
+
+    Returns:
+        losses in nats per image and costs in bits per inference, both of shape (sites, widths).
+    """
+    sites = task.graph.sites
+    losses, costs = (np.zeros((len(sites), len(BIT_WIDTHS))) for _ in range(2))
+    images = task.search_images()
+    batches = images.split(64)
+    seed = task.settings.search.seed
+    for gradients in site_gradients(task.graph, batches, statistics.placements, seed=seed):
+        for row, site in enumerate(sites):
+            x, g = gradients[site.name]
+            for column, bit_width in enumerate(BIT_WIDTHS):
+                step = uniform_step(statistics.sites[site.name], bit_width)
+                low = _lowest(statistics, site.name, step)
+                q = torch.round(x / step).clamp(low, low + 2**bit_width - 1)
+                errors = ((q * step - x) * g).flatten(1).sum(1)
+                losses[row, column] += 0.5 * float(errors.square().sum())
+                costs[row, column] += _bits(q - low, bit_width, task.budget.view)
+    weights = np.array([[task.weight(site.name)] for site in sites])
+    return losses / len(images), costs * weights / len(images)
+
+
+def choose_widths_by_ilp(losses: np.ndarray, costs: np.ndarray, target: float) -> list[int]:
+    """One width per site with the least sum of losses whose costs stay within the target.
+
+    Args:
+        losses: shape (sites, widths).
+        costs: likewise.
+        target: largest sum of costs.
+
+    Raises:
+        BudgetError: the cheapest widths cost more.
+    """
+    if costs.min(axis=1).sum() > target:
+        floor = costs.min(axis=1).sum() / target
+        raise BudgetError(
+            f"one bit at every site costs {floor:.2f} times the budget; ask for more bits"
+        )
+    sites, widths = losses.shape
+    one_each = np.kron(np.eye(sites), np.ones(widths))
+    solution = milp(
+        losses.ravel() / max(np.abs(losses).max(), 1e-300),
+        constraints=[
+            LinearConstraint(one_each, 1, 1),
+            LinearConstraint(costs.ravel()[None] / target, -np.inf, 1),
+        ],
+        integrality=np.ones(losses.size),
+        bounds=Bounds(0, 1),
+    )
+    if not solution.success:
+        raise BudgetError(f"the integer program found no widths: {solution.message}")
+    chosen = solution.x.reshape(sites, widths).argmax(axis=1)
+    return [BIT_WIDTHS[index] for index in chosen]
+
+
+def _regrets(logits: np.ndarray) -> np.ndarray:
+    """What it takes to go below the width that won; going above it takes nothing."""
+    won = logits.argmax(axis=1)[:, None]
+    below = np.arange(logits.shape[1]) < won
+    return np.where(below, logits.max(axis=1, keepdims=True) - logits, 0.0)
+
+
+def _bits(index: Tensor, bit_width: int, view: View) -> float:
+    """Bits of a batch of levels 0 .. 2^bit_width - 1, under the budget's view."""
+    if view is View.FIXED:
+        return float(index.numel() * bit_width)
+    channels = index.shape[1]
+    counts = torch.zeros(channels, 2**bit_width, dtype=torch.int64, device=index.device)
+    unit = torch.ones(channels, device=index.device)
+    count_symbols(index, unit, torch.zeros_like(unit, dtype=torch.int32), counts)
+    return float(entropy_bits(counts).sum()) * index.numel() / channels
+
+
+def _lowest(statistics: Statistics, name: str, step: float) -> float:
+    return min(round(float(statistics.sites[name].minimum.min()) / step), 0)
+
+
+def _all_widths(task: Task, statistics: Statistics) -> PressedModel:
+    """The network with all widths at every site, one group each."""
+    codecs = {}
+    for site in task.graph.sites:
+        own = statistics.sites[site.name]
+        step = uniform_step(own, BIT_WIDTHS[-1])
+        codec = MixtureCodec(
+            IdentityProjection(),
+            torch.zeros(site.channels, dtype=torch.int64),
+            torch.log2(torch.tensor([step])) + BIT_WIDTHS[-1],
+            torch.tensor([4]),
+            view=task.budget.view,
+            signed=bool(own.minimum.min() < 0),
+            candidates=ALL_WIDTHS,
+        )
+        codec.rate_scale.fill_(task.weight(site.name))
+        codecs[site.name] = codec
+    plan = uniform_plan(task, statistics, {site.name: 4 for site in task.graph.sites})
+    network = insert_codecs(task.graph, codecs, statistics.placements)
+    return PressedModel(network, plan).eval().to(task.device)
+
+
+def _train(task: Task, plan: Plan, statistics: Statistics, method: str, seconds: float) -> Outcome:
+    """Train the steps; bits that can grow by that, those of the entropy view, are held."""
+    hold_bits = task.budget.view is View.ENTROPY
+    outcome = train_steps(task, plan, statistics, hold_bits=hold_bits, method=method)
+    return replace(outcome, search_seconds=seconds)
