@@ -24,6 +24,7 @@ from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.press import PressedModel, fit_tables, press
 from actpress.split import split
 from actpress.stream import Decoder, Encoder
+from actpress.sweep import Sweep, sweep
 from actpress.tune import TuneSettings
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "SitePlan",
     "Split",
     "Statistics",
+    "Sweep",
     "Transform",
     "TuneSettings",
     "View",
@@ -58,4 +60,5 @@ __all__ = [
     "load_dataset",
     "press",
     "split",
+    "sweep",
 ]

@@ -171,7 +171,8 @@ def _flat(settings: Settings) -> dict[str, str | int | float | bool]:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
-    for prefix, part in (("search", settings.search), ("tune", settings.tune)):
+    for prefix in ("search", "tune", "grouping", "widths"):
+        part = getattr(settings, prefix)
         flat |= {f"{prefix}.{key}": value for key, value in vars(part).items()}
     return flat
 

@@ -2,7 +2,18 @@
 
 from actpress.report.html import render_html
 from actpress.report.sites import SiteRow, print_sites, site_rows
+from actpress.report.sweep import print_sweep, render_sweep, sweep_csv
 from actpress.report.terminal import print_metrics
 from actpress.report.wording import headline
 
-__all__ = ["SiteRow", "headline", "print_metrics", "print_sites", "render_html", "site_rows"]
+__all__ = [
+    "SiteRow",
+    "headline",
+    "print_metrics",
+    "print_sites",
+    "print_sweep",
+    "render_html",
+    "render_sweep",
+    "site_rows",
+    "sweep_csv",
+]

@@ -1,9 +1,6 @@
 """The report as one HTML file that needs nothing else: styles and charts are inside it."""
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from actpress.evaluate.metrics import Metrics
-from actpress.report import quantities
 from actpress.report.accounting import (
     ENTROPY_VIEW,
     FIXED_VIEW,
@@ -12,10 +9,9 @@ from actpress.report.accounting import (
     measured_fact,
 )
 from actpress.report.charts import NARROW_PX, path_chart, traffic_chart
+from actpress.report.environment import environment
 from actpress.report.spectra import spectra
 from actpress.report.wording import caveats, headline
-
-_FILTERS = ("kib", "ratio", "percent", "points", "count", "energy", "duration", "dimensions")
 
 
 def render_html(metrics: Metrics) -> str:
@@ -23,7 +19,7 @@ def render_html(metrics: Metrics) -> str:
 
     Every name and setting is escaped, so that a module called `<script>` stays a name.
     """
-    template = _environment().get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     return template.render(
         metrics=metrics,
         headline=headline(metrics),
@@ -36,22 +32,3 @@ def render_html(metrics: Metrics) -> str:
         traffic_charts=(traffic_chart(metrics), traffic_chart(metrics, width_px=NARROW_PX)),
         path_charts=(path_chart(metrics), path_chart(metrics, width_px=NARROW_PX)),
     )
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("actpress.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {name: getattr(quantities, name) for name in _FILTERS}
-    environment.filters["unbroken"] = _unbroken
-    return environment
-
-
-def _unbroken(text: str) -> str:
-    """Keep units on the line of their number."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" points", "\N{NO-BREAK SPACE}points")

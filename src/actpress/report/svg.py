@@ -19,6 +19,8 @@ QUIET = "#010204"
 RULE = "#010205"
 BEFORE = "#010206"
 AFTER = "#010207"
+CURVES = tuple(f"#01021{index}" for index in range(8))
+"""Colours of several curves in one chart; a page defines `--curve-0` to `--curve-7`."""
 
 _CSS = {
     INK: "currentColor",
@@ -26,6 +28,7 @@ _CSS = {
     RULE: "var(--rule, #8886)",
     BEFORE: "var(--before, #858e99)",
     AFTER: "var(--after, #1668b8)",
+    **{colour: f"var(--curve-{index}, currentColor)" for index, colour in enumerate(CURVES)},
 }
 _STYLE = {
     "axes.edgecolor": RULE,

@@ -1,0 +1,27 @@
+"""The template engine of the HTML pages, with the filters that print quantities."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from actpress.report import quantities
+
+_FILTERS = ("kib", "ratio", "percent", "points", "count", "energy", "duration", "dimensions")
+
+
+def environment() -> Environment:
+    """Every name and setting is escaped, so that a module called `<script>` stays a name."""
+    made = Environment(
+        loader=PackageLoader("actpress.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters |= {name: getattr(quantities, name) for name in _FILTERS}
+    made.filters["unbroken"] = _unbroken
+    return made
+
+
+def _unbroken(text: str) -> str:
+    """Keep units on the line of their number."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" points", "\N{NO-BREAK SPACE}points")

@@ -1,0 +1,173 @@
+"""Several runs side by side: accuracy against bits per value, every method a curve."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from rich.console import Console
+from rich.text import Text
+
+from actpress.evaluate.metrics import Metrics
+from actpress.report.charts import NARROW_PX, WIDE_PX
+from actpress.report.columns import Column, print_fitting
+from actpress.report.environment import environment
+from actpress.report.quantities import duration, percent, points, ratio
+from actpress.report.svg import CURVES, QUIET, place, render
+
+MARKERS = "osD^vPX*"
+SYMBOLS = "ox+*#@%&"
+"""Of the methods, in the page and in the terminal."""
+
+COLUMNS = (
+    "method",
+    "budget",
+    "accuracy",
+    "accuracy_drop_pp",
+    "bits_per_value_entropy",
+    "bits_per_value_fixed",
+    "traffic_ratio_vs_8bit",
+    "net_ratio_vs_8bit_batch1",
+    "search_seconds",
+    "tune_seconds",
+)
+
+CHART_ROWS, CHART_COLUMNS = 16, 60
+_Column = Column[Metrics]
+
+
+def methods_of(runs: Sequence[Metrics]) -> tuple[str, ...]:
+    """The methods of some runs, in the order in which they appear."""
+    return tuple(dict.fromkeys(run.method for run in runs))
+
+
+def pareto(runs: Sequence[Metrics]) -> tuple[Metrics, ...]:
+    """The runs that no other beats in bits (entropy view) and accuracy at once, by rising bits."""
+    best: list[Metrics] = []
+    for run in sorted(runs, key=lambda run: (run.bits_per_value.entropy, -run.accuracy)):
+        if not best or run.accuracy > best[-1].accuracy:
+            best.append(run)
+    return tuple(best)
+
+
+def sweep_csv(runs: Sequence[Metrics]) -> str:
+    """One line per run under a header, see `COLUMNS`."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_values(run) for run in runs)
+    return buffer.getvalue()
+
+
+def print_sweep(runs: Sequence[Metrics], console: Console) -> None:
+    """The runs as a table, those that no other beats marked, and as a chart of characters."""
+    front = {id(run) for run in pareto(runs)}
+    columns = [
+        _Column("method", lambda run: run.method, text=True),
+        _Column("budget", lambda run: run.budget or "-"),
+        _Column("bits\nentropy", lambda run: f"{run.bits_per_value.entropy:.3f}"),
+        _Column("bits\nfixed", lambda run: f"{run.bits_per_value.fixed:.3f}"),
+        _Column("accuracy", lambda run: percent(run.accuracy)),
+        _Column("drop", lambda run: points(run.accuracy_drop_pp)),
+        _Column("traffic", lambda run: ratio(run.traffic.ratio_8bit.entropy)),
+        _Column("time", lambda run: duration(run.search_seconds + run.tune_seconds)),
+    ]
+    print_fitting(
+        console, [columns, columns[:6]], list(runs), is_marked=lambda run: id(run) in front
+    )
+    console.print()
+    for line in text_chart(runs):
+        console.print(Text(line), soft_wrap=True)
+
+
+def text_chart(runs: Sequence[Metrics]) -> list[str]:
+    """Accuracy (up) against entropy bits per value (right), one character per run."""
+    if not runs:
+        return []
+    names = methods_of(runs)
+    bits = [run.bits_per_value.entropy for run in runs]
+    accuracies = [run.accuracy for run in runs]
+    grid = [[" "] * CHART_COLUMNS for _ in range(CHART_ROWS)]
+    for run in runs:
+        column = _position(run.bits_per_value.entropy, bits, CHART_COLUMNS)
+        row = CHART_ROWS - 1 - _position(run.accuracy, accuracies, CHART_ROWS)
+        grid[row][column] = SYMBOLS[names.index(run.method) % len(SYMBOLS)]
+    lines = [f"{'':>9}|{''.join(row)}" for row in grid]
+    lines[0] = f"{percent(max(accuracies)):>8} |{''.join(grid[0])}"
+    lines[-1] = f"{percent(min(accuracies)):>8} |{''.join(grid[-1])}"
+    lines.append(" " * 9 + "+" + "-" * CHART_COLUMNS)
+    last = f"{max(bits):.2f} bits/value"
+    lines.append(" " * 10 + f"{min(bits):.2f}".ljust(CHART_COLUMNS - len(last)) + last)
+    keys = (f"{SYMBOLS[index % len(SYMBOLS)]} {name}" for index, name in enumerate(names))
+    return [*lines, " " * 10 + "   ".join(keys)]
+
+
+def render_sweep(runs: Sequence[Metrics]) -> str:
+    """The runs as one HTML file that loads nothing. Equal metrics give equal text.
+
+    Args:
+        runs: at least one, all of one network and one data set.
+    """
+    template = environment().get_template("sweep.html.j2")
+    names = methods_of(runs)
+    return template.render(
+        runs=runs,
+        first=runs[0],
+        front={id(run) for run in pareto(runs)},
+        identity=id,
+        methods=names,
+        charts=(sweep_chart(runs), sweep_chart(runs, width_px=NARROW_PX)),
+    )
+
+
+def sweep_chart(runs: Sequence[Metrics], *, width_px: int = WIDE_PX) -> str:
+    """Accuracy against entropy bits per value; a dashed line marks the float network."""
+    names = methods_of(runs)
+
+    def draw(axes: Axes) -> None:
+        place(axes, left=66, right=14, top=14, bottom=48)
+        axes.axhline(runs[0].float_accuracy, color=QUIET, linewidth=1, linestyle=(0, (4, 4)))
+        for index, name in enumerate(names):
+            own = sorted(
+                (run for run in runs if run.method == name),
+                key=lambda run: run.bits_per_value.entropy,
+            )
+            axes.plot(
+                [run.bits_per_value.entropy for run in own],
+                [run.accuracy for run in own],
+                color=CURVES[index % len(CURVES)],
+                marker=MARKERS[index % len(MARKERS)],
+                linewidth=2,
+                markersize=7,
+            )
+        axes.set_xlabel("bits/value, entropy view")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _position: percent(share, 1)))
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.grid(visible=True, axis="y")
+        axes.tick_params(length=0)
+        axes.spines["left"].set_visible(False)
+
+    label = f"Accuracy against bits per value of {len(runs)} runs: {', '.join(names)}."
+    return render(draw, width_px=width_px, height_px=430, label=label, salt=f"sweep {width_px}")
+
+
+def _values(run: Metrics) -> tuple[str | float, ...]:
+    return (
+        run.method,
+        run.budget,
+        run.accuracy,
+        run.accuracy_drop_pp,
+        run.bits_per_value.entropy,
+        run.bits_per_value.fixed,
+        run.traffic.ratio_8bit.entropy,
+        run.traffic.net_ratio_8bit.entropy,
+        run.search_seconds,
+        run.tune_seconds,
+    )
+
+
+def _position(value: float, values: Sequence[float], cells: int) -> int:
+    low, high = min(values), max(values)
+    share = (value - low) / (high - low) if high > low else 0.5
+    return round(share * (cells - 1))

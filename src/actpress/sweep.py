@@ -1,0 +1,156 @@
+"""Several methods at several budgets: a run directory each, and one comparison."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from actpress.api import compress, describe_source
+from actpress.budget import Budget
+from actpress.data.dataset import Dataset
+from actpress.errors import ActpressError, BudgetError, RunError
+from actpress.evaluate import EnergyModel, Metrics
+from actpress.methods import METHODS, Progress, Settings, Silence
+from actpress.report import render_sweep, sweep_csv
+from actpress.run import METRICS, Source, load_metrics, write_text
+
+JSON, CSV, HTML, REQUEST = "sweep.json", "sweep.csv", "sweep.html", "request.json"
+
+WITHOUT_BUDGET = ("int8",)
+"""Methods that run once, whatever the budgets."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep measured.
+
+    Attributes:
+        runs: one per method and budget that could be met, in the order they were asked for.
+        unreachable: (method, budget, reason) of the others.
+    """
+
+    runs: tuple[Metrics, ...]
+    unreachable: tuple[tuple[str, str, str], ...]
+
+
+def sweep(
+    model: nn.Module,
+    data: Dataset,
+    out: Path | str,
+    *,
+    methods: Sequence[str],
+    budgets: Sequence[str | Budget],
+    settings: Settings | None = None,
+    energy: EnergyModel | None = None,
+    source: Source | None = None,
+    leaves: Sequence[str] = (),
+    progress: Progress | None = None,
+    on_run: Callable[[str, str], None] = lambda method, budget: None,
+) -> Sweep:
+    """Compress a network with every method at every budget, and compare.
+
+    Each run is written to its own folder below `out` as soon as it is done; runs that are there
+    already are not made again, so that a sweep that was stopped goes on, also inside a run.
+
+    Args:
+        model: trained network, logits out; it is not changed.
+        data: as for `compress`.
+        out: folder; `sweep.json`, `sweep.csv` and `sweep.html` in it hold the comparison.
+        methods: names of `METHODS`.
+        budgets: as for `compress`; a method that cannot meet one is left out there, with a reason.
+        settings: of all runs.
+        energy: of the memory, for the reports.
+        source: where model and data came from.
+        leaves: module paths to trace around.
+        progress: told how far the work of the present run is.
+        on_run: called before each run with method and budget.
+
+    Raises:
+        ActpressError: an unknown method, or `out` holds a sweep of another network, data or
+            settings.
+    """
+    if not methods or not budgets:
+        raise ActpressError("a sweep needs at least one method and one budget")
+    unknown = sorted(set(methods) - set(METHODS))
+    if unknown:
+        raise ActpressError(
+            f"there is no method {', '.join(unknown)}; expected some of {', '.join(METHODS)}"
+        )
+    settings = settings or Settings()
+    source = source or describe_source(model, data, leaves)
+    out = Path(out)
+    _check_request(out, source, settings)
+    runs: list[Metrics] = []
+    unreachable: list[tuple[str, str, str]] = []
+    for method, budget in _points(methods, budgets):
+        folder = out / _name(method, budget)
+        if not (folder / METRICS).exists():
+            on_run(method, str(budget))
+            try:
+                result = compress(
+                    model,
+                    data,
+                    method=method,
+                    budget=budget,
+                    settings=settings,
+                    energy=energy,
+                    source=source,
+                    leaves=leaves,
+                    folder=out / f".{folder.name}.partial",
+                    progress=progress or Silence(),
+                )
+            except BudgetError as error:
+                unreachable.append((method, str(budget), str(error)))
+                continue
+            result.save(folder)
+        runs.append(load_metrics(folder))
+        _write(out, runs, unreachable)
+    if not runs:
+        raise BudgetError(f"no method met any budget: {'; '.join(why for *_, why in unreachable)}")
+    _write(out, runs, unreachable)
+    return Sweep(tuple(runs), tuple(unreachable))
+
+
+def _points(
+    methods: Sequence[str], budgets: Sequence[str | Budget]
+) -> Iterator[tuple[str, Budget]]:
+    parsed = [Budget.parse(b) if isinstance(b, str) else b for b in budgets]
+    for method in dict.fromkeys(methods):
+        for budget in parsed[:1] if method in WITHOUT_BUDGET else parsed:
+            yield method, budget
+
+
+def _name(method: str, budget: Budget) -> str:
+    if method in WITHOUT_BUDGET:
+        return method
+    return f"{method}-{budget.amount:g}{budget.kind}-{budget.view}"
+
+
+def _check_request(out: Path, source: Source, settings: Settings) -> None:
+    """A folder keeps what its runs have in common, so that runs of different kinds do not mix."""
+    wanted = {"source": source.model_dump(mode="json"), "settings": str(settings)}
+    text = json.dumps(wanted, indent=1, sort_keys=True) + "\n"
+    path = out / REQUEST
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+        return
+    if not path.is_file():
+        raise RunError(f"{out} exists and holds no sweep; choose another --out")
+    if path.read_text(encoding="utf-8") != text:
+        raise RunError(
+            f"{out} holds a sweep of another network, data or settings; continue it with the same "
+            f"ones, or choose another --out"
+        )
+
+
+def _write(out: Path, runs: Sequence[Metrics], unreachable: Sequence[tuple[str, str, str]]) -> None:
+    rows = [run.model_dump(mode="json", exclude={"sites", "search"}) for run in runs]
+    missed = [dict(zip(("method", "budget", "reason"), row, strict=True)) for row in unreachable]
+    text = json.dumps({"runs": rows, "unreachable": missed}, indent=1) + "\n"
+    write_text(out / JSON, text)
+    write_text(out / CSV, sweep_csv(runs))
+    if runs:
+        write_text(out / HTML, render_sweep(runs))
