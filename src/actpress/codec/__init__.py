@@ -1,6 +1,7 @@
 """Projection, quantizer and rate model: what happens to one site."""
 
 from actpress.codec.basis import Basis, dct_matrix, fit_basis, hadamard_matrix
+from actpress.codec.packing import Packing
 from actpress.codec.projection import (
     IdentityProjection,
     LinearProjection,
@@ -22,6 +23,7 @@ __all__ = [
     "CodecOutput",
     "IdentityProjection",
     "LinearProjection",
+    "Packing",
     "Probe",
     "Projection",
     "SiteCodec",
