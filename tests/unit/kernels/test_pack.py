@@ -1,5 +1,9 @@
 """Bit packing: defined by the plain reference, the same in every implementation."""
 
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
@@ -215,3 +219,34 @@ def test_the_gpu_gives_the_bytes_of_the_reference(
     values = unpack_dequantize(packed, step, q_min, bit_widths, spatial).cpu()
     expected = unpack_dequantize(packed.cpu(), *quantizer[:2], bit_widths, spatial)
     assert values.equal(expected)
+
+
+INTERPRETED = """
+import torch
+from actpress.kernels import quantize_pack_reference, unpack_dequantize_reference, pack_triton
+from actpress.kernels.pack_reference import symbol_bounds
+
+for bit_widths in ((1,), (5,), (8,), (3, 3, 0, 7, 1, 1)):
+    k = len(bit_widths)
+    q_min = torch.arange(k, dtype=torch.int32) - 3
+    q_max = q_min + 2 ** torch.tensor(bit_widths, dtype=torch.int32) - 1
+    step = torch.linspace(0.3, 1.7, k)
+    for positions in (1, 100, 1024, 1500):
+        x = 40 * torch.randn(2, k, positions)
+        x[0, 0, 0] = float("nan")
+        expected = quantize_pack_reference(x, step, q_min, q_max, bit_widths)
+        packed, values = torch.zeros_like(expected), torch.zeros_like(x)
+        bounds = symbol_bounds(q_min, q_max, bit_widths)
+        pack_triton.pack_parts(x, step, *bounds, bit_widths, packed)
+        assert packed.equal(expected), (bit_widths, positions)
+        pack_triton.unpack_parts(packed, step, bounds[0], bit_widths, values)
+        unpacked = unpack_dequantize_reference(packed, step, q_min, bit_widths, positions)
+        assert values.equal(unpacked), (bit_widths, positions)
+"""
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton and its interpreter")
+def test_the_gpu_kernels_give_the_bytes_of_the_reference_when_interpreted() -> None:
+    """In a process of its own, as Triton decides when it is imported."""
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    subprocess.run([sys.executable, "-c", INTERPRETED], env=environment, check=True)  # noqa: S603
