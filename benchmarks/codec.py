@@ -1,10 +1,10 @@
-"""Real bytes: their length against the entropy view, and the speed of the coder.
+"""Real bytes: length against the entropy view and other coders, speed of coder and bit packing.
 
-    python -m benchmarks.codec [--models resnet18 ...]
+    python -m benchmarks.codec [--models resnet18 ...] [--parts packing sizes rans]
 
-Writes `benchmarks/results/codec.json`, one row per network, and `docs/results-codec.md`. Plans come
-from transform coding at one signal to noise ratio, so that no search is needed; ratios are taken
-side by side in one process, medians of several rounds.
+Writes `benchmarks/results/codec.json`, a row per part and network, and `docs/results-codec.md`.
+Plans come from transform coding at one signal to noise ratio, so that no search is needed; ratios
+are taken side by side in one process, medians of several rounds.
 """
 
 import argparse
@@ -16,58 +16,33 @@ from pathlib import Path
 
 import constriction
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from actpress.bitstream import RansCoder
-from actpress.budget import Budget
 from actpress.codec import SiteCodec
-from actpress.data import Dataset, load_fashion_mnist
+from actpress.data import Dataset
 from actpress.evaluate import RunInfo, evaluate, predict
-from actpress.graph import Graph, capture
-from actpress.methods import Settings, Task
-from actpress.methods.transform_coding import plan_at
-from actpress.plan import Placement
+from actpress.graph import Graph
 from actpress.press import PressedModel
 from actpress.stream import through_bytes
-from actpress.zoo import reference
+from benchmarks.codec_page import write_page
+from benchmarks.codec_sites import VARIANT, Coded, Symbols
+from benchmarks.codec_sizes import measure_sizes
+from benchmarks.packing import measure_packing
 from benchmarks.store import Row, Store
 
 RESULTS = Path("benchmarks/results/codec.json")
-PAGE = Path("docs/results-codec.md")
 MODELS = ("resnet18", "vgg16_bn", "mobilenet_v2")
-DECIBELS = 12.0
 IMAGES = {1: 100, 64: 512}
-SPEED_IMAGES = 64
 ROUNDS = 7
-INTRO = f"""# Real bytes
-
-Written by `make bench-codec` from `{RESULTS}`; do not edit by hand.
-
-Transform coding at {DECIBELS:g} dB, Fashion-MNIST test images.
-
-- *batch 1*, *batch 64*: length of the whole stream, headers, checksums and states included, over
-  the entropy view (targets: within 5 % and within 1 %).
-- *encode*, *decode*: one thread, the symbols of all sites of {SPEED_IMAGES} images; *encode x*,
-  *decode x* and *size* compare with constriction in the same process (targets: at least 1.5, at
-  least 5, within 1 %).
-- *evaluate*: time with every site going through bytes over the time without (target: at most 2).
-
-| network | batch 1 | batch 64 | encode | decode | encode x | decode x | size | evaluate |
-|---|--:|--:|--:|--:|--:|--:|--:|--:|"""
-Symbols = NDArray[np.int32]
+PARTS = ("packing", "sizes", "rans")
 
 
-def measure_model(name: str) -> Row:
-    """All figures of one network."""
-    data = load_fashion_mnist()
-    graph = capture(reference.load(name), next(data.train.batches(2))[0])
-    task = Task(graph, data, Budget.parse("1bits"), Settings(calibration_images=1000))
-    observed = task.calibrate(Placement.PRE_ACT)
-    pressed = task.press(plan_at(task, observed, DECIBELS), observed)
-    row: Row = {"model": name, "method": "rans", "variant": f"{DECIBELS:g}dB", "seed": 0}
-    return row | _lengths(pressed, graph, data) | _speed(pressed, data) | _slowdown(pressed, data)
+def measure_coder(name: str, coded: Coded) -> Row:
+    """Length and speed of the entropy coder on one network."""
+    row: Row = {"model": name, "method": "rans", "variant": VARIANT, "seed": 0}
+    pressed, graph, data = coded.pressed, coded.graph, coded.data
+    return row | _lengths(pressed, graph, data) | _speed(coded) | _slowdown(pressed, data)
 
 
 def _lengths(pressed: PressedModel, graph: Graph, data: Dataset) -> Row:
@@ -85,10 +60,9 @@ def _lengths(pressed: PressedModel, graph: Graph, data: Dataset) -> Row:
     return row
 
 
-def _speed(pressed: PressedModel, data: Dataset) -> Row:
+def _speed(coded: Coded) -> Row:
     """Both coders on the symbols of all sites, one thread, the median over rounds."""
-    x = next(data.test.batches(SPEED_IMAGES))[0]
-    coded = [_Site(codec, q) for codec, q in _symbols(pressed, x)]
+    sites = [_Site(codec, q) for codec, q in coded.symbols()]
     seconds: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
         for label, part in (
@@ -98,13 +72,13 @@ def _speed(pressed: PressedModel, data: Dataset) -> Row:
             ("oracle_decode", _Site.oracle_decode),
         ):
             began = time.perf_counter()
-            for site in coded:
+            for site in sites:
                 part(site)
             seconds.setdefault(label, []).append(time.perf_counter() - began)
-    symbols = sum(site.q.size for site in coded)
+    symbols = sum(site.q.size for site in sites)
     median = {label: statistics.median(times) for label, times in seconds.items()}
-    ours = sum(len(site.payload) for site in coded)
-    theirs = sum(site.oracle_bytes() for site in coded)
+    ours = sum(len(site.payload) for site in sites)
+    theirs = sum(site.oracle_bytes() for site in sites)
     return {
         "symbols": symbols,
         "encode_msymbols_per_s": symbols / median["encode"] / 1e6,
@@ -156,23 +130,6 @@ class _Site:
         return sum(4 * len(words) for words in self.compressed)
 
 
-def _symbols(pressed: PressedModel, x: Tensor) -> list[tuple[SiteCodec, Symbols]]:
-    class Keep:
-        def update(self, codec: SiteCodec, x: Tensor, q: Tensor, x_hat: Tensor) -> None:
-            del x, x_hat
-            flat = q.reshape(q.shape[0], q.shape[1], -1)
-            kept.append((codec, flat.int().contiguous().numpy()))
-
-    kept: list[tuple[SiteCodec, Symbols]] = []
-    for codec in pressed.codecs.values():
-        codec.probe = Keep()
-    with torch.no_grad():
-        pressed.eval()(x)
-    for codec in pressed.codecs.values():
-        codec.probe = None
-    return kept
-
-
 def _slowdown(pressed: PressedModel, data: Dataset) -> Row:
     """Evaluation with real bytes at every site against evaluation without, in turn."""
     test = data.test.take(500)
@@ -198,30 +155,26 @@ def _seconds(work: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
-def write_page(rows: list[Row]) -> None:
-    """`docs/results-codec.md`, written anew."""
-    lines = [INTRO]
-    lines += [
-        f"| {row['model']} | {100 * row['batch1']['excess']:+.2f} % | "
-        f"{100 * row['batch64']['excess']:+.2f} % | {row['encode_msymbols_per_s']:.0f} Msymbol/s | "
-        f"{row['decode_msymbols_per_s']:.0f} Msymbol/s | "
-        f"{row['encode_against_constriction']:.2f}x | {row['decode_against_constriction']:.2f}x | "
-        f"{row['size_against_constriction']:.4f} | {row['evaluate_slowdown']:.2f}x |"
-        for row in rows
-    ]
-    PAGE.write_text("\n".join(lines) + "\n")
-
-
 def main() -> None:
     """Measure what is missing, then write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=MODELS)
+    parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS)
+    arguments = parser.parse_args()
     store = Store(RESULTS)
-    for name in parser.parse_args().models:
-        if not store.has(name, "rans", f"{DECIBELS:g}dB", 0):
-            row = measure_model(name)
-            store.add(row)
-            print(row, flush=True)
+    if "packing" in arguments.parts and not store.has("none", "packing", "64 MiB", 0):
+        store.add(measure_packing())
+    for name in arguments.models:
+        missing = [
+            measure
+            for part, measure in (("sizes", measure_sizes), ("rans", measure_coder))
+            if part in arguments.parts and not store.has(name, part, VARIANT, 0)
+        ]
+        coded = Coded.network(name) if missing else None
+        for measure in missing:
+            assert coded is not None
+            store.add(measure(name, coded))
+            print(store.rows[-1], flush=True)
     write_page(store.rows)
 
 

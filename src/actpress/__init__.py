@@ -22,6 +22,7 @@ from actpress.graph import Graph, Site, capture
 from actpress.methods import Settings
 from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.press import PressedModel, fit_tables, press
+from actpress.run import load_head, load_tail
 from actpress.split import split
 from actpress.stream import Decoder, Encoder
 from actpress.sweep import Sweep, sweep
@@ -58,6 +59,8 @@ __all__ = [
     "fit_tables",
     "inspect",
     "load_dataset",
+    "load_head",
+    "load_tail",
     "press",
     "split",
     "sweep",

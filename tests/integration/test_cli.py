@@ -1,5 +1,6 @@
 """The command line as a user meets it: results, messages, exit codes, interruption."""
 
+import importlib
 import json
 import os
 import re
@@ -17,6 +18,11 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from actpress.cli.app import app
+from actpress.cli.opened import open_run
+from actpress.run import load_head, load_tail
+
+PARTS = ("head", "tail")
+BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 TOY = """
 import torch
@@ -86,6 +92,10 @@ def compress(*extra: str, out: str = "run") -> Result:
 def message(result: Result) -> str:
     assert result.exit_code == 2, result.output
     assert "Traceback" not in result.output
+    return message_of(result)
+
+
+def message_of(result: Result) -> str:
     return " ".join(result.stderr.split())
 
 
@@ -199,6 +209,38 @@ def test_an_image_goes_to_bytes_and_back(folder: Path) -> None:
     (folder / "short.apz").write_bytes((folder / "out.apz").read_bytes()[:-3])
     assert "ends in its end mark" in message(invoke("decode", "run", "short.apz", "two"))
     assert not list(folder.glob("*two*")), "nothing half-written remains"
+
+
+def test_a_run_is_split_into_halves_that_can_be_loaded(folder: Path) -> None:
+    assert compress("--train", "network").exit_code == 0
+    result = invoke("split", "run", "--at", "4", "--out", "halves")
+    assert result.exit_code == 0, result.output
+    assert "the head sends 4; written to halves/head, halves/tail" in message_of(result)
+
+    sys.path.insert(0, str(folder))
+    toy = importlib.import_module("toy")
+    opened = open_run(folder / "run", weights=None, device=torch.device("cpu"))
+    untrained = toy.network().eval()
+    head = load_head(folder / "halves" / "head", untrained)
+    tail = load_tail(folder / "halves" / "tail", untrained)
+    x = torch.randn(5, 1, 8, 8)
+    with torch.no_grad():
+        assert tail(head(x)).equal(opened.pressed(x))
+    weights = {part: load_file(folder / "halves" / part / "network.safetensors") for part in PARTS}
+    assert weights["head"].keys() == {"0.weight", "0.bias", "3.weight", "3.bias"} | {
+        f"1.{name}" for name in BATCH_NORM
+    }
+    assert weights["tail"].keys() == {"7.weight", "7.bias"}
+
+    assert "--force" in message(invoke("split", "run", "--at", "4", "--out", "halves"))
+    assert invoke("split", "run", "--at", "2", "--out", "halves", "--force").exit_code == 0
+    assert "holds no head/half.json" in message(
+        invoke("split", "run", "--at", "4", "--out", "run", "--force")
+    )
+    assert "there is no codec at a site 'tail'" in message(
+        invoke("split", "run", "--at", "tail", "--out", "other")
+    )
+    assert not list(folder.glob("*other*")), "nothing half-written remains"
 
 
 def test_evaluate_measures_real_bytes(folder: Path) -> None:

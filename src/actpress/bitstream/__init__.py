@@ -1,11 +1,19 @@
 """Integers and bytes: frequency tables, entropy coder, records, container. No torch, no floats."""
 
+from actpress.bitstream.baselines import (
+    Coder,
+    ExtendedBitPlaneCoder,
+    ZeroRunCoder,
+    ZeroValueCoder,
+)
 from actpress.bitstream.container import Frame, Header, StreamReader, StreamWriter, select
 from actpress.bitstream.rans import RansCoder
 from actpress.bitstream.record import Record, read_record, write_record
 from actpress.bitstream.tables import FrequencyTables
 
 __all__ = [
+    "Coder",
+    "ExtendedBitPlaneCoder",
     "Frame",
     "FrequencyTables",
     "Header",
@@ -13,6 +21,8 @@ __all__ = [
     "Record",
     "StreamReader",
     "StreamWriter",
+    "ZeroRunCoder",
+    "ZeroValueCoder",
     "read_record",
     "select",
     "write_record",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from typing import TypeVar
 
 import numpy as np
@@ -81,6 +82,11 @@ class RansCoder:
         Raises:
             StreamError: the payload is damaged, or of another shape or other tables.
         """
+        self._check_components(shape[1])
+        if prod(shape) > MOST_SYMBOLS_PER_BYTE * len(payload):  # before anything is allocated
+            raise StreamError(
+                f"the payload is damaged: {len(payload)} bytes for {prod(shape)} symbols"
+            )
         symbols = np.empty(shape, np.int32) if out is None else out
         rows = self._rows(symbols)
         if not rows.size:
@@ -100,11 +106,14 @@ class RansCoder:
 
     def _rows(self, symbols: Symbols) -> Symbols:
         n, k, p = symbols.shape
+        self._check_components(k)
+        return np.ascontiguousarray(symbols, np.int32).reshape(n * k, p)
+
+    def _check_components(self, k: int) -> None:
         if k != self.tables.components:
             raise StreamError(
                 f"got symbols of {k} components for tables of {self.tables.components}"
             )
-        return np.ascontiguousarray(symbols, np.int32).reshape(n * k, p)
 
     def _encode_rows(self, rows: Symbols, first_row: int, lanes: int) -> bytes:
         from actpress.kernels.rans_loops import encode_stream  # noqa: PLC0415 - numba loads slowly
@@ -137,8 +146,6 @@ class RansCoder:
         states = np.frombuffer(part[: 4 * lanes], "<u4").astype(np.uint64)
         if (states < LOW).any():
             raise StreamError("the payload is damaged: a coder state is out of bounds")
-        if rows.size > MOST_SYMBOLS_PER_BYTE * len(part):
-            raise StreamError(f"the payload is damaged: {len(part)} bytes for {rows.size} symbols")
         room = np.zeros(WORDS_PER_SYMBOL * rows.shape[1] + 1, np.uint16)
         outcome = decode_stream(
             np.concatenate([np.frombuffer(part[4 * lanes :], "<u2"), room]),

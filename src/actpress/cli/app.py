@@ -1,4 +1,4 @@
-"""`actpress inspect | compress | evaluate | report | encode | decode`."""
+"""`actpress inspect | compress | evaluate | report | encode | decode | split`."""
 
 import sys
 from collections.abc import Collection
@@ -29,8 +29,9 @@ from actpress.cli.options import (
 )
 from actpress.cli.progress import Bars
 from actpress.cli.sources import load_model, parse_input
+from actpress.cli.streams import decode_command, encode_command, split_command
 from actpress.cli.workplace import close_workplace, open_workplace
-from actpress.data import load_dataset, load_image
+from actpress.data import load_dataset
 from actpress.errors import RunError
 from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel, RunInfo, evaluate
 from actpress.graph import hash_weights
@@ -41,12 +42,8 @@ from actpress.run import (
     Source,
     load_metrics,
     metrics_json,
-    new_file,
-    new_folder,
-    write_tensors,
     write_text,
 )
-from actpress.stream import Decoder, Encoder
 from actpress.tune import Trainable, TuneSettings
 
 app = typer.Typer(
@@ -228,51 +225,9 @@ def report_command(run: RunArgument) -> None:
     complain(f"written to {run / REPORT}")
 
 
-@app.command("encode")
-@guarded
-def encode_command(
-    run: RunArgument,
-    image: Annotated[Path, typer.Argument(help="Image file.")],
-    out: Annotated[Path, typer.Argument(help="Stream to write, such as out.apz.")],
-    site: Annotated[
-        list[str] | None, typer.Option("--site", help="Site to write; all by default.")
-    ] = None,
-    weights: WeightsOption = None,
-    device: DeviceOption = "cpu",
-    *,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
-) -> None:
-    """Write the activations of one image as bytes."""
-    opened = open_run(run, weights=weights, device=device_of(device))
-    x = load_image(image, opened.source.data, input_shape=opened.source.input)
-    with new_file(out, force=force) as file, Encoder(opened.pressed, file, site) as encoder:
-        prediction = int(encoder.encode(x[None].to(device_of(device))).argmax(1))
-    values = sum(opened.graph.site(name).values for name in encoder.sites)
-    size = out.stat().st_size
-    complain(
-        f"class {prediction}; {len(encoder.sites)} sites in {size:,} bytes, "
-        f"{8 * size / values:.2f} bits/value; written to {out}"
-    )
-
-
-@app.command("decode")
-@guarded
-def decode_command(
-    run: RunArgument,
-    stream: Annotated[Path, typer.Argument(help="What actpress encode wrote.")],
-    out: Annotated[Path, typer.Argument(help="New folder: one .safetensors file per frame.")],
-    weights: WeightsOption = None,
-    device: DeviceOption = "cpu",
-) -> None:
-    """Read activations back: one tensor per site, of the shape the network stores."""
-    opened = open_run(run, weights=weights, device=device_of(device))
-    if out.exists():
-        raise RunError(f"{out} exists already; choose another folder")
-    with stream.open("rb") as file, new_folder(out, force=False) as partial:
-        for index, values in enumerate(Decoder(opened.pressed, file)):
-            tensors = {name: value.cpu().contiguous() for name, value in values.items()}
-            write_tensors(partial / f"frame-{index:05}.safetensors", tensors)
-    complain(f"written to {out}")
+app.command("encode")(encode_command)
+app.command("decode")(decode_command)
+app.command("split")(split_command)
 
 
 def _energy(memory: str) -> EnergyModel:

@@ -2,6 +2,7 @@
 
 from actpress.codec.basis import Basis, dct_matrix, fit_basis, hadamard_matrix
 from actpress.codec.mixture_codec import WIDEST, MixtureCodec
+from actpress.codec.packing import Packing
 from actpress.codec.projection import (
     IdentityProjection,
     LinearProjection,
@@ -25,6 +26,7 @@ __all__ = [
     "IdentityProjection",
     "LinearProjection",
     "MixtureCodec",
+    "Packing",
     "Probe",
     "Projection",
     "SiteCodec",

@@ -2,5 +2,19 @@
 
 from actpress.kernels.count import count_symbols, count_symbols_reference
 from actpress.kernels.histogram import bin_edges, float_histogram
+from actpress.kernels.pack import bit_widths_of, quantize_pack, unpack_dequantize
+from actpress.kernels.pack_format import packed_bytes
+from actpress.kernels.pack_reference import quantize_pack_reference, unpack_dequantize_reference
 
-__all__ = ["bin_edges", "count_symbols", "count_symbols_reference", "float_histogram"]
+__all__ = [
+    "bin_edges",
+    "bit_widths_of",
+    "count_symbols",
+    "count_symbols_reference",
+    "float_histogram",
+    "packed_bytes",
+    "quantize_pack",
+    "quantize_pack_reference",
+    "unpack_dequantize",
+    "unpack_dequantize_reference",
+]

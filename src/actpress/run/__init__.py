@@ -10,6 +10,7 @@ run.json             where model and data came from
 
 from actpress.run.folder import (
     CODEC,
+    HALF,
     METRICS,
     NETWORK,
     PLAN,
@@ -21,6 +22,7 @@ from actpress.run.folder import (
     write_bytes,
     write_text,
 )
+from actpress.run.halves import load_head, load_tail, save_halves
 from actpress.run.model import load_model_from, save_model
 from actpress.run.results import load_metrics, metrics_json
 from actpress.run.source import Source, check_weights, load_source
@@ -28,6 +30,7 @@ from actpress.run.tensors import read_tensors, write_tensors
 
 __all__ = [
     "CODEC",
+    "HALF",
     "METRICS",
     "NETWORK",
     "PLAN",
@@ -36,13 +39,16 @@ __all__ = [
     "Source",
     "check_free",
     "check_weights",
+    "load_head",
     "load_metrics",
     "load_model_from",
     "load_source",
+    "load_tail",
     "metrics_json",
     "new_file",
     "new_folder",
     "read_tensors",
+    "save_halves",
     "save_model",
     "write_bytes",
     "write_tensors",

@@ -10,25 +10,31 @@ from typing import BinaryIO
 
 from actpress.errors import RunError
 
-PLAN, CODEC, NETWORK, METRICS, REPORT, SOURCE = (
+PLAN, CODEC, NETWORK, METRICS, REPORT, SOURCE, HALF = (
     "plan.json",
     "codec.safetensors",
     "network.safetensors",
     "metrics.json",
     "report.html",
     "run.json",
+    "half.json",
 )
 
 
 @contextmanager
-def new_folder(target: Path, *, force: bool) -> Iterator[Path]:
+def new_folder(target: Path, *, force: bool, known_by: str = PLAN) -> Iterator[Path]:
     """A folder that appears at `target` whole when the block succeeds, and not at all otherwise.
+
+    Args:
+        target: where it appears.
+        force: replace an earlier one.
+        known_by: file that tells an earlier one from any other folder.
 
     Raises:
         RunError: `target` exists and `force` is not set.
     """
     target = target.resolve()
-    check_free(target, force=force)
+    check_free(target, force=force, known_by=known_by)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     replaced = partial.with_name(partial.name + ".old")
@@ -43,7 +49,7 @@ def new_folder(target: Path, *, force: bool) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def check_free(target: Path, *, force: bool) -> None:
+def check_free(target: Path, *, force: bool, known_by: str = PLAN) -> None:
     """Refuse a target that exists, unless the user allowed to replace it.
 
     Only an empty folder or an earlier run is ever replaced.
@@ -55,10 +61,10 @@ def check_free(target: Path, *, force: bool) -> None:
         return
     if not force:
         raise RunError(f"{target} exists already; choose another --out, or replace it with --force")
-    if not target.is_dir() or (any(target.iterdir()) and not (target / PLAN).exists()):
+    if not target.is_dir() or (any(target.iterdir()) and not (target / known_by).exists()):
         raise RunError(
-            f"{target} is not a run directory (it holds no {PLAN}), so it is not replaced even "
-            f"with --force; choose another --out"
+            f"{target} was not made by this command (it holds no {known_by}), so it is not "
+            f"replaced even with --force; choose another --out"
         )
 
 

@@ -1,5 +1,6 @@
 """A pressed network on disk, and reading it back without trust."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -19,9 +20,23 @@ MAX_TABLE_LEVELS = 1 << 16
 
 def save_model(pressed: PressedModel, folder: Path) -> None:
     """Write `plan.json`, `codec.safetensors` and, if the network learned, `network.safetensors`."""
+    save_codecs(pressed, folder, network_learned=pressed.network_learned)
+    if pressed.network_learned:
+        state = {key: value.cpu().clone() for key, value in pressed.network_state().items()}
+        write_tensors(folder / NETWORK, state)
+
+
+def save_codecs(pressed: PressedModel, folder: Path, *, network_learned: bool) -> None:
+    """Write `plan.json` and `codec.safetensors`.
+
+    Args:
+        pressed: whose codecs.
+        folder: where to.
+        network_learned: whether the weights of the network stand beside them, to be read too.
+    """
     tensors: dict[str, Tensor] = {
         TABLE_IMAGES: torch.tensor(pressed.table_images),
-        NETWORK_LEARNED: torch.tensor(pressed.network_learned),
+        NETWORK_LEARNED: torch.tensor(network_learned),
     }
     for name, codec in pressed.codecs.items():
         for key, tensor in codec.state_dict().items():
@@ -29,9 +44,6 @@ def save_model(pressed: PressedModel, folder: Path) -> None:
             tensors[f"{name}/{key}"] = stored.cpu().contiguous()
     write_text(folder / PLAN, pressed.plan.to_json())
     write_tensors(folder / CODEC, tensors)
-    if pressed.network_learned:
-        state = {key: value.cpu().clone() for key, value in pressed.network_state().items()}
-        write_tensors(folder / NETWORK, state)
 
 
 def load_model_from(folder: Path, graph: Graph) -> PressedModel:
@@ -71,7 +83,16 @@ def _stored_dtype(key: str, tensor: Tensor) -> torch.dtype:
 
 
 def _read_network(path: Path, pressed: PressedModel) -> None:
-    tensors, own = read_tensors(path), pressed.network_state()
+    copy_tensors(read_tensors(path), pressed.network_state(), path)
+    pressed.network_learned = True
+
+
+def copy_tensors(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path) -> None:
+    """Copy what was read from a file into a network's own tensors.
+
+    Raises:
+        RunError: names, shapes or types differ; names the file.
+    """
     if tensors.keys() != own.keys():
         different = sorted(tensors.keys() ^ own.keys())
         raise RunError(f"{path} is of another network: {', '.join(different[:3])} do not match")
@@ -82,7 +103,6 @@ def _read_network(path: Path, pressed: PressedModel) -> None:
                 f"{own[key].dtype} {tuple(own[key].shape)}; compress again"
             )
         own[key].copy_(tensor)
-    pressed.network_learned = True
 
 
 def _check_channels(plan: Plan, graph: Graph, path: Path) -> None:

@@ -1,5 +1,6 @@
 """Entropy coding: exact, close to the ideal code length, and safe with damaged payloads."""
 
+import tracemalloc
 from itertools import pairwise
 
 import constriction
@@ -158,6 +159,17 @@ def test_no_truncation_is_believed(shape: tuple[int, int, int]) -> None:
             coder.decode(payload[:length], shape)
     with pytest.raises(StreamError, match="damaged"):
         coder.decode(payload + b"ab", shape)
+
+
+def test_a_forged_shape_costs_no_memory() -> None:
+    """Two gigasymbols declared for a few bytes: refused before they are allocated."""
+    coder = RansCoder(fit(laplace((8, 4, 64), 6)))
+    payload = coder.encode(laplace((2, 4, 8), 6))
+    tracemalloc.start()
+    with pytest.raises(StreamError, match=r"the payload is damaged: \d+ bytes for 2147483648"):
+        coder.decode(payload, (1 << 13, 4, 1 << 16))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 def test_flipped_bits_never_crash() -> None:

@@ -1,0 +1,88 @@
+"""`docs/results-codec.md`, written from the rows of `benchmarks/results/codec.json`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.codec_sites import DECIBELS, SPEED_IMAGES
+from benchmarks.store import Row
+
+PAGE = Path("docs/results-codec.md")
+INTRO = f"""# Real bytes
+
+Written by `make bench-codec` from `benchmarks/results/codec.json`; do not edit by hand.
+
+## The entropy coder
+
+Transform coding at {DECIBELS:g} dB, Fashion-MNIST test images.
+
+- *batch 1*, *batch 64*: length of the whole stream, headers, checksums and states included, over
+  the entropy view (targets: within 5 % and within 1 %).
+- *encode*, *decode*: one thread, the symbols of all sites of {SPEED_IMAGES} images; *encode x*,
+  *decode x* and *size* compare with constriction in the same process (targets: at least 1.5, at
+  least 5, within 1 %).
+- *evaluate*: time with every site going through bytes over the time without (target: at most 2).
+
+| network | batch 1 | batch 64 | encode | decode | encode x | decode x | size | evaluate |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|"""
+SIZES = f"""
+## Size against other coders
+
+Bits per symbol of the same symbols, {SPEED_IMAGES} images, every site coded by itself (target: ours
+smaller than each). Ours are whole records. zstd and blosc2 (bit shuffle, then zstd) run at level 9
+on the shortest of 1 or 2 bytes per symbol; the hardware coders get words as short as a site's range
+allows; *packed* is plain packing, each component in bits of its own.
+
+| network | ours | zstd | blosc2 | EBPC | zero runs | zero values | packed | smallest other |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|"""
+PACKING = """
+## Bit packing
+
+64 MiB of float32, outputs preallocated. GB/s of the float side on one thread, by its processor
+time, and against `copy_` of the same tensor, medians of ratios side by side (target: at least
+1.0x); *2 threads* against one by the clock on the wall (target: at least 1.6x where two cores are
+free; the load average of the machine was {load:.1f} here).
+
+| bits | copy | pack | unpack | pack / copy | unpack / copy | pack, 2 threads | unpack, 2 threads |
+|--:|--:|--:|--:|--:|--:|--:|--:|"""
+OTHERS = ("zstd", "blosc2", "ebpc", "zero_run_length", "zero_value", "packed")
+
+
+def write_page(rows: Sequence[Row]) -> None:
+    """Write the page anew."""
+    lines = [INTRO, *map(_coder_line, _of(rows, "rans"))]
+    if _of(rows, "sizes"):
+        lines += [SIZES, *map(_size_line, _of(rows, "sizes"))]
+    for row in _of(rows, "packing"):
+        lines += [PACKING.format(load=row["load_average"]), *_packing_lines(row)]
+    PAGE.write_text("\n".join(lines) + "\n")
+
+
+def _of(rows: Sequence[Row], method: str) -> list[Row]:
+    return [row for row in rows if row["method"] == method]
+
+
+def _coder_line(row: Row) -> str:
+    return (
+        f"| {row['model']} | {100 * row['batch1']['excess']:+.2f} % | "
+        f"{100 * row['batch64']['excess']:+.2f} % | {row['encode_msymbols_per_s']:.0f} Msymbol/s | "
+        f"{row['decode_msymbols_per_s']:.0f} Msymbol/s | "
+        f"{row['encode_against_constriction']:.2f}x | {row['decode_against_constriction']:.2f}x | "
+        f"{row['size_against_constriction']:.4f} | {row['evaluate_slowdown']:.2f}x |"
+    )
+
+
+def _size_line(row: Row) -> str:
+    bits = row["bits_per_symbol"]
+    others = [bits[label] for label in OTHERS]
+    cells = " | ".join(f"{size:.3f}" for size in (bits["ours"], *others))
+    return f"| {row['model']} | {cells} | {min(others) / bits['ours']:.2f}x |"
+
+
+def _packing_lines(row: Row) -> Iterator[str]:
+    for width, figures in row["widths"].items():
+        yield (
+            f"| {width} | {figures['copy_gb_per_s']:.1f} | {figures['pack_gb_per_s']:.1f} | "
+            f"{figures['unpack_gb_per_s']:.1f} | {figures['pack_against_copy']:.2f}x | "
+            f"{figures['unpack_against_copy']:.2f}x | {figures['pack_two_threads']:.2f}x | "
+            f"{figures['unpack_two_threads']:.2f}x |"
+        )

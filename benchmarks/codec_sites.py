@@ -1,0 +1,60 @@
+"""The reference networks under transform coding at one signal to noise ratio, and their symbols."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from actpress.budget import Budget
+from actpress.codec import SiteCodec
+from actpress.data import Dataset, load_fashion_mnist
+from actpress.graph import Graph, capture
+from actpress.methods import Settings, Task
+from actpress.methods.transform_coding import plan_at
+from actpress.plan import Placement
+from actpress.press import PressedModel
+from actpress.zoo import reference
+
+DECIBELS = 12.0
+VARIANT = f"{DECIBELS:g}dB"
+SPEED_IMAGES = 64
+Symbols = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A pressed network with what it was made from; no search is needed."""
+
+    pressed: PressedModel
+    graph: Graph
+    data: Dataset
+
+    @classmethod
+    def network(cls, name: str) -> "Coded":
+        """One of the reference networks."""
+        data = load_fashion_mnist()
+        graph = capture(reference.load(name), next(data.train.batches(2))[0])
+        task = Task(graph, data, Budget.parse("1bits"), Settings(calibration_images=1000))
+        observed = task.calibrate(Placement.PRE_ACT)
+        pressed = task.press(plan_at(task, observed, DECIBELS), observed)
+        return cls(pressed, graph, data)
+
+    def symbols(self) -> list[tuple[SiteCodec, Symbols]]:
+        """Codec and symbols, shape (n, k, p), of every site, for the first test images."""
+        kept: list[tuple[SiteCodec, Symbols]] = []
+
+        class Keep:
+            def update(self, codec: SiteCodec, x: Tensor, q: Tensor, x_hat: Tensor) -> None:
+                del x, x_hat
+                flat = q.reshape(q.shape[0], q.shape[1], -1)
+                kept.append((codec, flat.int().contiguous().numpy()))
+
+        for codec in self.pressed.codecs.values():
+            codec.probe = Keep()
+        with torch.no_grad():
+            self.pressed.eval()(next(self.data.test.batches(SPEED_IMAGES))[0])
+        for codec in self.pressed.codecs.values():
+            codec.probe = None
+        return kept

@@ -1,0 +1,212 @@
+"""Hostile streams: random damage, swapped records, foreign plans, forged lengths.
+
+    python -m benchmarks.mutations [--count 200000]
+
+Mutates the stream of a small network at random and decodes it. Half of the mutations are accidents:
+they must end in a `StreamError`. The other half are forgeries, whose checksums were mended after
+records were mutated or swapped: they may decode to other values, and to nothing worse. Writes
+`benchmarks/results/mutations.json`: how often each part of the reader refused, the slowest decoding
+and the most memory that Python and NumPy allocated for one.
+"""
+
+import argparse
+import io
+import json
+import random
+import re
+import struct
+import time
+import tracemalloc
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from actpress.bitstream import Frame, StreamReader, StreamWriter
+from actpress.calibrate import calibrate
+from actpress.errors import StreamError
+from actpress.graph import capture
+from actpress.plan import Placement, Plan, SitePlan, Transform
+from actpress.press import PressedModel, fit_tables, press
+from actpress.stream import Decoder, Encoder
+from benchmarks.store import environment
+
+RESULTS = Path("benchmarks/results/mutations.json")
+MEMORY_EVERY = 50
+"""Memory is traced on every so many mutations only, as tracing slows Python."""
+
+Mutation = Callable[[bytearray, random.Random], None]
+
+
+def flip_bits(data: bytearray, rng: random.Random) -> None:
+    """One to eight bits anywhere."""
+    for _ in range(rng.randint(1, 8)):
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+
+
+def overwrite(data: bytearray, rng: random.Random) -> None:
+    """Up to 16 bytes in a row become random, or all ones, as in a forged length."""
+    begin, size = rng.randrange(len(data)), rng.randint(1, 16)
+    fill = rng.choice([rng.randbytes(size), b"\xff" * size, bytes(size)])
+    data[begin : begin + size] = fill[: len(data) - begin]
+
+
+def cut(data: bytearray, rng: random.Random) -> None:
+    """Some bytes go missing in the middle or at the end."""
+    begin = rng.randrange(len(data))
+    del data[begin : begin + rng.randint(1, 64)]
+
+
+def insert(data: bytearray, rng: random.Random) -> None:
+    """Some bytes come in."""
+    begin = rng.randrange(len(data) + 1)
+    data[begin:begin] = rng.randbytes(rng.randint(1, 64))
+
+
+def swap(data: bytearray, rng: random.Random) -> None:
+    """Two stretches change places."""
+    size = rng.randint(1, len(data) // 8)
+    a = rng.randrange(len(data) - 2 * size)
+    b = rng.randrange(a + size, len(data) - size)
+    data[a : a + size], data[b : b + size] = data[b : b + size], data[a : a + size]
+
+
+MUTATIONS: tuple[Mutation, ...] = (flip_bits, overwrite, cut, insert, swap)
+
+
+class _Tiny(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(1, 8, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(8, 6, 3, 2, 1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(96, 4),
+        )
+
+
+def pressed_network() -> tuple[PressedModel, Tensor]:
+    """A small network with tables, and images for it."""
+    torch.manual_seed(0)
+    images = torch.randn(64, 1, 8, 8)
+    graph = capture(_Tiny().eval(), images[:2])
+    placements = {site.name: Placement.POST_ACT for site in graph.sites}
+    statistics = calibrate(graph, [images], placements)
+    sites = tuple(
+        SitePlan(
+            site=site.name,
+            placement=Placement.POST_ACT,
+            transform=Transform.PCA,
+            channels=site.channels,
+            rank=site.channels,
+            step=0.2,
+        )
+        for site in graph.sites
+    )
+    plan = Plan(method="mutations", fingerprint=graph.fingerprint, sites=sites)
+    pressed = press(graph, plan, statistics)
+    fit_tables(pressed, [images])
+    return pressed, images
+
+
+def accident(whole: bytes, rng: random.Random) -> bytes:
+    """The stream with one to three mutations; differs from it."""
+    data = bytearray(whole)
+    while data == whole:
+        for _ in range(rng.choice([1, 1, 1, 2, 3])):
+            rng.choice(MUTATIONS)(data, rng)
+    return bytes(data)
+
+
+def forgery(whole: bytes, rng: random.Random) -> bytes:
+    """The stream with a record mutated, or with two swapped, and every checksum right."""
+    reader = StreamReader(io.BytesIO(whole))
+    frames = list(reader)
+    chosen = rng.randrange(len(frames))
+    records = list(frames[chosen].records)
+    if rng.random() < 0.1:
+        rng.shuffle(records)
+    else:
+        place = rng.randrange(len(records))
+        body = bytearray(records[place][4:])
+        rng.choice([mutate for mutate in MUTATIONS if mutate is not swap])(body, rng)
+        if rng.random() < 0.3:  # an axis of the shape
+            axis = 4 + 4 * rng.randrange(4)
+            body[axis : axis + 4] = struct.pack("<I", rng.choice([0, 1, 7, 1 << 12, 1 << 31]))
+        records[place] = struct.pack("<I", zlib.crc32(body)) + bytes(body)
+    file = io.BytesIO()
+    writer = StreamWriter(file, reader.header)
+    for index, frame in enumerate(frames):
+        writer.write(Frame(frame.images, tuple(records)) if index == chosen else frame)
+    writer.close()
+    return file.getvalue()
+
+
+def run(count: int, seed: int = 0) -> dict[str, object]:
+    """Decode so many mutated streams.
+
+    Raises:
+        AssertionError: damage was decoded as if it were none.
+    """
+    pressed, images = pressed_network()
+    file = io.BytesIO()
+    with Encoder(pressed, file) as encoder:
+        encoder.encode(images[:3])
+        encoder.encode(images[3:5])
+    whole = file.getvalue()
+    rng = random.Random(seed)
+    refused: Counter[str] = Counter()
+    decoded, slowest_s, peak_bytes = 0, 0.0, 0
+    for index in range(count):
+        forged = index % 2 == 1
+        data = (forgery if forged else accident)(whole, rng)
+        traced = index % MEMORY_EVERY < 2
+        if traced:
+            tracemalloc.start()
+        began = time.perf_counter()
+        try:
+            for _ in Decoder(pressed, io.BytesIO(data)):
+                pass
+        except StreamError as error:
+            refused[_kind(str(error))] += 1
+        else:
+            assert forged, f"mutation {index} was decoded in silence"
+            decoded += 1
+        slowest_s = max(slowest_s, time.perf_counter() - began)
+        if traced:
+            peak_bytes = max(peak_bytes, tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    return {
+        "mutations": count,
+        "seed": seed,
+        "stream_bytes": len(whole),
+        "refused": dict(refused.most_common()),
+        "forgeries_decoded": decoded,
+        "slowest_s": slowest_s,
+        "peak_bytes": peak_bytes,
+        "environment": environment(),
+    }
+
+
+def _kind(message: str) -> str:
+    """A message without its numbers and names."""
+    return re.sub(r"\s+", " ", re.sub(r"site [\w.]+: |\d+", "", message)).strip()[:60]
+
+
+def main() -> None:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=200_000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    result = run(arguments.count, arguments.seed)
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Commands that make or take bytes: `encode`, `decode`, `split`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from actpress.cli.opened import open_run
+from actpress.cli.options import (
+    DeviceOption,
+    RunArgument,
+    WeightsOption,
+    complain,
+    device_of,
+    guarded,
+)
+from actpress.data import load_image
+from actpress.errors import RunError
+from actpress.run import HALF, new_file, new_folder, save_halves, write_tensors
+from actpress.stream import Decoder, Encoder
+
+
+@guarded
+def encode_command(
+    run: RunArgument,
+    image: Annotated[Path, typer.Argument(help="Image file.")],
+    out: Annotated[Path, typer.Argument(help="Stream to write, such as out.apz.")],
+    site: Annotated[
+        list[str] | None, typer.Option("--site", help="Site to write; all by default.")
+    ] = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "cpu",
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Write the activations of one image as bytes."""
+    opened = open_run(run, weights=weights, device=device_of(device))
+    x = load_image(image, opened.source.data, input_shape=opened.source.input)
+    with new_file(out, force=force) as file, Encoder(opened.pressed, file, site) as encoder:
+        prediction = int(encoder.encode(x[None].to(device_of(device))).argmax(1))
+    values = sum(opened.graph.site(name).values for name in encoder.sites)
+    size = out.stat().st_size
+    complain(
+        f"class {prediction}; {len(encoder.sites)} sites in {size:,} bytes, "
+        f"{8 * size / values:.2f} bits/value; written to {out}"
+    )
+
+
+@guarded
+def decode_command(
+    run: RunArgument,
+    stream: Annotated[Path, typer.Argument(help="What actpress encode wrote.")],
+    out: Annotated[Path, typer.Argument(help="New folder: one .safetensors file per frame.")],
+    weights: WeightsOption = None,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Read activations back: one tensor per site, of the shape the network stores."""
+    opened = open_run(run, weights=weights, device=device_of(device))
+    if out.exists():
+        raise RunError(f"{out} exists already; choose another folder")
+    with stream.open("rb") as file, new_folder(out, force=False) as partial:
+        for index, values in enumerate(Decoder(opened.pressed, file)):
+            tensors = {name: value.cpu().contiguous() for name, value in values.items()}
+            write_tensors(partial / f"frame-{index:05}.safetensors", tensors)
+    complain(f"written to {out}")
+
+
+@guarded
+def split_command(
+    run: RunArgument,
+    at: Annotated[str, typer.Option("--at", help="Site after which the network is cut.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the halves, head/ and tail/.")],
+    weights: WeightsOption = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace earlier halves.")] = False,
+) -> None:
+    """Cut a compressed network in two: a head that emits bytes and a tail that takes them."""
+    opened = open_run(run, weights=weights, device=torch.device("cpu"))
+    with new_folder(out, force=force, known_by=f"head/{HALF}") as partial:
+        head = save_halves(opened.pressed, at, opened.source, partial)
+    complain(f"the head sends {', '.join(head.sites)}; written to {out / 'head'}, {out / 'tail'}")

@@ -1,0 +1,113 @@
+"""Both halves of a split network on disk: each with the codecs, and with its own weights only.
+
+plan.json            the decisions, of the whole network
+codec.safetensors    all codecs, as their fingerprint stands in every stream
+run.json             where the model came from
+half.json            where it was cut, and which half this is
+network.safetensors  the weights of this half
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor, fx, nn
+
+from actpress.errors import RunError
+from actpress.graph import CODECS_PATH, capture
+from actpress.plan import first_complaint
+from actpress.press import PressedModel
+from actpress.run.folder import HALF, NETWORK, SOURCE, existing, write_text
+from actpress.run.model import copy_tensors, load_model_from, save_codecs
+from actpress.run.source import Source, load_source
+from actpress.run.tensors import read_tensors, write_tensors
+from actpress.split import Head, Tail, split
+
+Part = Literal["head", "tail"]
+
+
+class Half(BaseModel):
+    """Which half of a network a folder holds.
+
+    Attributes:
+        part: head or tail.
+        at: site after which the network was cut.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    part: Part
+    at: str
+
+
+def save_halves(pressed: PressedModel, at: str, source: Source, folder: Path) -> Head:
+    """Cut a network after a site and write `head/` and `tail/` into a folder; returns the head.
+
+    Raises:
+        ModelError: the plan has no such site, or the tail would need the network's input.
+    """
+    head, tail = split(pressed, at)
+    modules: dict[Part, fx.GraphModule] = {"head": head.module, "tail": tail.module}
+    for part, module in modules.items():
+        target = folder / part
+        target.mkdir()
+        save_codecs(pressed, target, network_learned=False)
+        weights = {key: value.cpu().clone() for key, value in _weights(module).items()}
+        write_tensors(target / NETWORK, weights)
+        write_text(target / SOURCE, source.model_dump_json(indent=2) + "\n")
+        write_text(target / HALF, Half(part=part, at=at).model_dump_json(indent=2) + "\n")
+    return head
+
+
+def load_head(folder: Path | str, model: nn.Module) -> Head:
+    """The half that turns images into bytes.
+
+    Args:
+        folder: the `head` that `actpress split` wrote.
+        model: the float network as its factory builds it, with any weights; captured, not changed.
+
+    Raises:
+        RunError: a file is missing, damaged, or of the other half.
+        PlanError: the folder is of another network.
+    """
+    pressed, at = _load(Path(folder), "head", model)
+    head = split(pressed, at)[0]
+    _read_weights(Path(folder), head.module)
+    return head
+
+
+def load_tail(folder: Path | str, model: nn.Module) -> Tail:
+    """The half that turns bytes into what the whole network returns; arguments as `load_head`."""
+    pressed, at = _load(Path(folder), "tail", model)
+    tail = split(pressed, at)[1]
+    _read_weights(Path(folder), tail.module)
+    return tail
+
+
+def _load(folder: Path, part: Part, model: nn.Module) -> tuple[PressedModel, str]:
+    path = existing(folder, HALF)
+    try:
+        half = Half.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        what = first_complaint(error) if isinstance(error, ValidationError) else str(error)
+        raise RunError(f"{path} is damaged: {what}; split the run again") from error
+    if half.part != part:
+        raise RunError(f"{folder} holds the {half.part} of a network; expected its {part}")
+    source = load_source(folder)
+    graph = capture(model, torch.zeros(2, *source.input), leaves=source.leaves)
+    return load_model_from(folder, graph), half.at
+
+
+def _weights(module: fx.GraphModule) -> dict[str, Tensor]:
+    """Parameters and buffers without those of the codecs."""
+    return {
+        key: value
+        for key, value in module.state_dict().items()
+        if not key.startswith(f"{CODECS_PATH}.")
+    }
+
+
+def _read_weights(folder: Path, module: fx.GraphModule) -> None:
+    path = existing(folder, NETWORK)
+    copy_tensors(read_tensors(path), _weights(module), path)

@@ -1,0 +1,65 @@
+"""Halves on disk: together the whole, each with its own weights, and nothing else is taken."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from actpress.errors import PlanError, RunError, StreamError
+from actpress.plan import Transform
+from actpress.press import PressedModel
+from actpress.run import Source, load_head, load_tail, save_halves
+from tests.conftest import Tiny
+
+MakePressed = Callable[..., PressedModel]
+SOURCE = Source(model="tiny", data="tiny", input=(1, 8, 8), weights_sha256="0" * 64)
+
+
+def test_loaded_halves_are_the_whole_at_every_site(
+    make_pressed: MakePressed, images: Tensor, tmp_path: Path
+) -> None:
+    pressed = make_pressed(Transform.PCA, coarseness=0.5)
+    with torch.no_grad():
+        expected = pressed(images[:6])
+    for site in pressed.codecs:
+        folder = tmp_path / site
+        folder.mkdir()
+        save_halves(pressed, site, SOURCE, folder)
+        head, tail = load_head(folder / "head", Tiny()), load_tail(folder / "tail", Tiny())
+        assert tail(head(images[:6])).equal(expected)
+
+
+def test_a_half_has_the_weights_that_it_needs(make_pressed: MakePressed, tmp_path: Path) -> None:
+    save_halves(make_pressed(), "mean", SOURCE, tmp_path)
+    tail = load_file(tmp_path / "tail" / "network.safetensors")
+    assert tail.keys() == {"head.weight", "head.bias"}
+    head = load_file(tmp_path / "head" / "network.safetensors")
+    assert not tail.keys() & head.keys()
+    assert {"stem.weight", "norm.running_var", "c.bias"} <= head.keys()
+
+
+def test_what_is_not_that_half_is_refused(
+    make_pressed: MakePressed, images: Tensor, tmp_path: Path
+) -> None:
+    pressed = make_pressed()
+    first, *_, last = pressed.codecs
+    save_halves(pressed, first, SOURCE, tmp_path)
+    with pytest.raises(RunError, match="holds the head of a network; expected its tail"):
+        load_tail(tmp_path / "head", Tiny())
+    with pytest.raises(PlanError, match="belongs to another network"):
+        load_head(tmp_path / "head", nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3)))
+    (tmp_path / "other").mkdir()
+    save_halves(pressed, last, SOURCE, tmp_path / "other")
+    data = load_head(tmp_path / "head", Tiny())(images[:2])
+    with pytest.raises(StreamError, match="cut head and tail at the same site"):
+        load_tail(tmp_path / "other" / "tail", Tiny())(data)
+    weights = tmp_path / "other" / "tail" / "network.safetensors"
+    (tmp_path / "head" / "network.safetensors").write_bytes(weights.read_bytes())
+    with pytest.raises(RunError, match="is of another network"):
+        load_head(tmp_path / "head", Tiny())
+    (tmp_path / "head" / "half.json").write_text('{"part": "middle", "at": "relu"}')
+    with pytest.raises(RunError, match=r"half.json is damaged: part.*split the run again"):
+        load_head(tmp_path / "head", Tiny())
