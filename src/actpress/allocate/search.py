@@ -42,7 +42,7 @@ class SearchSettings:
             slower and closer to measuring all of them.
         slack: the path goes on to this share of the budget, so that a plan whose real tables
             cost a little more than the estimate can still be met.
-        seed: of the random signs of the Fisher estimate.
+        seed: of the labels drawn for the Fisher estimate.
     """
 
     criterion: Criterion = Criterion.LOSS_PER_BIT

@@ -15,15 +15,15 @@ def estimate_losses(
 ) -> list[list[float]]:
     """Estimated KL divergence from the float network, in nats, per site and level.
 
-    To second order, an error e at a site costs 1/2 E[(g . e)^2] with g the random gradients of
-    `site_gradients`, whose second moment is the Fisher information. A dropped component errs by all
-    of itself, a kept one by independent noise of variance step^2 / 12.
+    To second order, an error e at a site costs 1/2 E[(g . e)^2] with g the gradient of the
+    log-likelihood of labels drawn from the network itself (the Fisher information). A dropped
+    component errs by all of itself, a kept one by independent noise of variance step^2 / 12.
 
     Args:
         graph: the captured network.
         ladders: one per site.
         inputs: batches of training images.
-        seed: of the random signs.
+        seed: of the drawn labels.
     """
     return [
         _level_losses(ladder, *terms)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from actpress.graph import Graph, insert_codecs
 from actpress.plan import Placement
@@ -23,18 +24,16 @@ class _Tap(nn.Module):
 def site_gradients(
     graph: Graph, inputs: Iterable[Tensor], placements: Mapping[str, Placement], *, seed: int
 ) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Values and random gradients whose second moment is the Fisher information, batch by batch.
+    """Values and score gradients of every site, batch by batch.
 
-    For the prediction p of an image, the covariance of the logits' score, diag(p) - p p^T, is that
-    of sum_y s_y sqrt(p_y) (e_y - p) with random signs s; one backward pass carries such a vector to
-    every site. The score of labels drawn from p has the same covariance, but where the network is
-    sure, nearly all of these gradients vanish and a few are huge.
+    The gradient is that of each image's log-likelihood for a label drawn from the network's own
+    prediction, so that its second moment is the Fisher information.
 
     Args:
         graph: the captured network.
-        inputs: batches of training images.
+        inputs: batches of images, best such that the network was not trained on.
         placements: value of each site.
-        seed: of the signs.
+        seed: of the drawn labels.
 
     Yields:
         (value, gradient) by site name, each of shape (n, c, ...).
@@ -45,7 +44,9 @@ def site_gradients(
     for batch in inputs:
         with torch.enable_grad():
             logits = network(batch.clone().requires_grad_())[0]
-            logits.backward(_random_score(logits.detach().cpu(), generator).to(logits.device))
+            prediction = logits.detach().softmax(1).cpu()
+            drawn = torch.multinomial(prediction, 1, generator=generator)[:, 0]
+            F.cross_entropy(logits, drawn.to(logits.device), reduction="sum").backward()
         yield {name: (tap.value.detach(), _gradient(tap.value)) for name, tap in taps.items()}
 
 
@@ -63,14 +64,6 @@ def fisher_information(
             outer = (columns @ columns.T).cpu()
             sums[name] = sums[name] + outer if name in sums else outer
     return sums
-
-
-def _random_score(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """sum_y s_y sqrt(p_y) (e_y - p), shape (n, classes)."""
-    prediction = logits.softmax(1)
-    signs = torch.randint(0, 2, logits.shape, generator=generator) * 2 - 1
-    weights = signs * prediction.sqrt()
-    return weights - prediction * weights.sum(1, keepdim=True)
 
 
 def _gradient(value: Tensor) -> Tensor:

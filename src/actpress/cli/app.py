@@ -1,7 +1,6 @@
-"""`actpress inspect | compress | evaluate | report | encode | decode | split`."""
+"""`actpress inspect | compress | evaluate | report | encode | decode | split | sweep`."""
 
 import sys
-from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -23,17 +22,20 @@ from actpress.cli.options import (
     ModelOption,
     RunArgument,
     WeightsOption,
+    check_choice,
     complain,
     device_of,
+    energy_of,
     guarded,
 )
 from actpress.cli.progress import Bars
 from actpress.cli.sources import load_model, parse_input
 from actpress.cli.streams import decode_command, encode_command, split_command
+from actpress.cli.sweeps import sweep_command
 from actpress.cli.workplace import close_workplace, open_workplace
 from actpress.data import load_dataset
 from actpress.errors import RunError
-from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel, RunInfo, evaluate
+from actpress.evaluate import MEMORY_PJ_PER_BIT, RunInfo, evaluate
 from actpress.graph import hash_weights
 from actpress.methods import METHODS, Settings
 from actpress.report import print_metrics, print_sites, render_html, site_rows
@@ -115,7 +117,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         int, typer.Option(min=1, help="Training images for statistics and tables.")
     ] = Settings.calibration_images,
     search_images: Annotated[
-        int, typer.Option(min=1, help="Training images on which moves are tried.")
+        int, typer.Option(min=1, help="Held-out training images on which moves are tried.")
     ] = Settings.search_images,
     memory: Annotated[
         str, typer.Option(help=f"For the energy: {', '.join(MEMORY_PJ_PER_BIT)}.")
@@ -128,8 +130,8 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
 ) -> None:
     """Compress a trained network and write a run directory: plan, codec, metrics, report."""
     source_budget = Budget.parse(budget, view=view)
-    _check_choice("--method", method, METHODS)
-    energy = _energy(memory)
+    check_choice("--method", method, METHODS)
+    energy = energy_of(memory)
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     shape = None if input_shape is None else parse_input(input_shape)
     images = load_dataset(data, input_shape=shape)
@@ -190,7 +192,7 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
     ] = False,
 ) -> None:
     """Measure a compressed network again, on its own or on other test data."""
-    energy = _energy(memory)
+    energy = energy_of(memory)
     if json_file is not None and json_file.is_dir():
         raise RunError(f"--json {json_file} is a folder; give the name of a file")
     opened = open_run(run, weights=weights, device=device_of(device))
@@ -228,13 +230,4 @@ def report_command(run: RunArgument) -> None:
 app.command("encode")(encode_command)
 app.command("decode")(decode_command)
 app.command("split")(split_command)
-
-
-def _energy(memory: str) -> EnergyModel:
-    _check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
-    return EnergyModel.of_memory(memory)
-
-
-def _check_choice(option: str, got: str, names: Collection[str]) -> None:
-    if got not in names:
-        raise RunError(f"{option} {got}: there is no such choice; expected {', '.join(names)}")
+app.command("sweep")(sweep_command)

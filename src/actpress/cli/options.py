@@ -1,6 +1,6 @@
 """Options that several commands share, and how a command fails."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, ParamSpec
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from actpress.errors import ActpressError, RunError
+from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel
 
 EXIT_BAD_INPUT = 2
 P = ParamSpec("P")
@@ -77,3 +78,23 @@ def device_of(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise RunError(f"--device {name} cannot be used here: {reason}; try cpu") from error
     return device
+
+
+def energy_of(memory: str) -> EnergyModel:
+    """The energy model of `--memory`.
+
+    Raises:
+        RunError: there is no such memory.
+    """
+    check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
+    return EnergyModel.of_memory(memory)
+
+
+def check_choice(option: str, got: str, names: Collection[str]) -> None:
+    """Refuse what is none of some names.
+
+    Raises:
+        RunError: it is not; says what there is.
+    """
+    if got not in names:
+        raise RunError(f"{option} {got}: there is no such choice; expected {', '.join(names)}")

@@ -84,8 +84,8 @@ def layerwise_search(task: Task) -> Outcome:
 def sensitivities(task: Task, statistics: Statistics) -> tuple[np.ndarray, np.ndarray]:
     """Estimated loss and cost of every bit-width at every site, on the search images.
 
-    The loss is 1/2 E[(g . e)^2], with the quantization error e and the random gradients g whose
-    second moment is the Fisher information; the cost is what the budget counts.
+    The loss is 1/2 E[(g . e)^2], with the quantization error e and the gradient g of the
+    log-likelihood of labels drawn from the network; the cost is what the budget counts.
 
     Returns:
         losses in nats per image and costs in bits per inference, both of shape (sites, widths).

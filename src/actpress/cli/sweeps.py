@@ -1,0 +1,105 @@
+"""`actpress sweep`: methods against budgets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from actpress.budget import Budget, View
+from actpress.cli.options import (
+    EXIT_BAD_INPUT,
+    DataOption,
+    DeviceOption,
+    InputOption,
+    LeafOption,
+    ModelArgsOption,
+    ModelOption,
+    WeightsOption,
+    check_choice,
+    complain,
+    device_of,
+    energy_of,
+    guarded,
+)
+from actpress.cli.progress import Bars
+from actpress.cli.sources import load_model, parse_input
+from actpress.data import load_dataset
+from actpress.graph import hash_weights
+from actpress.methods import METHODS, Settings
+from actpress.report import print_sweep
+from actpress.run import Source
+from actpress.sweep import HTML, sweep
+from actpress.tune import Trainable, TuneSettings
+
+
+@guarded
+def sweep_command(  # noqa: PLR0917 - every argument is an option of the command line
+    model: ModelOption,
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for all runs; continued if begun.")],
+    methods: Annotated[
+        str, typer.Option(help=f"Some of {','.join(METHODS)}.")
+    ] = "int8,gdr,cap,codesign",
+    budgets: Annotated[
+        str, typer.Option(help="Such as 1bits,2bits,6x.")
+    ] = "0.75bits,1bits,1.5bits,2bits",
+    model_args: ModelArgsOption = None,
+    weights: WeightsOption = None,
+    input_shape: InputOption = None,
+    leaf: LeafOption = None,
+    view: Annotated[View, typer.Option(help="How the budgets count bits.")] = View.ENTROPY,
+    steps: Annotated[int, typer.Option(help="Tuning steps.")] = TuneSettings.steps,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = TuneSettings.batch_size,
+    train: Annotated[Trainable, typer.Option(help="What learns.")] = Trainable.PROJECTIONS,
+    calibration_images: Annotated[
+        int, typer.Option(min=1, help="Training images for statistics and tables.")
+    ] = Settings.calibration_images,
+    search_images: Annotated[
+        int, typer.Option(min=1, help="Held-out training images on which moves are tried.")
+    ] = Settings.search_images,
+    memory: Annotated[str, typer.Option(help="For the energy.")] = "lpddr4",
+    seed: Annotated[int, typer.Option(min=0, max=1 << 31, help="Of everything random.")] = 0,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Compress with several methods at several budgets, and draw accuracy against bits."""
+    names = methods.split(",")
+    for name in names:
+        check_choice("--methods", name, METHODS)
+    wanted = [Budget.parse(text, view=view) for text in budgets.split(",")]
+    energy = energy_of(memory)
+    network = load_model(model, args=model_args, weights=weights).to(device_of(device))
+    shape = None if input_shape is None else parse_input(input_shape)
+    images = load_dataset(data, input_shape=shape)
+    source = Source(
+        model=model,
+        model_args=model_args,
+        weights=None if weights is None else str(weights.resolve()),
+        data=data,
+        input=images.input_shape,
+        leaves=tuple(leaf or ()),
+        weights_sha256=hash_weights(network),
+    )
+    tune = TuneSettings(steps=steps, batch_size=batch_size, trainable=train, seed=seed)
+    try:
+        with Bars(Console(stderr=True)) as bars:
+            found = sweep(
+                network,
+                images,
+                out,
+                methods=names,
+                budgets=wanted,
+                settings=Settings.seeded(calibration_images, search_images, tune),
+                energy=energy,
+                source=source,
+                leaves=source.leaves,
+                progress=bars,
+                on_run=lambda method, budget: complain(f"{method} at {budget}"),
+            )
+    except KeyboardInterrupt:
+        complain("interrupted; run the same command again to go on")
+        raise typer.Exit(EXIT_BAD_INPUT) from None
+    print_sweep(found.runs, Console())
+    for method, budget, reason in found.unreachable:
+        complain(f"{method} at {budget}: {reason}")
+    complain(f"written to {out}; open {out / HTML}")
