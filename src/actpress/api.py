@@ -173,7 +173,10 @@ def _flat(settings: Settings) -> dict[str, str | int | float | bool]:
     }
     for prefix in ("search", "tune", "grouping", "widths"):
         part = getattr(settings, prefix)
-        flat |= {f"{prefix}.{key}": value for key, value in vars(part).items()}
+        flat |= {
+            f"{prefix}.{key}": "automatic" if value is None else value
+            for key, value in vars(part).items()
+        }
     return flat
 
 

@@ -1,0 +1,132 @@
+"""A sweep keeps every run, goes on where it stopped, and compares honestly."""
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from torch import nn
+
+from actpress.data.dataset import Dataset
+from actpress.errors import ActpressError, BudgetError, RunError
+from actpress.evaluate import Metrics
+from actpress.methods import Settings
+from actpress.report.sweep import pareto, print_sweep, render_sweep, text_chart
+from actpress.run import PLAN
+from actpress.sweep import CSV, HTML, JSON, Sweep, sweep
+from actpress.tune import TuneSettings
+
+SMALL = Settings(
+    calibration_images=128,
+    search_images=48,
+    tune=TuneSettings(steps=4, batch_size=32, validate_every=2, validation_images=32),
+)
+Run = Callable[..., Sweep]
+
+
+@pytest.fixture
+def run(model: nn.Module, dataset: Dataset, tmp_path: Path) -> Run:
+    def make(methods: str = "int8 gdr", budgets: str = "3bits 1.5bits", **options: object) -> Sweep:
+        chosen = {"settings": SMALL} | options
+        return sweep(
+            model,
+            dataset,
+            tmp_path / "sweep",
+            methods=methods.split(),
+            budgets=budgets.split(),
+            **chosen,  # type: ignore[arg-type]
+        )
+
+    return make
+
+
+def test_every_run_is_a_run_directory_and_the_files_agree(run: Run, tmp_path: Path) -> None:
+    found, folder = run(), tmp_path / "sweep"
+    assert [(metrics.method, metrics.budget) for metrics in found.runs] == [
+        ("int8", ""),
+        ("gdr", "3bits (entropy)"),
+        ("gdr", "1.5bits (entropy)"),
+    ]
+    assert {path.parent.name for path in folder.glob(f"*/{PLAN}")} == {
+        "int8",
+        "gdr-3bits-entropy",
+        "gdr-1.5bits-entropy",
+    }
+    rows = json.loads((folder / JSON).read_text())["runs"]
+    lines = list(csv.DictReader((folder / CSV).read_text().splitlines()))
+    for metrics, row, line in zip(found.runs, rows, lines, strict=True):
+        assert row["accuracy"] == metrics.accuracy == float(line["accuracy"])
+        assert float(line["bits_per_value_entropy"]) == metrics.bits_per_value.entropy
+        assert line["method"] == metrics.method
+    page = (folder / HTML).read_text()
+    assert page.count("<tr") == 1 + len(found.runs)
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_finished_runs_are_not_made_again(run: Run, tmp_path: Path) -> None:
+    begun: list[tuple[str, str]] = []
+    first = run(on_run=lambda *point: begun.append(point))
+    assert len(begun) == 3
+    second = run(budgets="3bits 2bits 1.5bits", on_run=lambda *point: begun.append(point))
+    assert begun[3:] == [("gdr", "2bits (entropy)")]
+    assert second.runs[0] == first.runs[0]
+    assert len(second.runs) == 4
+
+
+def test_a_budget_that_cannot_be_met_is_left_out_with_its_reason(run: Run, tmp_path: Path) -> None:
+    found = run("int8 gdr", "0.0001bits 2bits")
+    assert [metrics.method for metrics in found.runs] == ["int8", "gdr"]
+    ((method, budget, reason),) = found.unreachable
+    assert (method, budget) == ("gdr", "0.0001bits (entropy)")
+    assert "best reachable" in reason
+    missed = json.loads((tmp_path / "sweep" / JSON).read_text())["unreachable"]
+    assert missed == [{"method": method, "budget": budget, "reason": reason}]
+    with pytest.raises(BudgetError, match=r"no method met any budget: .*best reachable"):
+        run("gdr", "0.0001bits")
+
+
+def test_other_settings_do_not_mix_with_finished_runs(run: Run, tmp_path: Path) -> None:
+    run("int8")
+    with pytest.raises(RunError, match="holds a sweep of another network, data or settings"):
+        run("int8", settings=replace(SMALL, calibration_images=64))
+
+
+def test_a_folder_with_other_things_is_left_alone(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="exists and holds no sweep"):
+        run("int8")
+
+
+def test_nonsense_is_refused_before_anything_runs(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ActpressError, match=r"no method magic; expected some of int8"):
+        run("magic gdr")
+    with pytest.raises(ActpressError, match="at least one method and one budget"):
+        run("gdr", "")
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_the_front_is_what_no_other_run_beats(run: Run) -> None:
+    one = run("int8").runs[0]
+
+    def fake(bits: float, accuracy: float) -> Metrics:
+        views = one.bits_per_value.model_copy(update={"entropy": bits})
+        return one.model_copy(update={"bits_per_value": views, "accuracy": accuracy})
+
+    runs = [fake(2, 0.9), fake(1, 0.8), fake(1.5, 0.7), fake(3, 0.9), fake(4, 0.95)]
+    assert pareto(runs) == (runs[1], runs[0], runs[4])
+
+
+def test_the_terminal_shows_every_run_in_the_chart(run: Run, tmp_path: Path) -> None:
+    found = run()
+    with (tmp_path / "out.txt").open("w") as file:
+        print_sweep(found.runs, Console(file=file, width=100))
+    text = (tmp_path / "out.txt").read_text()
+    assert text.count("gdr") == 3  # two rows and the key
+    chart = "".join(text_chart(found.runs)[:16])
+    assert chart.count("o") == 1
+    assert chart.count("x") == 2 or chart.count("x") == 1  # two runs may share a cell
+    assert render_sweep(found.runs) == render_sweep(found.runs)
