@@ -66,7 +66,7 @@ def test_every_run_is_a_run_directory_and_the_files_agree(run: Run, tmp_path: Pa
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
-def test_finished_runs_are_not_made_again(run: Run, tmp_path: Path) -> None:
+def test_finished_runs_are_not_made_again(run: Run) -> None:
     begun: list[tuple[str, str]] = []
     first = run(on_run=lambda *point: begun.append(point))
     assert len(begun) == 3
@@ -88,7 +88,7 @@ def test_a_budget_that_cannot_be_met_is_left_out_with_its_reason(run: Run, tmp_p
         run("gdr", "0.0001bits")
 
 
-def test_other_settings_do_not_mix_with_finished_runs(run: Run, tmp_path: Path) -> None:
+def test_other_settings_do_not_mix_with_finished_runs(run: Run) -> None:
     run("int8")
     with pytest.raises(RunError, match="holds a sweep of another network, data or settings"):
         run("int8", settings=replace(SMALL, calibration_images=64))
