@@ -128,6 +128,50 @@ def artefacts(run: Path) -> list[bytes]:
     return [(run / name).read_bytes() for name in ("plan.json", "codec.safetensors")]
 
 
+@pytest.mark.parametrize(
+    "method", ["codesign", "lsq", "layerwise_ilp", "layerwise_search", "entropy_training"]
+)
+def test_runs_of_every_method_evaluate_and_stream_alike(folder: Path, method: str) -> None:
+    result = compress("--method", method, "--width-steps", "8")
+    assert result.exit_code == 0, result.output
+    first = json.loads((folder / "run" / "metrics.json").read_text())
+    assert first["bits_per_value"]["entropy"] <= 2.5
+    result = invoke("evaluate", "run", "--measured", "--json", "again.json")
+    assert result.exit_code == 0, result.output
+    again = json.loads((folder / "again.json").read_text())
+    assert again["accuracy"] == first["accuracy"]
+    assert again["bits_per_value"] == first["bits_per_value"]
+
+
+@pytest.mark.slow
+def test_a_codesign_that_is_killed_resumes_to_the_same_run(folder: Path) -> None:
+    options = ("--method", "codesign", "--width-steps", "60")
+    whole = start("whole", *options)
+    assert finish(whole) == 0
+    process = start("broken", *options)
+    wait_for(folder / "broken.partial" / "widths.pt", process)
+    process.kill()
+    process.communicate()
+    resumed = start("broken", *options, "--resume")
+    assert finish(resumed) == 0
+    assert artefacts(folder / "broken") == artefacts(folder / "whole")
+
+
+def test_a_sweep_compares_and_goes_on(folder: Path) -> None:
+    quick = ("--steps", "4", "--batch-size", "16", "--search-images", "16", "--width-steps", "4")
+    common = (*MODEL, *DATA, *quick, "--out", "sweep")
+    result = invoke("sweep", *common, "--methods", "int8,gdr", "--budgets", "2.5bits")
+    assert result.exit_code == 0, result.output
+    assert "gdr at 2.5bits" in result.stderr
+    result = invoke("sweep", *common, "--methods", "int8,gdr,codesign", "--budgets", "2.5bits")
+    assert result.exit_code == 0, result.output
+    assert "gdr at 2.5bits" not in result.stderr
+    assert "bits/value" in result.stdout
+    rows = (folder / "sweep" / "sweep.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["method", "int8", "gdr", "codesign"]
+    assert "there is no such choice" in message(invoke("sweep", *common, "--methods", "magic"))
+
+
 def test_compress_writes_a_run_that_can_be_evaluated_and_reported(folder: Path) -> None:
     result = compress()
     assert result.exit_code == 0, result.output

@@ -1,6 +1,7 @@
 """`actpress inspect | compress | evaluate | report | encode | decode | split | sweep`."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from rich.console import Console
 
 from actpress._version import __version__
+from actpress.allocate import Grouping
 from actpress.api import compress, inspect
 from actpress.budget import Budget, View
 from actpress.cli.opened import open_run
@@ -46,7 +48,7 @@ from actpress.run import (
     metrics_json,
     write_text,
 )
-from actpress.tune import Trainable, TuneSettings
+from actpress.tune import Trainable, TuneSettings, WidthSettings
 
 app = typer.Typer(
     name="actpress",
@@ -119,6 +121,12 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     search_images: Annotated[
         int, typer.Option(min=1, help="Held-out training images on which moves are tried.")
     ] = Settings.search_images,
+    width_steps: Annotated[
+        int, typer.Option(min=1, help="Steps in which bit-widths are learned (codesign).")
+    ] = WidthSettings.steps,
+    groups: Annotated[
+        int | None, typer.Option(min=1, help="Equal groups per site (codesign); else automatic.")
+    ] = None,
     memory: Annotated[
         str, typer.Option(help=f"For the energy: {', '.join(MEMORY_PJ_PER_BIT)}.")
     ] = "lpddr4",
@@ -145,7 +153,11 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         weights_sha256=hash_weights(network),
     )
     tune = TuneSettings(steps=steps, batch_size=batch_size, trainable=train, seed=seed)
-    settings = Settings.seeded(calibration_images, search_images, tune)
+    settings = replace(
+        Settings.seeded(calibration_images, search_images, tune),
+        grouping=Grouping(groups=groups),
+        widths=WidthSettings(steps=width_steps),
+    )
     request = {
         "source": source.model_dump(mode="json"),
         "method": method,

@@ -1,5 +1,6 @@
 """`actpress sweep`: methods against budgets."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,7 @@ from actpress.methods import METHODS, Settings
 from actpress.report import print_sweep
 from actpress.run import Source
 from actpress.sweep import HTML, sweep
-from actpress.tune import Trainable, TuneSettings
+from actpress.tune import Trainable, TuneSettings, WidthSettings
 
 
 @guarded
@@ -58,6 +59,9 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     search_images: Annotated[
         int, typer.Option(min=1, help="Held-out training images on which moves are tried.")
     ] = Settings.search_images,
+    width_steps: Annotated[
+        int, typer.Option(min=1, help="Steps in which bit-widths are learned.")
+    ] = WidthSettings.steps,
     memory: Annotated[str, typer.Option(help="For the energy.")] = "lpddr4",
     seed: Annotated[int, typer.Option(min=0, max=1 << 31, help="Of everything random.")] = 0,
     device: DeviceOption = "cpu",
@@ -81,6 +85,10 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
         weights_sha256=hash_weights(network),
     )
     tune = TuneSettings(steps=steps, batch_size=batch_size, trainable=train, seed=seed)
+    settings = replace(
+        Settings.seeded(calibration_images, search_images, tune),
+        widths=WidthSettings(steps=width_steps),
+    )
     try:
         with Bars(Console(stderr=True)) as bars:
             found = sweep(
@@ -89,7 +97,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
                 out,
                 methods=names,
                 budgets=wanted,
-                settings=Settings.seeded(calibration_images, search_images, tune),
+                settings=settings,
                 energy=energy,
                 source=source,
                 leaves=source.leaves,
