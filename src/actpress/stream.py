@@ -19,6 +19,7 @@ from actpress.bitstream import (
 )
 from actpress.bitstream.container import FINGERPRINT_BYTES, end_bytes
 from actpress.codec import SiteCodec
+from actpress.codec.site_codec import all_finite
 from actpress.errors import StreamError
 from actpress.press import PressedModel
 
@@ -132,7 +133,7 @@ class ByteTransport:
 
     def carry(self, codec: SiteCodec, x: Tensor, q: Tensor) -> Tensor:
         """To bytes and back."""
-        if not torch.isfinite(x).all():
+        if not all_finite(x):
             raise StreamError(
                 f"site {self.site}: NaN or infinite values cannot be compressed; check the input"
             )

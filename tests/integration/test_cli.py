@@ -322,7 +322,7 @@ def test_existing_out_asks_for_force_and_stays(folder: Path) -> None:
     (folder / "run").mkdir()
     (folder / "run" / "thesis.tex").write_text("precious")
     assert "--force" in message(compress())
-    assert "not a run directory" in message(compress("--force"))
+    assert "was not made by this command" in message(compress("--force"))
     assert (folder / "run" / "thesis.tex").read_text() == "precious"
 
 

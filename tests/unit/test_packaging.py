@@ -78,6 +78,8 @@ def test_the_public_door() -> None:
         "fit_tables",
         "inspect",
         "load_dataset",
+        "load_head",
+        "load_tail",
         "press",
         "split",
     }

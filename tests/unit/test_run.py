@@ -386,7 +386,9 @@ def test_what_is_no_run_is_never_replaced(tmp_path: Path, kind: str) -> None:
     else:
         target.write_text("x")
     with (
-        pytest.raises(RunError, match=r"not a run directory .* not replaced even with --force"),
+        pytest.raises(
+            RunError, match=r"was not made by this command .* not replaced even with --force"
+        ),
         new_folder(target, force=True),
     ):
         pass

@@ -30,7 +30,8 @@ class FrequencyTables:
         starts: sum of the frequencies before, within the component, shape (entries,), uint16.
         escape_bits: of the plain index after an escape, shape (k,), int64.
         sizes: symbols of each component, its escape not counted, shape (k,), int64.
-        slots, entries: of `fill_lookup`, shape (k, 2^12).
+        ranges: frequency << 16 | start, shape (entries,), uint32.
+        entries: of `fill_lookup`, shape (k, 2^12), uint8 if no component has more than 256 entries.
     """
 
     q_min: NDArray[np.int32]
@@ -40,8 +41,8 @@ class FrequencyTables:
     starts: NDArray[np.uint16] = field(init=False, repr=False)
     escape_bits: Ints = field(init=False, repr=False)
     sizes: Ints = field(init=False, repr=False)
-    slots: NDArray[np.uint32] = field(init=False, repr=False)
-    entries: NDArray[np.uint16] = field(init=False, repr=False)
+    ranges: NDArray[np.uint32] = field(init=False, repr=False)
+    entries: NDArray[np.uint8] | NDArray[np.uint16] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         from actpress.kernels.rans_loops import fill_lookup  # noqa: PLC0415 - numba loads slowly
@@ -50,16 +51,18 @@ class FrequencyTables:
         ends = np.cumsum(self.frequencies, dtype=np.int64)
         starts = ends - self.frequencies
         base = np.repeat(starts[self.offsets[:-1]], sizes)
-        slots = np.empty((len(self.q_min), 1 << PRECISION), np.uint32)
-        entries = np.empty_like(slots, np.uint16)
-        fill_lookup(self.offsets, self.frequencies, slots, entries)
+        own_starts = (starts - base).astype(np.uint16)
+        smallest = np.min_scalar_type(int(sizes.max()) - 1)  # bytes, where they suffice
+        entries = np.empty((len(self.q_min), 1 << PRECISION), smallest)
+        fill_lookup(self.offsets, self.frequencies, entries)
         inverses = np.zeros(len(self.frequencies))
         np.divide(1.0, self.frequencies, out=inverses, where=self.frequencies > 0)
         object.__setattr__(self, "inverses", inverses)
-        object.__setattr__(self, "starts", (starts - base).astype(np.uint16))
+        object.__setattr__(self, "starts", own_starts)
         object.__setattr__(self, "escape_bits", _index_bits(sizes - 1))
         object.__setattr__(self, "sizes", sizes - 1)
-        object.__setattr__(self, "slots", slots)
+        ranges = self.frequencies.astype(np.uint32) << 16 | own_starts
+        object.__setattr__(self, "ranges", ranges)
         object.__setattr__(self, "entries", entries)
 
     @classmethod

@@ -47,10 +47,10 @@ def _after_encoding(state, frequency, inverse, start):
 
 
 @numba.njit(cache=True, nogil=True)
-def _after_decoding(state, packed, word):
+def _after_decoding(state, slot, packed, word):
     """The state after a symbol, and whether it took in the next word (0 or 1)."""
     packed = U(packed)
-    state = (packed >> _16) * (state >> _12) + (packed & _WORD)
+    state = (packed >> _16) * (state >> _12) + (slot - (packed & _WORD))
     refills = U(state < _LOW)
     return (state << (refills << _4)) | (U(word) & (_0 - refills)), refills
 
@@ -221,15 +221,15 @@ def _decode_row(line, lowest, bits, size, table, names, lanes, index, states, wo
         lane = index & lane_mask
         index += _1
         slot = states[lane] & _MASK
-        state, refills = _after_decoding(states[lane], table[slot], words[position])
-        position += refills
         entry = U(names[slot])
+        state, refills = _after_decoding(states[lane], slot, table[entry], words[position])
+        position += refills
         if entry == size:  # an escape: the plain index follows
             slot = state & _MASK
             entry = slot >> width
             plain = _1 << width
-            packed = plain << _16 | (slot & (plain - _1))
-            state, refills = _after_decoding(state, packed, words[position])
+            packed = plain << _16 | entry * plain
+            state, refills = _after_decoding(state, slot, packed, words[position])
             position += refills
             if entry >= size:
                 return position, False
@@ -246,45 +246,53 @@ def _decode_row_of_eights(line, lowest, size, table, names, states, words, posit
     for block in range(len(line) // MAX_LANES):
         at = U(block) << U(3)
         slot = s0 & _MASK
-        s0, refills = _after_decoding(s0, table[slot], words[position])
+        entry = names[slot]
+        s0, refills = _after_decoding(s0, slot, table[entry], words[position])
         position += refills
-        escaped |= names[slot] == size
-        line[at] = names[slot] + lowest
+        escaped |= entry == size
+        line[at] = entry + lowest
         slot = s1 & _MASK
-        s1, refills = _after_decoding(s1, table[slot], words[position])
+        entry = names[slot]
+        s1, refills = _after_decoding(s1, slot, table[entry], words[position])
         position += refills
-        escaped |= names[slot] == size
-        line[at + U(1)] = names[slot] + lowest
+        escaped |= entry == size
+        line[at + U(1)] = entry + lowest
         slot = s2 & _MASK
-        s2, refills = _after_decoding(s2, table[slot], words[position])
+        entry = names[slot]
+        s2, refills = _after_decoding(s2, slot, table[entry], words[position])
         position += refills
-        escaped |= names[slot] == size
-        line[at + U(2)] = names[slot] + lowest
+        escaped |= entry == size
+        line[at + U(2)] = entry + lowest
         slot = s3 & _MASK
-        s3, refills = _after_decoding(s3, table[slot], words[position])
+        entry = names[slot]
+        s3, refills = _after_decoding(s3, slot, table[entry], words[position])
         position += refills
-        escaped |= names[slot] == size
-        line[at + U(3)] = names[slot] + lowest
+        escaped |= entry == size
+        line[at + U(3)] = entry + lowest
         slot = s4 & _MASK
-        s4, refills = _after_decoding(s4, table[slot], words[position])
+        entry = names[slot]
+        s4, refills = _after_decoding(s4, slot, table[entry], words[position])
         position += refills
-        escaped |= names[slot] == size
-        line[at + U(4)] = names[slot] + lowest
+        escaped |= entry == size
+        line[at + U(4)] = entry + lowest
         slot = s5 & _MASK
-        s5, refills = _after_decoding(s5, table[slot], words[position])
+        entry = names[slot]
+        s5, refills = _after_decoding(s5, slot, table[entry], words[position])
         position += refills
-        escaped |= names[slot] == size
-        line[at + U(5)] = names[slot] + lowest
+        escaped |= entry == size
+        line[at + U(5)] = entry + lowest
         slot = s6 & _MASK
-        s6, refills = _after_decoding(s6, table[slot], words[position])
+        entry = names[slot]
+        s6, refills = _after_decoding(s6, slot, table[entry], words[position])
         position += refills
-        escaped |= names[slot] == size
-        line[at + U(6)] = names[slot] + lowest
+        escaped |= entry == size
+        line[at + U(6)] = entry + lowest
         slot = s7 & _MASK
-        s7, refills = _after_decoding(s7, table[slot], words[position])
+        entry = names[slot]
+        s7, refills = _after_decoding(s7, slot, table[entry], words[position])
         position += refills
-        escaped |= names[slot] == size
-        line[at + U(7)] = names[slot] + lowest
+        escaped |= entry == size
+        line[at + U(7)] = entry + lowest
     if not escaped:
         states[0], states[1], states[2], states[3] = s0, s1, s2, s3
         states[4], states[5], states[6], states[7] = s4, s5, s6, s7
@@ -300,7 +308,8 @@ def decode_stream(
     q_min: np.ndarray,
     sizes: np.ndarray,
     escape_bits: np.ndarray,
-    slots: np.ndarray,
+    offsets: np.ndarray,
+    ranges: np.ndarray,
     entries: np.ndarray,
     lanes: int,
     symbols: np.ndarray,
@@ -315,7 +324,8 @@ def decode_stream(
         q_min: as there.
         sizes: symbols of each component, escape not counted, shape (k,).
         escape_bits: as there.
-        slots: of `fill_lookup`.
+        offsets: of each component's entries in the flat table, shape (k + 1,).
+        ranges: flat table, frequency << 16 | start, uint32.
         entries: of `fill_lookup`.
         lanes: as there.
         symbols: output.
@@ -333,7 +343,8 @@ def decode_stream(
         component = (first_row + row) % components
         lowest = np.int64(q_min[component])
         size = sizes[component]
-        line, table, names = symbols[row], slots[component], entries[component]
+        line, names = symbols[row], entries[component]
+        table = ranges[offsets[component] : offsets[component + 1]]
         reached, escaped = position, not of_eights
         if of_eights:
             reached, escaped = _decode_row_of_eights(
@@ -359,22 +370,20 @@ def decode_stream(
 
 
 @numba.njit(cache=True, nogil=True)
-def fill_lookup(
-    offsets: np.ndarray, frequencies: np.ndarray, slots: np.ndarray, entries: np.ndarray
-) -> None:
-    """What each slot of each component stands for.
+def fill_lookup(offsets: np.ndarray, frequencies: np.ndarray, entries: np.ndarray) -> None:
+    """Which entry each slot of each component belongs to.
+
+    A byte or two a slot and no more: components take turns row by row, so that their tables compete
+    for the nearest cache, and what else decoding needs stands once per entry.
 
     Args:
         offsets: of each component's entries, shape (k + 1,).
         frequencies: flat, summing to 2^12 per component.
-        slots: output, frequency << 16 | slot - start, shape (k, 2^12), uint32.
-        entries: output, the entry, shape (k, 2^12), uint16.
+        entries: output, shape (k, 2^12), uint8 or uint16.
     """
-    for component in range(len(slots)):
+    for component in range(len(entries)):
         slot = 0
         for entry in range(offsets[component + 1] - offsets[component]):
-            frequency = frequencies[offsets[component] + entry]
-            for within in range(frequency):
-                slots[component, slot] = (frequency << 16) | within
-                entries[component, slot] = entry
-                slot += 1
+            stop = slot + frequencies[offsets[component] + entry]
+            entries[component, slot:stop] = entry
+            slot = stop
