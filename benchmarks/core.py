@@ -159,12 +159,13 @@ def seeds(bench: Bench) -> None:
 
 
 def controls(bench: Bench) -> None:
-    """Other criteria for the greedy search, and moves that change the rank alone."""
+    """Other criteria for the greedy search, other moves, and moves measured beforehand."""
     variants = {
         str(criterion): SearchSettings(criterion=criterion)
         for criterion in Criterion
         if criterion is not Criterion.LOSS_PER_BIT
     }
+    variants["two_measured"] = SearchSettings(contenders=2)
     variants["rank_moves"] = SearchSettings(ladder=LadderKind.RANK)
     variants["plain_pca"] = SearchSettings(transform=Transform.PCA)
     for variant, search in variants.items():

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 
 import torch
 
-from actpress.allocate import Costs, Replay, build_ladders, estimate_losses, greedy_path
+from actpress.allocate import (
+    Costs,
+    Replay,
+    SearchSettings,
+    build_ladders,
+    estimate_losses,
+    greedy_path,
+)
 from actpress.allocate.greedy import MIN_LOSS, PRIOR, Network
 from actpress.allocate.replay import FREE_OPS, Trial
 from actpress.allocate.search import start_search
@@ -86,6 +93,7 @@ def measure_search_cost(graph: Graph, data: Dataset) -> dict[str, float | int]:
         stop=lambda move: move.cost <= target,
         estimates=estimates,
         start=start,
+        contenders=SearchSettings().contenders,
     )
     fast_seconds = time.perf_counter() - began
 

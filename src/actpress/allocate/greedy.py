@@ -173,13 +173,16 @@ def greedy_path(
         criterion: what is best.
         estimates: loss per site and level, in nats; None measures every site's first move.
         start: level of every site; None is level 0 everywhere.
-        contenders: so many of the best-looking moves are measured before one of them is taken.
+        contenders: so many of the best-looking moves are measured before one of them is taken; 0
+            takes the one with the best estimate, where there are estimates.
         on_move: called after every move, for progress.
 
     Returns:
         The start (site -1) and the moves, in order.
     """
     levels = [0] * len(costs.ladders) if start is None else list(start)
+    if estimates is None:
+        contenders = max(contenders, 1)
     search = _Search(network, costs, criterion, estimates, levels, contenders)
     path = [search.state(-1)]
     while not stop(path[-1]) and (site := search.best()) is not None:
@@ -207,6 +210,11 @@ class _Search:
         for site in range(len(self.levels)):
             self._enqueue(site)
 
+    @property
+    def _trusts_estimates(self) -> bool:
+        """Whether moves are taken without being measured before."""
+        return self.contenders == 0 and self.estimates is not None
+
     def state(self, site: int) -> Move:
         return Move(
             site,
@@ -218,6 +226,8 @@ class _Search:
 
     def best(self) -> int | None:
         """The site with the best score as of now."""
+        if self.queue and self._trusts_estimates:
+            return self.queue[0][1]
         while self.queue:
             best_looking = heapq.nsmallest(self.contenders, self.queue)
             stale = next((entry for entry in best_looking if entry[2] != self.moves), None)
@@ -246,7 +256,8 @@ class _Search:
         elif self.estimates is None:
             entry = (-self._measured_score(site), site, self.moves)
         else:
-            loss = OPTIMISM * self.corrections[site] * self._estimated_loss(site)
+            discount = 1.0 if self._trusts_estimates else OPTIMISM * self.corrections[site]
+            loss = discount * self._estimated_loss(site)
             entry = (-self._score(site, loss), site, -1)
         heapq.heappush(self.queue, entry)
 
