@@ -7,7 +7,7 @@ TORCH_ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench-core bench-codec format setup
+.PHONY: demo test check bench-core bench-codesign bench-codec format setup
 
 demo: $(READY)
 	$(BIN)/actpress compress --model actpress.zoo:resnet18_fashion_mnist \
@@ -25,6 +25,9 @@ check: $(READY)
 
 bench-core: $(READY)
 	$(BIN)/python -m benchmarks.core
+
+bench-codesign: $(READY)
+	$(BIN)/python -m benchmarks.codesign
 
 bench-codec: $(READY)
 	$(BIN)/python -m benchmarks.codec

@@ -12,9 +12,8 @@ from torch import nn
 
 from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, BudgetError, RunError
-from actpress.evaluate import Metrics
 from actpress.methods import Settings
-from actpress.report.sweep import pareto, print_sweep, render_sweep, text_chart
+from actpress.report.sweep import Point, pareto, print_sweep, render_sweep, text_chart
 from actpress.run import PLAN
 from actpress.sweep import CSV, HTML, JSON, Sweep, sweep
 from actpress.tune import TuneSettings
@@ -109,15 +108,10 @@ def test_nonsense_is_refused_before_anything_runs(run: Run, tmp_path: Path) -> N
     assert not (tmp_path / "sweep").exists()
 
 
-def test_the_front_is_what_no_other_run_beats(run: Run) -> None:
-    one = run("int8").runs[0]
-
-    def fake(bits: float, accuracy: float) -> Metrics:
-        views = one.bits_per_value.model_copy(update={"entropy": bits})
-        return one.model_copy(update={"bits_per_value": views, "accuracy": accuracy})
-
-    runs = [fake(2, 0.9), fake(1, 0.8), fake(1.5, 0.7), fake(3, 0.9), fake(4, 0.95)]
-    assert pareto(runs) == (runs[1], runs[0], runs[4])
+def test_the_front_is_what_no_other_run_beats() -> None:
+    places = [(2, 0.9), (1, 0.8), (1.5, 0.7), (3, 0.9), (4, 0.95)]
+    points = [Point("cap", bits, accuracy) for bits, accuracy in places]
+    assert pareto(points) == (points[1], points[0], points[4])
 
 
 def test_the_terminal_shows_every_run_in_the_chart(run: Run, tmp_path: Path) -> None:
@@ -126,7 +120,7 @@ def test_the_terminal_shows_every_run_in_the_chart(run: Run, tmp_path: Path) -> 
         print_sweep(found.runs, Console(file=file, width=100))
     text = (tmp_path / "out.txt").read_text()
     assert text.count("gdr") == 3  # two rows and the key
-    chart = "".join(text_chart(found.runs)[:16])
+    chart = "".join(text_chart([Point.of(metrics) for metrics in found.runs])[:16])
     assert chart.count("o") == 1
     assert chart.count("x") == 2 or chart.count("x") == 1  # two runs may share a cell
     assert render_sweep(found.runs) == render_sweep(found.runs)

@@ -20,7 +20,18 @@ RULE = "#010205"
 BEFORE = "#010206"
 AFTER = "#010207"
 CURVES = tuple(f"#01021{index}" for index in range(8))
-"""Colours of several curves in one chart; a page defines `--curve-0` to `--curve-7`."""
+"""Colours of several curves in one chart; a page may define `--curve-0` to `--curve-7`."""
+
+_CURVE_COLOURS = (
+    "#1668b8",
+    "#b4530a",
+    "#23805a",
+    "#8b4bb3",
+    "#a8264f",
+    "#5c6770",
+    "#8a7400",
+    "#00798c",
+)
 
 _CSS = {
     INK: "currentColor",
@@ -28,7 +39,10 @@ _CSS = {
     RULE: "var(--rule, #8886)",
     BEFORE: "var(--before, #858e99)",
     AFTER: "var(--after, #1668b8)",
-    **{colour: f"var(--curve-{index}, currentColor)" for index, colour in enumerate(CURVES)},
+    **{
+        token: f"var(--curve-{index}, {colour})"
+        for index, (token, colour) in enumerate(zip(CURVES, _CURVE_COLOURS, strict=True))
+    },
 }
 _STYLE = {
     "axes.edgecolor": RULE,

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -37,17 +38,37 @@ CHART_ROWS, CHART_COLUMNS = 16, 60
 _Column = Column[Metrics]
 
 
-def methods_of(runs: Sequence[Metrics]) -> tuple[str, ...]:
-    """The methods of some runs, in the order in which they appear."""
-    return tuple(dict.fromkeys(run.method for run in runs))
+@dataclass(frozen=True)
+class Point:
+    """One run in a chart.
+
+    Attributes:
+        method: the curve it belongs to.
+        bits: per value.
+        accuracy: in [0, 1].
+    """
+
+    method: str
+    bits: float
+    accuracy: float
+
+    @classmethod
+    def of(cls, run: Metrics) -> "Point":
+        """In the entropy view."""
+        return cls(run.method, run.bits_per_value.entropy, run.accuracy)
 
 
-def pareto(runs: Sequence[Metrics]) -> tuple[Metrics, ...]:
-    """The runs that no other beats in bits (entropy view) and accuracy at once, by rising bits."""
-    best: list[Metrics] = []
-    for run in sorted(runs, key=lambda run: (run.bits_per_value.entropy, -run.accuracy)):
-        if not best or run.accuracy > best[-1].accuracy:
-            best.append(run)
+def methods_of(points: Iterable[Point]) -> tuple[str, ...]:
+    """The methods of some points, in the order in which they appear."""
+    return tuple(dict.fromkeys(point.method for point in points))
+
+
+def pareto(points: Iterable[Point]) -> tuple[Point, ...]:
+    """The points that no other beats in bits and accuracy at once, by rising bits."""
+    best: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.bits, -point.accuracy)):
+        if not best or point.accuracy > best[-1].accuracy:
+            best.append(point)
     return tuple(best)
 
 
@@ -62,7 +83,7 @@ def sweep_csv(runs: Sequence[Metrics]) -> str:
 
 def print_sweep(runs: Sequence[Metrics], console: Console) -> None:
     """The runs as a table, those that no other beats marked, and as a chart of characters."""
-    front = {id(run) for run in pareto(runs)}
+    front = pareto(map(Point.of, runs))
     columns = [
         _Column("method", lambda run: run.method, text=True),
         _Column("budget", lambda run: run.budget or "-"),
@@ -74,25 +95,24 @@ def print_sweep(runs: Sequence[Metrics], console: Console) -> None:
         _Column("time", lambda run: duration(run.search_seconds + run.tune_seconds)),
     ]
     print_fitting(
-        console, [columns, columns[:6]], list(runs), is_marked=lambda run: id(run) in front
+        console, [columns, columns[:6]], list(runs), is_marked=lambda run: Point.of(run) in front
     )
     console.print()
-    for line in text_chart(runs):
+    for line in text_chart([Point.of(run) for run in runs]):
         console.print(Text(line), soft_wrap=True)
 
 
-def text_chart(runs: Sequence[Metrics]) -> list[str]:
-    """Accuracy (up) against entropy bits per value (right), one character per run."""
-    if not runs:
+def text_chart(points: Sequence[Point]) -> list[str]:
+    """Accuracy (up) against bits per value (right), one character per point."""
+    if not points:
         return []
-    names = methods_of(runs)
-    bits = [run.bits_per_value.entropy for run in runs]
-    accuracies = [run.accuracy for run in runs]
+    names = methods_of(points)
+    bits, accuracies = [p.bits for p in points], [p.accuracy for p in points]
     grid = [[" "] * CHART_COLUMNS for _ in range(CHART_ROWS)]
-    for run in runs:
-        column = _position(run.bits_per_value.entropy, bits, CHART_COLUMNS)
-        row = CHART_ROWS - 1 - _position(run.accuracy, accuracies, CHART_ROWS)
-        grid[row][column] = SYMBOLS[names.index(run.method) % len(SYMBOLS)]
+    for point in points:
+        column = _position(point.bits, bits, CHART_COLUMNS)
+        row = CHART_ROWS - 1 - _position(point.accuracy, accuracies, CHART_ROWS)
+        grid[row][column] = SYMBOLS[names.index(point.method) % len(SYMBOLS)]
     lines = [f"{'':>9}|{''.join(row)}" for row in grid]
     lines[0] = f"{percent(max(accuracies)):>8} |{''.join(grid[0])}"
     lines[-1] = f"{percent(min(accuracies)):>8} |{''.join(grid[-1])}"
@@ -110,46 +130,50 @@ def render_sweep(runs: Sequence[Metrics]) -> str:
         runs: at least one, all of one network and one data set.
     """
     template = environment().get_template("sweep.html.j2")
-    names = methods_of(runs)
+    points = [Point.of(run) for run in runs]
+    front = pareto(points)
+    floor = runs[0].float_accuracy
     return template.render(
         runs=runs,
         first=runs[0],
-        front={id(run) for run in pareto(runs)},
-        identity=id,
-        methods=names,
-        charts=(sweep_chart(runs), sweep_chart(runs, width_px=NARROW_PX)),
+        best={index for index, point in enumerate(points) if point in front},
+        methods=methods_of(points),
+        charts=(curves_chart(points, floor), curves_chart(points, floor, width_px=NARROW_PX)),
     )
 
 
-def sweep_chart(runs: Sequence[Metrics], *, width_px: int = WIDE_PX) -> str:
-    """Accuracy against entropy bits per value; a dashed line marks the float network."""
-    names = methods_of(runs)
+def curves_chart(points: Sequence[Point], float_accuracy: float, *, width_px: int = WIDE_PX) -> str:
+    """Accuracy against bits per value, every method a curve; a dashed line marks the float network.
+
+    Args:
+        points: at least one.
+        float_accuracy: in [0, 1].
+        width_px: natural width.
+    """
+    names = methods_of(points)
 
     def draw(axes: Axes) -> None:
         place(axes, left=66, right=14, top=14, bottom=48)
-        axes.axhline(runs[0].float_accuracy, color=QUIET, linewidth=1, linestyle=(0, (4, 4)))
+        axes.axhline(float_accuracy, color=QUIET, linewidth=1, linestyle=(0, (4, 4)))
         for index, name in enumerate(names):
-            own = sorted(
-                (run for run in runs if run.method == name),
-                key=lambda run: run.bits_per_value.entropy,
-            )
+            own = sorted((p for p in points if p.method == name), key=lambda point: point.bits)
             axes.plot(
-                [run.bits_per_value.entropy for run in own],
-                [run.accuracy for run in own],
+                [point.bits for point in own],
+                [point.accuracy for point in own],
                 color=CURVES[index % len(CURVES)],
                 marker=MARKERS[index % len(MARKERS)],
                 linewidth=2,
                 markersize=7,
             )
-        axes.set_xlabel("bits/value, entropy view")
+        axes.set_xlabel("bits/value")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _position: percent(share, 1)))
         axes.yaxis.set_major_locator(MaxNLocator(6))
         axes.grid(visible=True, axis="y")
         axes.tick_params(length=0)
         axes.spines["left"].set_visible(False)
 
-    label = f"Accuracy against bits per value of {len(runs)} runs: {', '.join(names)}."
-    return render(draw, width_px=width_px, height_px=430, label=label, salt=f"sweep {width_px}")
+    label = f"Accuracy against bits per value of {len(points)} runs: {', '.join(names)}."
+    return render(draw, width_px=width_px, height_px=430, label=label, salt=f"curves {width_px}")
 
 
 def _values(run: Metrics) -> tuple[str | float, ...]:

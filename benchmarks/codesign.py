@@ -1,0 +1,132 @@
+"""The co-design against CAP + GDR and the mixed-precision baselines, full test set.
+
+    python -m benchmarks.codesign [--models resnet18 ...] [--groups curves ...] [--device cuda]
+
+Every method gets the same sites, images and optimizer steps: what the co-design spends on its search
+widths is taken from its tuning. Rows go to `benchmarks/results/codesign.json` as soon as they are
+measured; rows that are there already are skipped. Then `docs/results-codesign.md` is written anew.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from actpress.api import run_info
+from actpress.budget import Budget, View
+from actpress.evaluate import evaluate
+from actpress.graph import hash_weights
+from actpress.methods import METHODS, Settings, Task
+from actpress.run import Source
+from actpress.tune import WidthSettings
+from benchmarks.codesign_page import write_codesign_page
+from benchmarks.core import MODELS, SEEDS, SETTINGS, Bench
+from benchmarks.memory import peak_memory_mib, reset_peak_memory
+from benchmarks.store import Row, Store
+
+RESULTS = Path("benchmarks/results/codesign.json")
+HEADLINE = (Budget.parse("0.8bits"), Budget.parse("1.34bits", view=View.FIXED))
+CURVE = ("0.6bits", "0.8bits", "1bits", "1.5bits", "2bits")
+EVERY_METHOD = (
+    "codesign",
+    "cap",
+    "layerwise_ilp",
+    "layerwise_search",
+    "entropy_training",
+    "lsq",
+    "transform_coding",
+)
+FEW_METHODS = ("codesign", "cap", "layerwise_ilp")
+WIDTHS = WidthSettings(steps=200)
+ALL_CANDIDATES = WidthSettings(steps=200, candidates=9)
+
+
+def settings_of(method: str, seed: int = 0, widths: WidthSettings = WIDTHS) -> Settings:
+    """The settings of a run: as many optimizer steps for every method."""
+    searches = method in ("codesign", "layerwise_search")
+    steps = SETTINGS.tune.steps - (widths.steps if searches else 0)
+    tune = replace(SETTINGS.tune, steps=steps, seed=seed)
+    search = replace(SETTINGS.search, seed=seed)
+    return replace(SETTINGS, tune=tune, search=search, widths=widths)
+
+
+def measure(
+    bench: Bench, method: str, budget: Budget, settings: Settings, *, variant: str = ""
+) -> None:
+    """Run and evaluate a method at a budget, unless its row is there."""
+    variant = ",".join(filter(None, (f"{budget.amount:g}bits", str(budget.view), variant)))
+    seed = settings.tune.seed
+    if bench.store.has(bench.name, method, variant, seed):
+        return
+    reset_peak_memory()
+    outcome = METHODS[method](Task(bench.graph, bench.data, budget, settings))
+    peak_mib = peak_memory_mib()
+    source = Source(
+        model=bench.name,
+        data=bench.data.name,
+        input=bench.data.input_shape,
+        weights_sha256=hash_weights(bench.graph.root),
+    )
+    info = replace(run_info(outcome, source, budget, settings), variant=variant, seed=seed)
+    metrics = evaluate(
+        outcome.pressed,
+        bench.graph,
+        bench.data.test,
+        info,
+        float_predictions=bench.float_predictions,
+    )
+    row: Row = metrics.model_dump(mode="json", exclude={"sites", "search"})
+    bench.store.add(row | {"peak_memory_mib": peak_mib})
+    print(
+        f"{bench.name} {method} {variant} seed {seed}: drop {metrics.accuracy_drop_pp:.2f} at "
+        f"{metrics.bits_per_value.entropy:.3f} entropy / {metrics.bits_per_value.fixed:.3f} fixed "
+        f"bits/value, {peak_mib:.0f} MiB",
+        flush=True,
+    )
+
+
+def headline(bench: Bench) -> None:
+    """The co-design at its two target budgets, all seeds."""
+    for budget in HEADLINE:
+        for seed in SEEDS:
+            measure(bench, "codesign", budget, settings_of("codesign", seed))
+
+
+def curves(bench: Bench) -> None:
+    """Methods over budgets: all of them on ResNet18, three on the others."""
+    for method in EVERY_METHOD if bench.name == "resnet18" else FEW_METHODS:
+        for budget in CURVE:
+            measure(bench, method, Budget.parse(budget), settings_of(method))
+
+
+def control(bench: Bench) -> None:
+    """All nine candidate widths instead of a moving window of three."""
+    settings = settings_of("codesign", widths=ALL_CANDIDATES)
+    measure(bench, "codesign", HEADLINE[0], settings, variant="all candidates")
+
+
+GROUPS: dict[str, Callable[[Bench], None]] = {
+    "headline": headline,
+    "curves": curves,
+    "control": control,
+}
+
+
+def main() -> None:
+    """Run what is missing, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", nargs="*", default=list(MODELS), choices=MODELS)
+    parser.add_argument("--groups", nargs="*", default=list(GROUPS), choices=list(GROUPS))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments = parser.parse_args()
+    store = Store(RESULTS)
+    for group in arguments.groups:
+        for name in arguments.models:
+            GROUPS[group](Bench(name, torch.device(arguments.device), store))
+            write_codesign_page(store.rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""`docs/results-codesign.md` and its charts, from `benchmarks/results/codesign.json`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+
+from actpress.report.sweep import Point, curves_chart
+from benchmarks.results_page import TITLES
+from benchmarks.store import Row
+
+PAGE = Path("docs/results-codesign.md")
+TARGETS = {"0.8bits,entropy": ("entropy", 0.80), "1.34bits,fixed": ("fixed", 1.34)}
+INTRO = """# Co-design
+
+Written by `make bench-codesign` from `benchmarks/results/codesign.json`; do not edit by hand.
+
+Full Fashion-MNIST test set. All methods compress the same sites with the same images and the same
+number of optimizer steps; the networks' own weights are frozen. The drop is in percentage points of
+top-1; *entropy* and *fixed* are bits/value as in [results](results.md).
+"""
+
+
+def write_codesign_page(rows: Sequence[Row]) -> None:
+    """Write the page and one chart for each network anew."""
+    parts = [INTRO, _targets(rows)]
+    for model, title in TITLES.items():
+        own = [row for row in rows if row["model"] == model]
+        if own:
+            parts += [f"## {title}\n", _chart(model, own), _table(own)]
+    PAGE.write_text("\n".join(part for part in parts if part).rstrip() + "\n")
+
+
+def _targets(rows: Sequence[Row]) -> str:
+    lines = ["## Targets", "", "| what | target | measured | met |", "|---|---|---|---|"]
+    for model, title in TITLES.items():
+        for variant, (view, most) in TARGETS.items():
+            runs = [row for row in rows if (row["model"], row["variant"]) == (model, variant)]
+            runs = [row for row in runs if row["method"] == "codesign"]
+            what = f"{title}: co-design, drop at most 0.5 points"
+            target = f"{most:g} bits/value, {view}"
+            if not runs:
+                lines.append(f"| {what} | {target} | not measured | - |")
+                continue
+            drop = mean(row["accuracy_drop_pp"] for row in runs)
+            bits = mean(row["bits_per_value"][view] for row in runs)
+            met = "yes" if drop <= 0.5 and bits <= most else "**no**"
+            count = f"{len(runs)} seed" + ("s" if len(runs) > 1 else "")
+            verdict = met if len(runs) > 2 else "-"
+            measured = f"{bits:.3f} bits/value, drop {drop:.2f} ({count})"
+            lines.append(f"| {what} | {target} | {measured} | {verdict} |")
+    return "\n".join(lines) + "\n"
+
+
+def _chart(model: str, rows: Sequence[Row]) -> str:
+    points = [
+        Point(row["method"], row["bits_per_value"]["entropy"], row["accuracy"])
+        for row in rows
+        if row["variant"].endswith("bits,entropy") and row["seed"] == 0
+    ]
+    if len(points) < 2:
+        return ""
+    path = PAGE.with_name(f"codesign-{model}.svg")
+    path.write_text(curves_chart(points, rows[0]["float_accuracy"]) + "\n")
+    names = ", ".join(dict.fromkeys(point.method for point in points))
+    return f"![Accuracy against bits/value: {names}]({path.name})\n"
+
+
+def _table(rows: Sequence[Row]) -> str:
+    lines = [
+        (
+            "| method | budget | seed | accuracy | drop | entropy | fixed | net, batch 1 | "
+            "search s | tune s | MiB |"
+        ),
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        bits = row["bits_per_value"]
+        lines.append(
+            f"| {row['method']} | {row['variant']} | {row['seed']} | {100 * row['accuracy']:.2f} | "
+            f"{row['accuracy_drop_pp']:.2f} | {bits['entropy']:.3f} | {bits['fixed']:.3f} | "
+            f"{row['net_ratio_vs_8bit_batch1']:.2f}x | {row['search_seconds']:.0f} | "
+            f"{row['tune_seconds']:.0f} | {row['peak_memory_mib']:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
