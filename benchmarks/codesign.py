@@ -2,9 +2,9 @@
 
     python -m benchmarks.codesign [--models resnet18 ...] [--groups curves ...] [--device cuda]
 
-Every method gets the same sites, images and optimizer steps: what the co-design spends on its search
-widths is taken from its tuning. Rows go to `benchmarks/results/codesign.json` as soon as they are
-measured; rows that are there already are skipped. Then `docs/results-codesign.md` is written anew.
+Every method gets the same sites, images and optimizer steps: what a search for widths spends is
+taken from its tuning. Rows go to `benchmarks/results/codesign.json` as soon as they are measured;
+rows that are there already are skipped. Then `docs/results-codesign.md` is written anew.
 """
 
 import argparse
