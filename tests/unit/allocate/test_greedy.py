@@ -319,6 +319,24 @@ def test_where_sites_do_not_interact_the_lazy_path_is_the_naive_one(
     assert [move.site for move in path[1:]] == naive_order(sites, losses)
 
 
+def test_without_contenders_estimates_decide_and_only_what_is_taken_is_run() -> None:
+    sites = [ladder(100, 50, 40), ladder(100, 90, 80)]
+    estimates = [[0, 0.10, 0.20], [0, 0.01, 0.20]]
+    misleading = [[0, 0.0, 0.0], [0, 5.0, 9.0]]
+    costs = Costs(sites, View.ENTROPY, [1.0, 1.0])
+
+    network = FakeNetwork(misleading, [0, 0])
+    path = greedy_path(network, costs, stop=lambda _: False, estimates=estimates, contenders=0)
+    assert [move.site for move in path[1:]] == [1, 0, 0, 1]
+    assert network.asked == [], "nothing is tried before it is taken"
+    assert [move.outcome.loss for move in path[1:]] == [5.0, 5.0, 5.0, 9.0]
+
+    without = greedy_path(
+        FakeNetwork(misleading, [0, 0]), costs, stop=lambda _: False, contenders=0
+    )
+    assert [move.site for move in without[1:]] == [0, 0, 1, 1], "no estimates: moves are measured"
+
+
 def test_a_stale_bound_is_measured_again_before_it_is_taken() -> None:
     class Coupled(FakeNetwork):
         """Moving site 0 makes moving site 1 ten times as bad."""
