@@ -25,6 +25,7 @@ from benchmarks.codesign_page import write_codesign_page
 from benchmarks.core import MODELS, SEEDS, SETTINGS, Bench
 from benchmarks.memory import peak_memory_mib, reset_peak_memory
 from benchmarks.store import Row, Store
+from benchmarks.width_step_cost import measure_width_step_cost
 
 RESULTS = Path("benchmarks/results/codesign.json")
 HEADLINE = (Budget.parse("0.8bits"), Budget.parse("1.34bits", view=View.FIXED))
@@ -107,10 +108,21 @@ def control(bench: Bench) -> None:
     measure(bench, "codesign", HEADLINE[0], settings, variant="all candidates")
 
 
+def costs(bench: Bench) -> None:
+    """A step of the search against a CAP step (ResNet18)."""
+    if bench.name != "resnet18" or bench.store.has(bench.name, "width_step_cost", "", 0):
+        return
+    row = measure_width_step_cost(bench.graph, bench.data)
+    key = {"model": bench.name, "method": "width_step_cost", "variant": "", "seed": 0}
+    bench.store.add(key | row)
+    print("width_step_cost", row, flush=True)
+
+
 GROUPS: dict[str, Callable[[Bench], None]] = {
     "headline": headline,
     "curves": curves,
     "control": control,
+    "costs": costs,
 }
 
 

@@ -45,7 +45,7 @@ def measure_step_cost(graph: Graph, data: Dataset) -> dict[str, float | int]:
 
     ratios, floats, tunings = [], [], []
     for index in range(ROUNDS + 2):
-        pair = _seconds(float_step), _seconds(tuning_step)
+        pair = seconds_of(float_step), seconds_of(tuning_step)
         if index >= 2:  # the first two rounds warm up
             floats.append(pair[0])
             tunings.append(pair[1])
@@ -59,7 +59,8 @@ def measure_step_cost(graph: Graph, data: Dataset) -> dict[str, float | int]:
     }
 
 
-def _seconds(step: Callable[[], None]) -> float:
+def seconds_of(step: Callable[[], None]) -> float:
+    """Wall clock of one step, with the GPU waited for."""
     began = time.perf_counter()
     step()
     if torch.cuda.is_available():
