@@ -18,9 +18,11 @@ from actpress.api import run_info
 from actpress.budget import Budget, View
 from actpress.evaluate import evaluate
 from actpress.graph import hash_weights
-from actpress.methods import METHODS, Settings, Task
+from actpress.methods import METHODS, Settings, Task, int8
 from actpress.run import Source
 from actpress.tune import WidthSettings
+from benchmarks.codec_sites import Coded
+from benchmarks.codec_sizes import measure_sizes
 from benchmarks.codesign_page import write_codesign_page
 from benchmarks.core import MODELS, SEEDS, SETTINGS, Bench
 from benchmarks.memory import peak_memory_mib, reset_peak_memory
@@ -108,6 +110,16 @@ def control(bench: Bench) -> None:
     measure(bench, "codesign", HEADLINE[0], settings, variant="all candidates")
 
 
+def lossless(bench: Bench) -> None:
+    """8 bits after the activation under lossless coders: no training, no loss."""
+    if bench.store.has(bench.name, "int8_lossless", "8bits", 0):
+        return
+    outcome = int8(bench.task(str(HEADLINE[0].amount) + "bits"))
+    row = measure_sizes(bench.name, Coded(outcome.pressed, bench.graph, bench.data))
+    bench.store.add(row | {"method": "int8_lossless", "variant": "8bits"})
+    print(bench.name, "int8_lossless", row["bits_per_symbol"], flush=True)
+
+
 def costs(bench: Bench) -> None:
     """A step of the search against a CAP step (ResNet18)."""
     if bench.name != "resnet18" or bench.store.has(bench.name, "width_step_cost", "", 0):
@@ -122,6 +134,7 @@ GROUPS: dict[str, Callable[[Bench], None]] = {
     "headline": headline,
     "curves": curves,
     "control": control,
+    "lossless": lossless,
     "costs": costs,
 }
 

@@ -22,7 +22,7 @@ top-1; *entropy* and *fixed* are bits/value as in [results](results.md).
 
 def write_codesign_page(rows: Sequence[Row]) -> None:
     """Write the page and one chart for each network anew."""
-    parts = [INTRO, _targets(rows)]
+    parts = [INTRO, _targets(rows), _lossless(rows)]
     for model, title in TITLES.items():
         own = [row for row in rows if row["model"] == model and "accuracy" in row]
         if own:
@@ -54,6 +54,26 @@ def _targets(rows: Sequence[Row]) -> str:
         what = "ResNet18: a step of the search against a CAP step"
         met = "yes" if ratio <= 2 else "**no**"
         lines.append(f"| {what} | at most 2x | {measured} | {met} |")
+    return "\n".join(lines) + "\n"
+
+
+def _lossless(rows: Sequence[Row]) -> str:
+    """Bits per value of 8-bit activations under lossless coders, 64 test images."""
+    own = [row for row in rows if row["method"] == "int8_lossless"]
+    if not own:
+        return ""
+    coders = list(own[0]["bits_per_symbol"])
+    lines = [
+        "## 8 bits and a lossless coder",
+        "",
+        "Bits/value of `int8`, which trains nothing, under lossless coders; 64 test images.",
+        "",
+        f"| network | {' | '.join(coder.replace('_', ' ') for coder in coders)} |",
+        "|---|" + "--:|" * len(coders),
+    ]
+    for row in own:
+        bits = " | ".join(f"{row['bits_per_symbol'][coder]:.3f}" for coder in coders)
+        lines.append(f"| {TITLES[row['model']]} | {bits} |")
     return "\n".join(lines) + "\n"
 
 
