@@ -19,6 +19,7 @@ from actpress.budget import Budget, View
 from actpress.evaluate import evaluate
 from actpress.graph import hash_weights
 from actpress.methods import METHODS, Settings, Task, int8
+from actpress.methods.task import RESERVE
 from actpress.run import Source
 from actpress.tune import WidthSettings
 from benchmarks.codec_sites import Coded
@@ -42,6 +43,7 @@ EVERY_METHOD = (
     "transform_coding",
 )
 FEW_METHODS = ("codesign", "cap", "layerwise_ilp")
+PEER_BIT_WIDTHS = (4, 3, 2)
 WIDTHS = WidthSettings(steps=200)
 ALL_CANDIDATES = WidthSettings(steps=200, candidates=9)
 
@@ -120,6 +122,24 @@ def lossless(bench: Bench) -> None:
     print(bench.name, "int8_lossless", row["bits_per_symbol"], flush=True)
 
 
+def peer(bench: Bench) -> None:
+    """Our uniform LSQ against brevitas, at the same widths and steps (ResNet18)."""
+    if bench.name != "resnet18":
+        return
+    for bit_width in PEER_BIT_WIDTHS:
+        budget = Budget.parse(f"{bit_width / (1 - RESERVE):.4f}bits", view=View.FIXED)
+        settings = settings_of("lsq")
+        measure(bench, "lsq", budget, settings)
+        variant = f"{bit_width}bits,fixed"
+        if not bench.store.has(bench.name, "brevitas", variant, 0):
+            from benchmarks.brevitas_peer import measure_brevitas  # noqa: PLC0415 - optional
+
+            row = measure_brevitas(Task(bench.graph, bench.data, budget, settings), bit_width)
+            key = {"model": bench.name, "method": "brevitas", "variant": variant, "seed": 0}
+            bench.store.add(key | row)
+            print("brevitas", variant, row, flush=True)
+
+
 def costs(bench: Bench) -> None:
     """A step of the search against a CAP step (ResNet18)."""
     if bench.name != "resnet18" or bench.store.has(bench.name, "width_step_cost", "", 0):
@@ -135,6 +155,7 @@ GROUPS: dict[str, Callable[[Bench], None]] = {
     "curves": curves,
     "control": control,
     "lossless": lossless,
+    "peer": peer,
     "costs": costs,
 }
 

@@ -22,9 +22,9 @@ top-1; *entropy* and *fixed* are bits/value as in [results](results.md).
 
 def write_codesign_page(rows: Sequence[Row]) -> None:
     """Write the page and one chart for each network anew."""
-    parts = [INTRO, _targets(rows), _lossless(rows)]
+    parts = [INTRO, _targets(rows), _lossless(rows), _peer(rows)]
     for model, title in TITLES.items():
-        own = [row for row in rows if row["model"] == model and "accuracy" in row]
+        own = [row for row in rows if row["model"] == model and "bits_per_value" in row]
         if own:
             parts += [f"## {title}\n", _chart(model, own), _table(own)]
     PAGE.write_text("\n".join(part for part in parts if part).rstrip() + "\n")
@@ -74,6 +74,32 @@ def _lossless(rows: Sequence[Row]) -> str:
     for row in own:
         bits = " | ".join(f"{row['bits_per_symbol'][coder]:.3f}" for coder in coders)
         lines.append(f"| {TITLES[row['model']]} | {bits} |")
+    return "\n".join(lines) + "\n"
+
+
+def _peer(rows: Sequence[Row]) -> str:
+    """Our uniform LSQ against brevitas."""
+    own = [row for row in rows if row["method"] == "brevitas"]
+    if not own:
+        return ""
+    lines = [
+        "## Uniform LSQ against brevitas",
+        "",
+        "ResNet18, one bit-width for all sites, scales trained for equal steps by the same loop.",
+        "",
+        "| bits | brevitas, drop | `lsq`, drop |",
+        "|--:|--:|--:|",
+    ]
+    for row in own:
+        bits = int(row["variant"].split("bits")[0])
+        ours = next(
+            other["accuracy_drop_pp"]
+            for other in rows
+            if other["method"] == "lsq"
+            and other["variant"].endswith("fixed")
+            and int(float(other["variant"].split("bits")[0])) == bits
+        )
+        lines.append(f"| {bits} | {row['accuracy_drop_pp']:.2f} | {ours:.2f} |")
     return "\n".join(lines) + "\n"
 
 
