@@ -16,7 +16,7 @@ from actpress.kernels import count_symbols
 from actpress.plan import Placement, Transform
 
 COUNT_LEVELS = 1024
-TOP_DB, STEP_DB, BOTTOM_DB = 24.0, 2.0, 2.0
+TOP_DB, STEP_DB, BOTTOM_DB = 32.0, 2.0, 2.0
 
 
 class LadderKind(StrEnum):

@@ -18,7 +18,7 @@ from actpress.errors import BudgetError
 from actpress.graph import Graph
 from actpress.plan import Plan, SitePlan, Transform
 
-BIT_WIDTH = 10
+BIT_WIDTH = 12
 CHUNK = 64
 
 SCREENED_LOSS = 0.003

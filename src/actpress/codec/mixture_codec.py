@@ -17,7 +17,7 @@ WIDEST = 8
 WINDOW = 3
 """Candidates of a moving window."""
 
-SYMBOL_LIMIT = 511
+SYMBOL_LIMIT = 2047
 """Largest symbol where rare symbols cost the entropy coder next to nothing."""
 
 CERTAINTY = 2.0

@@ -29,7 +29,7 @@ from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.press import PressedModel
 from actpress.tune import align_rate_model, mixtures, search_widths
 
-BIT_WIDTH = 10
+BIT_WIDTH = 12
 TRANSFORM = Transform.FISHER_PCA
 
 GENEROSITY = (1.0, 1.2, 1.5, 2.0)

@@ -23,7 +23,7 @@ OCTAVES_PER_BIT = 2.0
 """Steps shrink by so many octaves when all bits are to double, roughly: half of the bits of a
 component with few of them are spent on whether it is zero."""
 
-ENTROPY_BIT_WIDTH = 10
+ENTROPY_BIT_WIDTH = 12
 """Bound on the symbols of a plan for the entropy coder; calibration narrows it."""
 
 
