@@ -16,7 +16,7 @@ from actpress.calibrate import Statistics
 from actpress.evaluate import predict
 from actpress.graph import Graph, insert_codecs
 from actpress.methods import Task
-from actpress.methods.uniform import uniform_plan
+from actpress.methods.uniform import best_step, uniform_plan
 from actpress.plan import Placement
 from actpress.press import PressedModel
 from actpress.tune import Learned, tune
@@ -50,7 +50,8 @@ def measure_brevitas(task: Task, bit_width: int) -> Row:
         bit_width: of every site.
     """
     statistics = task.calibrate(Placement.POST_ACT)
-    plan = uniform_plan(task, statistics, {site.name: bit_width for site in task.graph.sites})
+    steps = {name: best_step(own, bit_width) for name, own in statistics.sites.items()}
+    plan = uniform_plan(task, steps, bit_width)  # names the sites; the steps are brevitas' own
     pressed = PressedModel(_insert(task.graph, statistics, bit_width), plan).to(task.device)
     _collect(task, pressed)
     settings = task.settings.tune

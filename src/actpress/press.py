@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from actpress.calibrate import Statistics
+from actpress.calibrate import SiteStatistics, Statistics
 from actpress.codec import IdentityProjection, LinearProjection, Projection, SiteCodec, stored_step
 from actpress.errors import CalibrationError, PlanError
 from actpress.graph import CODECS_PATH, Graph, RewrittenNetwork, insert_codecs
@@ -88,12 +88,23 @@ def build_codec(site: SitePlan, statistics: Statistics) -> SiteCodec:
     levels = 2**site.bit_width
     if site.transform is Transform.IDENTITY and site.rank == site.channels:
         projection: Projection = IdentityProjection()
-        lowest = torch.round(own.minimum.min() / float(step[0]))
+        lowest = lowest_symbol(own, float(step[0]), levels)
     else:
         projection = _linear(site, statistics, own.mean)
-        lowest = torch.tensor(-levels / 2)
-    q_min = lowest.clamp(1 - levels, 0).expand(site.rank).clone()
+        lowest = -levels // 2
+    q_min = torch.full((site.rank,), lowest)
     return SiteCodec(projection, step, q_min, q_min + levels - 1)
+
+
+def lowest_symbol(statistics: SiteStatistics, step: float, levels: int) -> int:
+    """Where a range of so many levels begins that holds zero and what it can of a site's values.
+
+    Where it cannot hold them all, it is cut on the side that reaches further, down to half of the
+    levels.
+    """
+    lowest = min(round(float(statistics.minimum.min()) / step), 0)
+    highest = max(round(float(statistics.maximum.max()) / step), 0)
+    return max(lowest, min(-levels // 2, highest - levels + 1))
 
 
 def _build_grouped(site: SitePlan, statistics: Statistics) -> SiteCodec:

@@ -53,6 +53,15 @@ class SiteStatistics:
             return torch.zeros_like(covariance)
         return (covariance + covariance.T) / 2
 
+    def values_and_counts(self) -> tuple[Tensor, Tensor]:
+        """The middle of every histogram bin that holds values, and how many; each shape (b,)."""
+        edges = bin_edges()
+        middles = edges + torch.diff(edges, append=edges[-1:]) / 2
+        middles[0] = 0.0  # zero, and what is as small as denormal numbers
+        values = torch.cat([middles, -middles])
+        held = (self.histogram > 0) & values.isfinite()
+        return values[held], self.histogram[held].double()
+
     @property
     def zero_share(self) -> float:
         """Share of values that are exactly zero, in [0, 1]."""

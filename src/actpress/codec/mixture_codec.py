@@ -49,7 +49,8 @@ class MixtureCodec(nn.Module):
         width: where each group starts, shape (G,), int64, 0..8.
         view: the bits that are counted.
         signed: whether components take both signs.
-        candidates: in a window, 1..9.
+        candidates: in a window, 3..9.
+        narrowest: no window goes below this width.
     """
 
     group: Tensor
@@ -67,12 +68,16 @@ class MixtureCodec(nn.Module):
         view: View,
         signed: bool = True,
         candidates: int = WINDOW,
+        narrowest: int = 0,
     ) -> None:
         super().__init__()
+        self.narrowest = narrowest
         self.projection = cast(Any, projection)
         self.view, self.signed, self.candidates = view, signed, candidates
         self.register_buffer("group", group)
-        self.register_buffer("lowest", (width - candidates // 2).clamp(0, WIDEST + 1 - candidates))
+        self.register_buffer(
+            "lowest", (width - candidates // 2).clamp(narrowest, WIDEST + 1 - candidates)
+        )
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("rate_scale", torch.ones(()))
         self.log2_range = nn.Parameter(log2_range.float().clone(), requires_grad=False)
@@ -87,10 +92,6 @@ class MixtureCodec(nn.Module):
         """Of the candidates of each group, shape (G, candidates), adding up to 1."""
         return torch.softmax(self.logits / self.temperature, dim=1)
 
-    def expected_widths(self) -> Tensor:
-        """Weighted mean of the candidates, shape (G,)."""
-        return (self.weights() * self.widths()).sum(1)
-
     def chosen_widths(self) -> Tensor:
         """The candidate of the largest weight in each group, shape (G,), int64."""
         return self.widths().gather(1, self.logits.argmax(1, keepdim=True))[:, 0]
@@ -98,7 +99,7 @@ class MixtureCodec(nn.Module):
     def forward(self, x: Tensor) -> CodecOutput:
         """Compress x, shape (n, c, ...), at all candidate widths, and mix."""
         unit = torch.ones(len(self.group), device=x.device)
-        y = self.projection.encode(x, unit)
+        y = self.projection.encode(x, unit).float()
         weights = self.weights()
         quantizers = self._quantizers(y[0, 0].numel())
         per_component = Quantizers(*(table[self.group] for table in quantizers))
@@ -107,21 +108,19 @@ class MixtureCodec(nn.Module):
         return CodecOutput(x_hat, self._rate_bits(y, weights, quantizers.step))
 
     @torch.no_grad()
-    def move_windows(self) -> int:
-        """Shift every window whose edge has won by one; returns how many moved.
+    def move_windows(self) -> Tensor:
+        """Shift every window whose edge has won by one; returns which moved, shape (G,), bool.
 
         The candidate that enters takes the logit of the one that leaves, so that it starts with
         next to no weight and has to earn it.
         """
         weights = self.weights()
         up = (weights[:, -1] > EDGE) & (self.lowest + self.candidates <= WIDEST)
-        down = (weights[:, 0] > EDGE) & (self.lowest > 0)
-        if self.candidates == 1:
-            return 0
+        down = (weights[:, 0] > EDGE) & (self.lowest > self.narrowest)
         self.lowest += up.long() - down.long()
         self.logits[up] = self.logits[up].roll(-1, dims=1)
         self.logits[down] = self.logits[down].roll(1, dims=1)
-        return int(up.sum() + down.sum())
+        return up | down
 
     def _quantizers(self, pixels: int) -> Quantizers:
         """Tables of the candidates, shape (G, candidates)."""

@@ -4,12 +4,12 @@ Steps of 8-bit activations, and the network if asked, are trained on the loss an
 """
 
 from actpress.methods.lsq import train_steps
+from actpress.methods.scaling import scale_steps
 from actpress.methods.task import Outcome, Task
-from actpress.methods.uniform import refuse_accuracy, uniform_plan
+from actpress.methods.uniform import covering_step, refuse_accuracy, uniform_plan
 from actpress.plan import Placement, Plan
+from actpress.press import PressedModel
 
-ATTEMPTS = 12
-OCTAVES_PER_BIT = 1.0
 BIT_WIDTH = 8
 
 
@@ -21,17 +21,16 @@ def entropy_training(task: Task) -> Outcome:
     """
     refuse_accuracy(task, "entropy_training")
     statistics = task.calibrate(Placement.POST_ACT)
-    fine = uniform_plan(task, statistics, {site.name: BIT_WIDTH for site in task.graph.sites})
-    octaves, plan = 0.0, fine
-    for _ in range(ATTEMPTS):
-        plan = _coarsened(fine, octaves)
-        pressed = task.press(plan, statistics)
-        values = sum(site.values * task.weight(site.name) for site in task.graph.sites)
-        excess_bits = (task.cost(pressed) - task.cost_target()) / values
-        if -0.02 <= excess_bits <= 0:
-            break
-        octaves += OCTAVES_PER_BIT * (excess_bits + 0.01)
-    return train_steps(task, plan, statistics, hold_bits=True, method="entropy_training")
+    steps = {name: covering_step(own, BIT_WIDTH) for name, own in statistics.sites.items()}
+    fine = uniform_plan(task, steps, BIT_WIDTH)
+
+    def press_at(octaves: float) -> PressedModel:
+        return task.press(_coarsened(fine, octaves), statistics)
+
+    start = scale_steps(press_at, lambda pressed: task.cost(pressed) / task.cost_target() - 1)
+    return train_steps(
+        task, start.pressed.plan, statistics, hold_bits=True, method="entropy_training"
+    )
 
 
 def _coarsened(plan: Plan, octaves: float) -> Plan:

@@ -17,7 +17,6 @@ from actpress.plan import Plan
 from actpress.press import PressedModel
 from actpress.tune import (
     Learned,
-    Progress,
     Trainable,
     TuneSettings,
     align_rate_model,
@@ -30,7 +29,13 @@ SMALLEST_SHARE = 0.05
 
 
 def train_steps(
-    task: Task, plan: Plan, statistics: Statistics, *, hold_bits: bool = False, method: str
+    task: Task,
+    plan: Plan,
+    statistics: Statistics,
+    *,
+    method: str,
+    hold_bits: bool = False,
+    attempt: str = "tune",
 ) -> Outcome:
     """Press a plan without projections and train its steps, one for each channel.
 
@@ -41,9 +46,10 @@ def train_steps(
         task: data and settings.
         plan: of sites with identity transforms.
         statistics: for the plan's placements.
+        method: name for the results.
         hold_bits: keep what the budget counts within it while training; else the bits end up where
             the accuracy wants them.
-        method: name for the results.
+        attempt: name of the checkpoint, where a method trains several plans.
     """
     settings = task.settings.tune
     pressed = task.press(plan.model_copy(update={"method": method}), statistics)
@@ -52,10 +58,9 @@ def train_steps(
     floors = {name: SMALLEST_SHARE * codec.step.clone() for name, codec in pressed.codecs.items()}
 
     @torch.no_grad()
-    def after_step(progress: Progress) -> None:
+    def keep_positive(_step: int, _optimizer: torch.optim.Optimizer) -> None:
         for name, codec in pressed.codecs.items():
             codec.step.copy_(torch.maximum(codec.step, floors[name]))
-        task.progress.advance(1, f"loss {progress.loss:.4f}")
 
     task.progress.start("tune", settings.steps)
     report = tune(
@@ -67,8 +72,9 @@ def train_steps(
         target_bits=bound,
         learned=_learned(pressed, settings),
         purpose=method,
-        checkpoint=None if task.folder is None else task.folder / "tune.pt",
-        on_step=after_step,
+        checkpoint=None if task.folder is None else task.folder / f"{attempt}.pt",
+        adjust=keep_positive,
+        on_step=lambda step: task.progress.advance(1, f"loss {step.loss:.4f}"),
     )
     for codec in pressed.codecs.values():
         codec.step.copy_(stored_step(codec.step))

@@ -6,6 +6,7 @@ EdMIPS does (Cai and Vasconcelos 2020, arXiv 2004.05795). Neither drops nor mixe
 """
 
 from dataclasses import replace
+from itertools import islice
 from time import perf_counter
 
 import numpy as np
@@ -21,13 +22,14 @@ from actpress.graph import insert_codecs
 from actpress.kernels import count_symbols
 from actpress.methods.lsq import train_steps
 from actpress.methods.task import Outcome, Task
-from actpress.methods.uniform import refuse_accuracy, uniform_plan, uniform_step
+from actpress.methods.uniform import best_step, refuse_accuracy, uniform_plan
 from actpress.plan import Placement, Plan
-from actpress.press import PressedModel
-from actpress.tune import mixtures, search_widths
+from actpress.press import PressedModel, lowest_symbol
+from actpress.tune import align_rate_model, mixtures, search_widths
 
 BIT_WIDTHS = tuple(range(1, 9))
-ALL_WIDTHS = 9
+START = 4
+"""Bit-width that a search starts from."""
 
 TIE_BREAK = 1e-3
 """Weight of the estimated losses where a search leaves bits over: they decide who gets them."""
@@ -43,14 +45,16 @@ def layerwise_ilp(task: Task) -> Outcome:
     statistics = task.calibrate(Placement.POST_ACT)
     began = perf_counter()
     losses, costs = sensitivities(task, statistics)
-    widths = choose_widths_by_ilp(losses, costs, task.cost_target())
     names = [site.name for site in task.graph.sites]
-    plan = uniform_plan(task, statistics, dict(zip(names, widths, strict=True)))
+    chosen = choose_widths_by_ilp(losses, costs, task.cost_target())
+    widths = dict(zip(names, chosen, strict=True))
+    steps = {name: best_step(statistics.sites[name], width) for name, width in widths.items()}
+    plan = uniform_plan(task, steps, widths)
     return _train(task, plan, statistics, "layerwise_ilp", perf_counter() - began)
 
 
 def layerwise_search(task: Task) -> Outcome:
-    """Bit-widths learned with all of 0 to 8 as candidates of each site, then trained steps.
+    """Bit-widths learned with all of 1 to 8 as candidates of each site, then trained steps.
 
     Raises:
         BudgetError: an accuracy budget, or the widths found cost too much.
@@ -73,11 +77,13 @@ def layerwise_search(task: Task) -> Outcome:
         on_step=lambda step: task.progress.advance(1, f"loss {step.loss:.4f}"),
     )
     losses, costs = sensitivities(task, statistics)
-    logits = np.array([codec.logits[0, 1:].tolist() for codec in mixtures(network).values()])
+    codecs = mixtures(network)
+    logits = np.array([codec.logits[0].tolist() for codec in codecs.values()])
     regrets = _regrets(logits) + TIE_BREAK * losses / losses.max()
-    widths = choose_widths_by_ilp(regrets, costs, task.cost_target())
-    names = [site.name for site in task.graph.sites]
-    plan = uniform_plan(task, statistics, dict(zip(names, widths, strict=True)))
+    chosen = choose_widths_by_ilp(regrets, costs, task.cost_target())
+    widths = dict(zip(codecs, chosen, strict=True))
+    steps = {name: 2 ** (float(codecs[name].log2_range) - width) for name, width in widths.items()}
+    plan = uniform_plan(task, steps, widths)
     return _train(task, plan, statistics, "layerwise_search", perf_counter() - began)
 
 
@@ -92,6 +98,10 @@ def sensitivities(task: Task, statistics: Statistics) -> tuple[np.ndarray, np.nd
     """
     sites = task.graph.sites
     losses, costs = (np.zeros((len(sites), len(BIT_WIDTHS))) for _ in range(2))
+    steps = {
+        name: [best_step(own, bit_width) for bit_width in BIT_WIDTHS]
+        for name, own in statistics.sites.items()
+    }
     images = task.search_images()
     batches = images.split(64)
     seed = task.settings.search.seed
@@ -99,8 +109,8 @@ def sensitivities(task: Task, statistics: Statistics) -> tuple[np.ndarray, np.nd
         for row, site in enumerate(sites):
             x, g = gradients[site.name]
             for column, bit_width in enumerate(BIT_WIDTHS):
-                step = uniform_step(statistics.sites[site.name], bit_width)
-                low = _lowest(statistics, site.name, step)
+                step = steps[site.name][column]
+                low = lowest_symbol(statistics.sites[site.name], step, 2**bit_width)
                 q = torch.round(x / step).clamp(low, low + 2**bit_width - 1)
                 errors = ((q * step - x) * g).flatten(1).sum(1)
                 losses[row, column] += 0.5 * float(errors.square().sum())
@@ -160,28 +170,28 @@ def _bits(index: Tensor, bit_width: int, view: View) -> float:
     return float(entropy_bits(counts).sum()) * index.numel() / channels
 
 
-def _lowest(statistics: Statistics, name: str, step: float) -> float:
-    return min(round(float(statistics.sites[name].minimum.min()) / step), 0)
-
-
 def _all_widths(task: Task, statistics: Statistics) -> PressedModel:
-    """The network with all widths at every site, one group each."""
+    """The network with all widths at every site, one group each, its rate aligned to tables."""
+    steps = {name: best_step(own, START) for name, own in statistics.sites.items()}
+    plan = uniform_plan(task, steps, START)
+    pressed = task.press(plan, statistics)
+    scales = {name: float(task.weight(name)) for name in steps}
+    if task.budget.view is View.ENTROPY:
+        align_rate_model(pressed, list(islice(task.calibration_batches(), 3)), task.costs(pressed))
+        scales = {name: float(codec.rate_scale) for name, codec in pressed.codecs.items()}
     codecs = {}
     for site in task.graph.sites:
-        own = statistics.sites[site.name]
-        step = uniform_step(own, BIT_WIDTHS[-1])
-        codec = MixtureCodec(
+        codecs[site.name] = MixtureCodec(
             IdentityProjection(),
             torch.zeros(site.channels, dtype=torch.int64),
-            torch.log2(torch.tensor([step])) + BIT_WIDTHS[-1],
-            torch.tensor([4]),
+            torch.log2(torch.tensor([steps[site.name]])) + START,
+            torch.tensor([START]),
             view=task.budget.view,
-            signed=bool(own.minimum.min() < 0),
-            candidates=ALL_WIDTHS,
+            signed=bool(statistics.sites[site.name].minimum.min() < 0),
+            candidates=len(BIT_WIDTHS),
+            narrowest=BIT_WIDTHS[0],
         )
-        codec.rate_scale.fill_(task.weight(site.name))
-        codecs[site.name] = codec
-    plan = uniform_plan(task, statistics, {site.name: 4 for site in task.graph.sites})
+        codecs[site.name].rate_scale.fill_(scales[site.name])
     network = insert_codecs(task.graph, codecs, statistics.placements)
     return PressedModel(network, plan).eval().to(task.device)
 

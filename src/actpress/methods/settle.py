@@ -10,18 +10,13 @@ from actpress.budget import View
 from actpress.calibrate import Statistics
 from actpress.codec import WIDEST, MixtureCodec
 from actpress.errors import BudgetError
+from actpress.methods.scaling import CLOSE_ENOUGH, scale_steps
 from actpress.methods.task import Task
 from actpress.plan import GroupPlan, Placement, Plan, SitePlan, Transform
 from actpress.press import PressedModel
 
-ATTEMPTS = 10
-
-CLOSE_ENOUGH = 0.01
-"""A plan that leaves no more of its budget unused is not improved on."""
-
-OCTAVES_PER_BIT = 2.0
-"""Steps shrink by so many octaves when all bits are to double, roughly: half of the bits of a
-component with few of them are spent on whether it is zero."""
+ATTEMPTS = 4
+"""Times that widths are fitted again where calibration narrowed the ranges that they cover."""
 
 ENTROPY_BIT_WIDTH = 12
 """Bound on the symbols of a plan for the entropy coder; calibration narrows it."""
@@ -49,9 +44,8 @@ def settle(
     """
     choices = {name: _Choice.of(codec) for name, codec in codecs.items()}
     if task.budget.view is View.FIXED:
-        _fit_widths(task, groups, choices)
-        return task.press(_plan(task, groups, choices, scale=1.0), statistics)
-    return _fit_steps(task, statistics, groups, choices)
+        return _settle_widths(task, statistics, groups, choices)
+    return _settle_steps(task, statistics, groups, choices)
 
 
 @dataclass
@@ -71,7 +65,9 @@ class _Choice:
     @classmethod
     def of(cls, codec: MixtureCodec) -> "_Choice":
         scores = torch.full((len(codec.lowest), WIDEST + 1), -torch.inf, device=codec.lowest.device)
-        scores.scatter_(1, codec.widths(), codec.weights().log().detach())
+        scores.scatter_(
+            1, codec.widths(), (codec.logits / codec.temperature).log_softmax(1).detach()
+        )
         widths = codec.chosen_widths().tolist()
         widths[0] = max(widths[0], 1)  # a site keeps at least its most important group
         return cls(widths, codec.log2_range.tolist(), scores.tolist())
@@ -84,34 +80,50 @@ class _Choice:
         return 100.0 * away if away else best - score[width]
 
 
-def _fit_steps(
+def _settle_steps(
     task: Task,
     statistics: Statistics,
     groups: Mapping[str, Groups],
     choices: Mapping[str, _Choice],
 ) -> PressedModel:
-    target = task.cost_target()
-    octaves, excess = 0.0, 0.0
-    fits: PressedModel | None = None
-    for _ in range(ATTEMPTS):
-        pressed = task.press(_plan(task, groups, choices, scale=2**octaves), statistics)
-        excess = task.cost(pressed) / target - 1
-        if excess <= 0:
-            fits = pressed
-            if excess >= -CLOSE_ENOUGH:
-                return pressed
-        octaves += OCTAVES_PER_BIT * (excess + CLOSE_ENOUGH / 2)
-    if fits is None:
+    def press_at(octaves: float) -> PressedModel:
+        return task.press(_plan(task, groups, choices, scale=2**octaves), statistics)
+
+    found = scale_steps(press_at, lambda pressed: task.cost(pressed) / task.cost_target() - 1)
+    if found.excess > 0:
         raise BudgetError(
-            f"the widths found exceed the budget {task.budget} by {100 * excess:.1f} %, and larger "
-            f"steps do not mend it; ask for more bits"
+            f"the widths found exceed the budget {task.budget} by {100 * found.excess:.1f} %, and "
+            f"larger steps do not mend it; ask for more bits"
         )
-    return fits
+    return found.pressed
 
 
-def _fit_widths(task: Task, groups: Mapping[str, Groups], choices: Mapping[str, _Choice]) -> None:
+def _settle_widths(
+    task: Task,
+    statistics: Statistics,
+    groups: Mapping[str, Groups],
+    choices: Mapping[str, _Choice],
+) -> PressedModel:
+    """Fit the widths; where calibration finds narrower ranges, spend what that leaves over."""
+    target = nominal = task.cost_target()
+    best: PressedModel | None = None
+    for _ in range(ATTEMPTS):
+        _fit_widths(task, groups, choices, nominal)
+        pressed = task.press(_plan(task, groups, choices, scale=1.0), statistics)
+        cost = task.cost(pressed)
+        if cost <= target and (best is None or cost > task.cost(best)):
+            best = pressed
+        if target * (1 - CLOSE_ENOUGH) <= cost <= target:
+            break
+        nominal *= target / cost
+    assert best is not None, "the first attempt fits: packing never needs more than the widths"
+    return best
+
+
+def _fit_widths(
+    task: Task, groups: Mapping[str, Groups], choices: Mapping[str, _Choice], target: float
+) -> None:
     """Lower the least certain widths while there are too many bits; then raise what still fits."""
-    target = task.cost_target()
     sizes = {
         (name, group): task.weight(name) * task.pixels(name) * len(groups[name].members(group))
         for name, choice in choices.items()

@@ -66,6 +66,7 @@ def tune(
     learned: Sequence[Learned] | None = None,
     keep_last: bool = False,
     purpose: str = "",
+    adjust: Callable[[int, torch.optim.Optimizer], None] = lambda step, optimizer: None,
     checkpoint: Path | None = None,
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> TuneReport:
@@ -86,19 +87,26 @@ def tune(
         keep_last: end with the last state, whatever its validation.
         purpose: what else decides the run; a checkpoint of another purpose does not fit.
         checkpoint: file to write and continue from; None keeps nothing.
-        on_step: called after every step; may change the codecs, as long as what it does depends on
-            their state and the step alone.
+        adjust: called after every step with their number; may change the codecs and the optimizer's
+            state, as long as what it does depends on them and the step alone.
+        on_step: called after every step, for progress.
 
     Raises:
         TuningError: the loss became NaN or infinite (the last checkpoint stays), the checkpoint
             does not fit, or no state held its bits.
     """
-    learned = learned_parameters(pressed, settings) if learned is None else learned
-    bound = RateBound(target_bits)
     run_state = TuningRun(
-        pressed, graph, train, holdout, settings, bound, learned=learned, keep_last=keep_last
+        pressed,
+        graph,
+        train,
+        holdout,
+        settings,
+        RateBound(target_bits),
+        learned=learned,
+        keep_last=keep_last,
+        purpose=purpose,
+        adjust=adjust,
     )
-    run_state.identity += purpose
     pressed.network_learned = settings.trainable is Trainable.NETWORK
     if checkpoint is not None and checkpoint.exists():
         run_state.restore(Checkpoint.load(checkpoint, identity=run_state.identity))
@@ -121,16 +129,18 @@ class TuningRun:
         *,
         learned: Sequence[Learned] | None = None,
         keep_last: bool = False,
+        purpose: str = "",
+        adjust: Callable[[int, torch.optim.Optimizer], None] = lambda step, optimizer: None,
     ) -> None:
         self.pressed, self.train_split, self.settings, self.bound = pressed, train, settings, bound
         self.teacher = copy.deepcopy(graph.eval_module).requires_grad_(False).eval()
         device = next(pressed.buffers()).device
         self.teacher.to(device)
         self.device = device
-        self.keep_last = keep_last
+        self.keep_last, self.adjust = keep_last, adjust
         learned = learned_parameters(pressed, settings) if learned is None else learned
         self.optimizer = _optimizer(pressed, learned)
-        self.identity = _identity(pressed, graph, settings, bound)
+        self.identity = _identity(pressed, graph, settings, bound) + purpose
         self.holdout = holdout.take(settings.validation_images)
         self.holdout_teacher = self._holdout_logits(self.teacher)
         self.step, self.seconds = 0, 0.0
@@ -144,6 +154,7 @@ class TuningRun:
         for x, labels in self._remaining_batches():
             progress = self.train_step(x.to(self.device), labels.to(self.device))
             self.step += 1
+            self.adjust(self.step, self.optimizer)
             on_step(progress)
             if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
                 self.validate()

@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+import torch
+from torch import Tensor
+
 from actpress.codec import MixtureCodec
 from actpress.data.dataset import Split
 from actpress.errors import TuningError
@@ -39,9 +42,9 @@ class WidthSettings:
     coldest: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.move_every < 1 or not 2 <= self.candidates <= ALL_WIDTHS:
+        if self.steps < 1 or self.move_every < 1 or not 3 <= self.candidates <= ALL_WIDTHS:
             raise TuningError(
-                f"steps and move_every must be at least 1 and candidates 2 to {ALL_WIDTHS}"
+                f"steps and move_every must be at least 1 and candidates 3 to {ALL_WIDTHS}"
             )
         if not (self.logit_lr > 0 and self.range_lr > 0 and 0 < self.coldest <= 1):
             raise TuningError("logit_lr and range_lr must be positive, coldest in (0, 1]")
@@ -88,12 +91,11 @@ def search_widths(
         Learned(tuple(codec.log2_range for codec in codecs.values()), settings.range_lr),
     ]
 
-    def after_step(progress: Progress) -> None:
+    def adjust(step: int, optimizer: torch.optim.Optimizer) -> None:
         for codec in codecs.values():
-            codec.temperature.fill_(settings.temperature(progress.step))
-            if progress.step % settings.move_every == 0:
-                codec.move_windows()
-        on_step(progress)
+            codec.temperature.fill_(settings.temperature(step))
+            if step % settings.move_every == 0:
+                _forget(optimizer, codec.logits, codec.move_windows())
 
     return tune(
         pressed,
@@ -104,10 +106,18 @@ def search_widths(
         target_bits=target_bits,
         learned=learned,
         keep_last=True,
-        purpose=repr(settings),
+        purpose=f"{settings} {[len(codec.lowest) for codec in codecs.values()]}",
         checkpoint=checkpoint,
-        on_step=after_step,
+        adjust=adjust,
+        on_step=on_step,
     )
+
+
+def _forget(optimizer: torch.optim.Optimizer, logits: Tensor, moved: Tensor) -> None:
+    """Windows that moved weigh other candidates: Adam's moments of their logits start anew."""
+    for moment in optimizer.state[logits].values():
+        if moment.shape == logits.shape:
+            moment[moved] = 0.0
 
 
 def mixtures(pressed: PressedModel) -> Mapping[str, MixtureCodec]:

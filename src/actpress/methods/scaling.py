@@ -1,0 +1,76 @@
+"""Scaling all steps of a plan together until its real tables cost what they may."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from actpress.press import PressedModel
+
+ATTEMPTS = 12
+
+CLOSE_ENOUGH = 0.01
+"""A plan that leaves no more of its budget unused is not improved on."""
+
+OCTAVES_PER_EXCESS = 1.0
+"""First guess: steps that double halve the bits, roughly."""
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A plan that was pressed.
+
+    Attributes:
+        octaves: by which its steps are scaled.
+        excess: of its cost over the target, as a share; at most 0 where it fits.
+        pressed: the network.
+    """
+
+    octaves: float
+    excess: float
+    pressed: PressedModel
+
+
+def scale_steps(
+    press_at: Callable[[float], PressedModel], excess_of: Callable[[PressedModel], float]
+) -> Scaled:
+    """The plan closest below its target that some attempts find.
+
+    Attempts are extrapolated, twice as far each time, until one fits and one does not, and
+    interpolated between these from then on, never closer to either end than a tenth of the way.
+
+    Args:
+        press_at: the network with steps scaled by so many octaves; bits fall with them.
+        excess_of: its cost over the target, as a share.
+
+    Returns:
+        The best that fits, or, where none does, the last.
+    """
+    over: Scaled | None = None
+    fits: Scaled | None = None
+    tried = _attempt(0.0, press_at, excess_of)
+    for reach in range(ATTEMPTS):
+        if tried.excess > 0:
+            over = tried
+        else:
+            fits = tried
+        if fits is not None and fits.excess >= -CLOSE_ENOUGH:
+            return fits
+        tried = _attempt(_next(tried, over, fits, 2.0**reach), press_at, excess_of)
+    return fits or tried
+
+
+def _attempt(
+    octaves: float,
+    press_at: Callable[[float], PressedModel],
+    excess_of: Callable[[PressedModel], float],
+) -> Scaled:
+    pressed = press_at(octaves)
+    return Scaled(octaves, excess_of(pressed), pressed)
+
+
+def _next(last: Scaled, over: Scaled | None, fits: Scaled | None, reach: float) -> float:
+    aim = -CLOSE_ENOUGH / 2
+    if over is None or fits is None:
+        return last.octaves + OCTAVES_PER_EXCESS * reach * (last.excess - aim)
+    share = (over.excess - aim) / (over.excess - fits.excess)
+    share = min(max(share, 0.1), 0.9)
+    return over.octaves + share * (fits.octaves - over.octaves)
