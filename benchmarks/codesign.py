@@ -16,6 +16,7 @@ import torch
 
 from actpress.api import run_info
 from actpress.budget import Budget, View
+from actpress.errors import BudgetError, TuningError
 from actpress.evaluate import evaluate
 from actpress.graph import hash_weights
 from actpress.methods import METHODS, Settings, Task, int8
@@ -66,7 +67,13 @@ def measure(
     if bench.store.has(bench.name, method, variant, seed):
         return
     reset_peak_memory()
-    outcome = METHODS[method](Task(bench.graph, bench.data, budget, settings))
+    try:
+        outcome = METHODS[method](Task(bench.graph, bench.data, budget, settings))
+    except (BudgetError, TuningError) as error:
+        key = {"model": bench.name, "method": method, "variant": variant, "seed": seed}
+        bench.store.add(key | {"failed": str(error)})
+        print(f"{bench.name} {method} {variant} seed {seed}: {error}", flush=True)
+        return
     peak_mib = peak_memory_mib()
     source = Source(
         model=bench.name,

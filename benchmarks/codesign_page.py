@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
+from actpress.budget import View
 from actpress.report.sweep import Point, curves_chart
 from benchmarks.results_page import TITLES
 from benchmarks.store import Row
@@ -24,9 +25,10 @@ def write_codesign_page(rows: Sequence[Row]) -> None:
     """Write the page and one chart for each network anew."""
     parts = [INTRO, _targets(rows), _lossless(rows), _peer(rows)]
     for model, title in TITLES.items():
-        own = [row for row in rows if row["model"] == model and "bits_per_value" in row]
-        if own:
-            parts += [f"## {title}\n", _chart(model, own), _table(own)]
+        own = [row for row in rows if row["model"] == model]
+        measured = [row for row in own if "bits_per_value" in row]
+        if measured:
+            parts += [f"## {title}\n", _chart(model, measured), _table(measured), _failed(own)]
     PAGE.write_text("\n".join(part for part in parts if part).rstrip() + "\n")
 
 
@@ -35,7 +37,7 @@ def _targets(rows: Sequence[Row]) -> str:
     for model, title in TITLES.items():
         for variant, (view, most) in TARGETS.items():
             runs = [row for row in rows if (row["model"], row["variant"]) == (model, variant)]
-            runs = [row for row in runs if row["method"] == "codesign"]
+            runs = [r for r in runs if r["method"] == "codesign" and "accuracy" in r]
             what = f"{title}: co-design, drop at most 0.5 points"
             target = f"{most:g} bits/value, {view}"
             if not runs:
@@ -55,6 +57,15 @@ def _targets(rows: Sequence[Row]) -> str:
         met = "yes" if ratio <= 2 else "**no**"
         lines.append(f"| {what} | at most 2x | {measured} | {met} |")
     return "\n".join(lines) + "\n"
+
+
+def _failed(rows: Sequence[Row]) -> str:
+    """What could not be made, and why."""
+    return "".join(
+        f"- {row['method']} at {row['variant']}: {row['failed']}\n"
+        for row in rows
+        if "failed" in row
+    )
 
 
 def _lossless(rows: Sequence[Row]) -> str:
@@ -112,7 +123,7 @@ def _chart(model: str, rows: Sequence[Row]) -> str:
     if len(points) < 2:
         return ""
     path = PAGE.with_name(f"codesign-{model}.svg")
-    path.write_text(curves_chart(points, rows[0]["float_accuracy"]) + "\n")
+    path.write_text(curves_chart(points, rows[0]["float_accuracy"], View.ENTROPY) + "\n")
     names = ", ".join(dict.fromkeys(point.method for point in points))
     return f"![Accuracy against bits/value: {names}]({path.name})\n"
 

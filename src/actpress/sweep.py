@@ -1,6 +1,7 @@
 """Several methods at several budgets: a run directory each, and one comparison."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from torch import nn
 from actpress.api import compress, describe_source
 from actpress.budget import Budget
 from actpress.data.dataset import Dataset
-from actpress.errors import ActpressError, BudgetError, RunError
+from actpress.errors import ActpressError, BudgetError, RunError, TuningError
 from actpress.evaluate import EnergyModel, Metrics
 from actpress.methods import METHODS, Progress, Settings, Silence
 from actpress.report import render_sweep, sweep_csv
@@ -27,12 +28,13 @@ class Sweep:
     """What a sweep measured.
 
     Attributes:
-        runs: one per method and budget that could be met, in the order they were asked for.
-        unreachable: (method, budget, reason) of the others.
+        runs: all that the folder holds, by method and rising bits.
+        failed: (method, budget, reason) of what was asked and could not be made: a budget out of
+            reach, or training that did not hold it.
     """
 
     runs: tuple[Metrics, ...]
-    unreachable: tuple[tuple[str, str, str], ...]
+    failed: tuple[tuple[str, str, str], ...]
 
 
 def sweep(
@@ -59,7 +61,7 @@ def sweep(
         data: as for `compress`.
         out: folder; `sweep.json`, `sweep.csv` and `sweep.html` in it hold the comparison.
         methods: names of `METHODS`.
-        budgets: as for `compress`; a method that cannot meet one is left out there, with a reason.
+        budgets: as for `compress`; a method that cannot meet one is listed with the reason.
         settings: of all runs.
         energy: of the memory, for the reports.
         source: where model and data came from.
@@ -81,11 +83,12 @@ def sweep(
     settings = settings or Settings()
     source = source or describe_source(model, data, leaves)
     out = Path(out)
-    _check_request(out, source, settings)
-    runs: list[Metrics] = []
-    unreachable: list[tuple[str, str, str]] = []
-    for method, budget in _points(methods, budgets):
+    _check_request(out, source, settings, energy or EnergyModel())
+    failed: list[tuple[str, str, str]] = []
+    points = list(_points(methods, budgets))
+    for method, budget in points:
         folder = out / _name(method, budget)
+        workplace = out / f".{folder.name}.partial"
         if not (folder / METRICS).exists():
             on_run(method, str(budget))
             try:
@@ -98,25 +101,26 @@ def sweep(
                     energy=energy,
                     source=source,
                     leaves=leaves,
-                    folder=out / f".{folder.name}.partial",
+                    folder=workplace,
                     progress=progress or Silence(),
                 )
-            except BudgetError as error:
-                unreachable.append((method, str(budget), str(error)))
+            except (BudgetError, TuningError) as error:
+                failed.append((method, str(budget), str(error)))
                 continue
             result.save(folder)
-        runs.append(load_metrics(folder))
-        _write(out, runs, unreachable)
-    if not runs:
-        raise BudgetError(f"no method met any budget: {'; '.join(why for *_, why in unreachable)}")
-    _write(out, runs, unreachable)
-    return Sweep(tuple(runs), tuple(unreachable))
+            shutil.rmtree(workplace, ignore_errors=True)  # methods without checkpoints make none
+            _write(out, _finished(out), failed)
+    if len(failed) == len(points):
+        raise BudgetError(f"no method met any budget: {'; '.join(why for *_, why in failed)}")
+    runs = _finished(out)
+    _write(out, runs, failed)
+    return Sweep(tuple(runs), tuple(failed))
 
 
 def _points(
     methods: Sequence[str], budgets: Sequence[str | Budget]
 ) -> Iterator[tuple[str, Budget]]:
-    parsed = [Budget.parse(b) if isinstance(b, str) else b for b in budgets]
+    parsed = list(dict.fromkeys(Budget.parse(b) if isinstance(b, str) else b for b in budgets))
     for method in dict.fromkeys(methods):
         for budget in parsed[:1] if method in WITHOUT_BUDGET else parsed:
             yield method, budget
@@ -128,9 +132,13 @@ def _name(method: str, budget: Budget) -> str:
     return f"{method}-{budget.amount:g}{budget.kind}-{budget.view}"
 
 
-def _check_request(out: Path, source: Source, settings: Settings) -> None:
+def _check_request(out: Path, source: Source, settings: Settings, energy: EnergyModel) -> None:
     """A folder keeps what its runs have in common, so that runs of different kinds do not mix."""
-    wanted = {"source": source.model_dump(mode="json"), "settings": str(settings)}
+    wanted = {
+        "source": source.model_dump(mode="json"),
+        "settings": str(settings),
+        "energy": str(energy),
+    }
     text = json.dumps(wanted, indent=1, sort_keys=True) + "\n"
     path = out / REQUEST
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
@@ -146,11 +154,17 @@ def _check_request(out: Path, source: Source, settings: Settings) -> None:
         )
 
 
-def _write(out: Path, runs: Sequence[Metrics], unreachable: Sequence[tuple[str, str, str]]) -> None:
+def _finished(out: Path) -> list[Metrics]:
+    """All runs of the folder, by method and rising bits."""
+    runs = [load_metrics(path.parent) for path in out.glob(f"*/{METRICS}")]
+    order = list(METHODS)
+    return sorted(runs, key=lambda run: (order.index(run.method), run.bits_per_value.entropy))
+
+
+def _write(out: Path, runs: Sequence[Metrics], failed: Sequence[tuple[str, str, str]]) -> None:
     rows = [run.model_dump(mode="json", exclude={"sites", "search"}) for run in runs]
-    missed = [dict(zip(("method", "budget", "reason"), row, strict=True)) for row in unreachable]
-    text = json.dumps({"runs": rows, "unreachable": missed}, indent=1) + "\n"
+    missed = [dict(zip(("method", "budget", "reason"), row, strict=True)) for row in failed]
+    text = json.dumps({"runs": rows, "failed": missed}, indent=1) + "\n"
     write_text(out / JSON, text)
     write_text(out / CSV, sweep_csv(runs))
-    if runs:
-        write_text(out / HTML, render_sweep(runs))
+    write_text(out / HTML, render_sweep(runs, missed))

@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 from torch import nn
 
+from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
-from actpress.errors import ActpressError, BudgetError, RunError
-from actpress.methods import Settings
-from actpress.report.sweep import Point, pareto, print_sweep, render_sweep, text_chart
+from actpress.errors import ActpressError, BudgetError, RunError, TuningError
+from actpress.methods import METHODS, Outcome, Settings, Task
+from actpress.report.sweep import Point, pareto, print_sweep, render_sweep, text_chart, view_of
 from actpress.run import PLAN
 from actpress.sweep import CSV, HTML, JSON, Sweep, sweep
 from actpress.tune import TuneSettings
@@ -28,14 +29,18 @@ Run = Callable[..., Sweep]
 
 @pytest.fixture
 def run(model: nn.Module, dataset: Dataset, tmp_path: Path) -> Run:
-    def make(methods: str = "int8 gdr", budgets: str = "3bits 1.5bits", **options: object) -> Sweep:
+    def make(
+        methods: str = "int8 gdr",
+        budgets: str | list[Budget] = "3bits 1.5bits",
+        **options: object,
+    ) -> Sweep:
         chosen = {"settings": SMALL} | options
         return sweep(
             model,
             dataset,
             tmp_path / "sweep",
             methods=methods.split(),
-            budgets=budgets.split(),
+            budgets=budgets.split() if isinstance(budgets, str) else budgets,
             **chosen,  # type: ignore[arg-type]
         )
 
@@ -46,8 +51,8 @@ def test_every_run_is_a_run_directory_and_the_files_agree(run: Run, tmp_path: Pa
     found, folder = run(), tmp_path / "sweep"
     assert [(metrics.method, metrics.budget) for metrics in found.runs] == [
         ("int8", ""),
-        ("gdr", "3bits (entropy)"),
         ("gdr", "1.5bits (entropy)"),
+        ("gdr", "3bits (entropy)"),
     ]
     assert {path.parent.name for path in folder.glob(f"*/{PLAN}")} == {
         "int8",
@@ -75,13 +80,42 @@ def test_finished_runs_are_not_made_again(run: Run) -> None:
     assert len(second.runs) == 4
 
 
+def test_what_was_asked_for_twice_or_before_is_listed_once_and_kept(
+    run: Run, tmp_path: Path
+) -> None:
+    run("int8 gdr", "2bits 2.0bits")
+    found = run("gdr", "3bits")
+    assert [metrics.budget for metrics in found.runs] == ["", "2bits (entropy)", "3bits (entropy)"]
+    hidden = [path.name for path in (tmp_path / "sweep").iterdir() if path.name.startswith(".")]
+    assert not hidden, "checkpoints of finished runs are gone"
+
+
+def test_training_that_fails_is_a_reason_like_any_other(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(_task: Task) -> Outcome:
+        raise TuningError("training diverged at step 3")
+
+    monkeypatch.setitem(METHODS, "cap", diverge)
+    found = run("cap gdr", "2bits")
+    assert [metrics.method for metrics in found.runs] == ["gdr"]
+    assert found.failed == (("cap", "2bits (entropy)", "training diverged at step 3"),)
+
+
+def test_fixed_budgets_are_compared_in_fixed_bits(run: Run, tmp_path: Path) -> None:
+    budgets = [Budget.parse("3bits", view=View.FIXED)]
+    found = run("gdr", settings=SMALL, budgets=budgets)
+    assert view_of(found.runs) is View.FIXED
+    assert "bits/value, fixed view" in (tmp_path / "sweep" / HTML).read_text()
+
+
 def test_a_budget_that_cannot_be_met_is_left_out_with_its_reason(run: Run, tmp_path: Path) -> None:
     found = run("int8 gdr", "0.0001bits 2bits")
     assert [metrics.method for metrics in found.runs] == ["int8", "gdr"]
-    ((method, budget, reason),) = found.unreachable
+    ((method, budget, reason),) = found.failed
     assert (method, budget) == ("gdr", "0.0001bits (entropy)")
     assert "best reachable" in reason
-    missed = json.loads((tmp_path / "sweep" / JSON).read_text())["unreachable"]
+    missed = json.loads((tmp_path / "sweep" / JSON).read_text())["failed"]
     assert missed == [{"method": method, "budget": budget, "reason": reason}]
     with pytest.raises(BudgetError, match=r"no method met any budget: .*best reachable"):
         run("gdr", "0.0001bits")
@@ -89,7 +123,7 @@ def test_a_budget_that_cannot_be_met_is_left_out_with_its_reason(run: Run, tmp_p
 
 def test_other_settings_do_not_mix_with_finished_runs(run: Run) -> None:
     run("int8")
-    with pytest.raises(RunError, match="holds a sweep of another network, data or settings"):
+    with pytest.raises(RunError, match="holds a sweep of another network, data"):
         run("int8", settings=replace(SMALL, calibration_images=64))
 
 
@@ -120,7 +154,9 @@ def test_the_terminal_shows_every_run_in_the_chart(run: Run, tmp_path: Path) -> 
         print_sweep(found.runs, Console(file=file, width=100))
     text = (tmp_path / "out.txt").read_text()
     assert text.count("gdr") == 3  # two rows and the key
-    chart = "".join(text_chart([Point.of(metrics) for metrics in found.runs])[:16])
+    chart = "".join(
+        text_chart([Point.of(one, View.ENTROPY) for one in found.runs], View.ENTROPY)[:16]
+    )
     assert chart.count("o") == 1
     assert chart.count("x") == 2 or chart.count("x") == 1  # two runs may share a cell
     assert render_sweep(found.runs) == render_sweep(found.runs)

@@ -26,6 +26,7 @@ from actpress.cli.options import (
 from actpress.cli.progress import Bars
 from actpress.cli.sources import load_model, parse_input
 from actpress.data import load_dataset
+from actpress.errors import RunError
 from actpress.graph import hash_weights
 from actpress.methods import METHODS, Settings
 from actpress.report import print_sweep
@@ -67,10 +68,10 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     device: DeviceOption = "cpu",
 ) -> None:
     """Compress with several methods at several budgets, and draw accuracy against bits."""
-    names = methods.split(",")
+    names = _listed("--methods", methods)
     for name in names:
         check_choice("--methods", name, METHODS)
-    wanted = [Budget.parse(text, view=view) for text in budgets.split(",")]
+    wanted = [Budget.parse(text, view=view) for text in _listed("--budgets", budgets)]
     energy = energy_of(memory)
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     shape = None if input_shape is None else parse_input(input_shape)
@@ -108,6 +109,18 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
         complain("interrupted; run the same command again to go on")
         raise typer.Exit(EXIT_BAD_INPUT) from None
     print_sweep(found.runs, Console())
-    for method, budget, reason in found.unreachable:
+    for method, budget, reason in found.failed:
         complain(f"{method} at {budget}: {reason}")
     complain(f"written to {out}; open {out / HTML}")
+
+
+def _listed(option: str, text: str) -> list[str]:
+    """Names between commas.
+
+    Raises:
+        RunError: there are none.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise RunError(f"{option} is empty; give at least one, and several between commas")
+    return names

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
@@ -10,11 +10,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from rich.console import Console
 from rich.text import Text
 
+from actpress.budget import View
 from actpress.evaluate.metrics import Metrics
 from actpress.report.charts import NARROW_PX, WIDE_PX
 from actpress.report.columns import Column, print_fitting
 from actpress.report.environment import environment
-from actpress.report.quantities import duration, percent, points, ratio
+from actpress.report.quantities import duration, percent, ratio
 from actpress.report.svg import CURVES, QUIET, place, render
 
 MARKERS = "osD^vPX*"
@@ -53,9 +54,16 @@ class Point:
     accuracy: float
 
     @classmethod
-    def of(cls, run: Metrics) -> "Point":
-        """In the entropy view."""
-        return cls(run.method, run.bits_per_value.entropy, run.accuracy)
+    def of(cls, run: Metrics, view: View) -> "Point":
+        """A run under one view of its bits."""
+        return cls(run.method, getattr(run.bits_per_value, view.value), run.accuracy)
+
+
+def view_of(runs: Iterable[Metrics]) -> View:
+    """The view in which runs are compared: fixed where all their budgets count fixed bits."""
+    asked = {run.budget for run in runs if run.budget}
+    fixed = asked and all(budget.endswith(f"({View.FIXED})") for budget in asked)
+    return View.FIXED if fixed else View.ENTROPY
 
 
 def methods_of(points: Iterable[Point]) -> tuple[str, ...]:
@@ -83,7 +91,9 @@ def sweep_csv(runs: Sequence[Metrics]) -> str:
 
 def print_sweep(runs: Sequence[Metrics], console: Console) -> None:
     """The runs as a table, those that no other beats marked, and as a chart of characters."""
-    front = pareto(map(Point.of, runs))
+    view = view_of(runs)
+    placed = {id(run): Point.of(run, view) for run in runs}
+    front = pareto(placed.values())
     columns = [
         _Column("method", lambda run: run.method, text=True),
         _Column("budget", lambda run: run.budget or "-"),
@@ -95,14 +105,14 @@ def print_sweep(runs: Sequence[Metrics], console: Console) -> None:
         _Column("time", lambda run: duration(run.search_seconds + run.tune_seconds)),
     ]
     print_fitting(
-        console, [columns, columns[:6]], list(runs), is_marked=lambda run: Point.of(run) in front
+        console, [columns, columns[:6]], list(runs), is_marked=lambda run: placed[id(run)] in front
     )
     console.print()
-    for line in text_chart([Point.of(run) for run in runs]):
+    for line in text_chart(list(placed.values()), view):
         console.print(Text(line), soft_wrap=True)
 
 
-def text_chart(points: Sequence[Point]) -> list[str]:
+def text_chart(points: Sequence[Point], view: View) -> list[str]:
     """Accuracy (up) against bits per value (right), one character per point."""
     if not points:
         return []
@@ -117,37 +127,45 @@ def text_chart(points: Sequence[Point]) -> list[str]:
     lines[0] = f"{percent(max(accuracies)):>8} |{''.join(grid[0])}"
     lines[-1] = f"{percent(min(accuracies)):>8} |{''.join(grid[-1])}"
     lines.append(" " * 9 + "+" + "-" * CHART_COLUMNS)
-    last = f"{max(bits):.2f} bits/value"
+    last = f"{max(bits):.2f} bits/value, {view}"
     lines.append(" " * 10 + f"{min(bits):.2f}".ljust(CHART_COLUMNS - len(last)) + last)
     keys = (f"{SYMBOLS[index % len(SYMBOLS)]} {name}" for index, name in enumerate(names))
     return [*lines, " " * 10 + "   ".join(keys)]
 
 
-def render_sweep(runs: Sequence[Metrics]) -> str:
+def render_sweep(runs: Sequence[Metrics], failed: Sequence[Mapping[str, str]] = ()) -> str:
     """The runs as one HTML file that loads nothing. Equal metrics give equal text.
 
     Args:
         runs: at least one, all of one network and one data set.
+        failed: method, budget and reason of what could not be made.
     """
     template = environment().get_template("sweep.html.j2")
-    points = [Point.of(run) for run in runs]
+    view = view_of(runs)
+    points = [Point.of(run, view) for run in runs]
     front = pareto(points)
     floor = runs[0].float_accuracy
+    charts = [curves_chart(points, floor, view, width_px=px) for px in (WIDE_PX, NARROW_PX)]
     return template.render(
         runs=runs,
         first=runs[0],
         best={index for index, point in enumerate(points) if point in front},
         methods=methods_of(points),
-        charts=(curves_chart(points, floor), curves_chart(points, floor, width_px=NARROW_PX)),
+        charts=charts,
+        view=view,
+        failed=failed,
     )
 
 
-def curves_chart(points: Sequence[Point], float_accuracy: float, *, width_px: int = WIDE_PX) -> str:
+def curves_chart(
+    points: Sequence[Point], float_accuracy: float, view: View, *, width_px: int = WIDE_PX
+) -> str:
     """Accuracy against bits per value, every method a curve; a dashed line marks the float network.
 
     Args:
         points: at least one.
         float_accuracy: in [0, 1].
+        view: of the bits, for the label of the axis.
         width_px: natural width.
     """
     names = methods_of(points)
@@ -165,7 +183,7 @@ def curves_chart(points: Sequence[Point], float_accuracy: float, *, width_px: in
                 linewidth=2,
                 markersize=7,
             )
-        axes.set_xlabel("bits/value")
+        axes.set_xlabel(f"bits/value, {view} view")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _position: percent(share, 1)))
         axes.yaxis.set_major_locator(MaxNLocator(6))
         axes.grid(visible=True, axis="y")

@@ -129,7 +129,9 @@ def test_the_best_step_is_that_of_least_error_on_the_values_themselves(signed: b
 
         widest = covering_step(statistics, bit_width)
         least = min(error(widest * share / 100) for share in range(2, 101))
-        assert error(best_step(statistics, bit_width)) <= 1.1 * least  # bins are an eighth of an octave
+        assert (
+            error(best_step(statistics, bit_width)) <= 1.1 * least
+        )  # bins are an eighth of an octave
         assert best_step(statistics, bit_width) < 0.8 * widest
 
 
