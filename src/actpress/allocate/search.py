@@ -264,7 +264,7 @@ def _check_reachable(costs: Costs, target: float, budget: Budget) -> None:
 
 
 def best_reachable(budget: Budget, *, lowest: float, target: float) -> str:
-    """The budget, in the words of the one that was asked, whose cost is `lowest`."""
+    """The budget, in the words of the one asked, whose cost is `lowest`; rounded to be met."""
     if budget.kind is BudgetKind.TRAFFIC_RATIO:
-        return f"{budget.amount * target / lowest:.2f}x"
-    return f"{budget.amount * lowest / target:.3f}bits"
+        return f"{math.floor(100 * budget.amount * target / lowest) / 100:.2f}x"
+    return f"{math.ceil(1000 * budget.amount * lowest / target) / 1000:.3f}bits"

@@ -199,6 +199,11 @@ def _check_components(x: Tensor, bit_widths: Sequence[int], *per_component: Tens
             f"got steps, symbols or widths of {sorted(sizes)} components for values of "
             f"{x.shape[1]}, widths {sorted(set(bit_widths))}; expected widths of 0 to {MAX_WIDTH}"
         )
+    if {tensor.device for tensor in per_component} != {x.device}:
+        raise StreamError(
+            f"steps and symbols are on {per_component[0].device}, the values on {x.device}; move "
+            f"them there (Packing.of makes them where its codec is)"
+        )
 
 
 def _check_output(out: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:

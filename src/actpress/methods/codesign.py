@@ -154,14 +154,16 @@ def _within_accuracy(task: Task) -> Outcome:
     floor = task.held_out_accuracy(task.graph.eval_module) - allowed / 100
     found = gdr(_in_subfolder(task, "gdr"))
     values = sum(site.values for site in task.graph.sites)
-    bits, accuracy = 0.0, 0.0
+    bits = accuracy = tried_s = 0.0
     for share in GENEROSITY:
         bits = share * sum(task.costs(found.pressed).values()) / values
         budget = Budget(BudgetKind.BITS_PER_VALUE, bits, task.budget.view)
         outcome = codesign(_in_subfolder(replace(task, budget=budget), f"{bits:.4f}bits"))
         accuracy = task.held_out_accuracy(outcome.pressed)
         if accuracy >= floor:
-            return replace(outcome, search_seconds=outcome.search_seconds + found.search_seconds)
+            before_s = found.search_seconds + tried_s
+            return replace(outcome, search_seconds=outcome.search_seconds + before_s)
+        tried_s += outcome.search_seconds + outcome.tune_seconds
     raise BudgetError(
         f"the co-design reaches an accuracy of {accuracy:.4f} on held-out training images at "
         f"{bits:.3f} bits/value; a drop of at most {allowed:g} points needs {floor:.4f}; tune "

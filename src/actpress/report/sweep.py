@@ -15,7 +15,7 @@ from actpress.evaluate.metrics import Metrics
 from actpress.report.charts import NARROW_PX, WIDE_PX
 from actpress.report.columns import Column, print_fitting
 from actpress.report.environment import environment
-from actpress.report.quantities import duration, percent, ratio
+from actpress.report.quantities import duration, percent, points, ratio
 from actpress.report.svg import CURVES, QUIET, place, render
 
 MARKERS = "osD^vPX*"

@@ -95,7 +95,8 @@ def _load(folder: Path, part: Part, model: nn.Module) -> tuple[PressedModel, str
     if half.part != part:
         raise RunError(f"{folder} holds the {half.part} of a network; expected its {part}")
     source = load_source(folder)
-    graph = capture(model, torch.zeros(2, *source.input), leaves=source.leaves)
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    graph = capture(model, torch.zeros(2, *source.input, device=device), leaves=source.leaves)
     return load_model_from(folder, graph), half.at
 
 
