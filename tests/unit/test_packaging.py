@@ -67,6 +67,7 @@ def test_the_public_door() -> None:
         "SitePlan",
         "Split",
         "Statistics",
+        "Sweep",
         "Transform",
         "TuneSettings",
         "View",
@@ -82,4 +83,5 @@ def test_the_public_door() -> None:
         "load_tail",
         "press",
         "split",
+        "sweep",
     }
