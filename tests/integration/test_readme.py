@@ -34,7 +34,7 @@ def test_every_option_in_the_readme_exists() -> None:
     options = set(re.findall(r"(--[a-z][a-z-]+)", README)) - {"--index-url"}
     known = "".join(
         CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
-        for command in ("inspect", "compress", "evaluate", "report", "split")
+        for command in ("inspect", "compress", "evaluate", "report", "split", "sweep")
     )
     assert {option for option in options if option not in known} == set()
 
