@@ -5,6 +5,7 @@ from actpress.allocate.groups import Grouping, Groups, Importance, make_groups
 from actpress.allocate.ladder import Ladder, LadderKind, Level, build_ladders, ladder_states
 from actpress.allocate.replay import Replay, Trial
 from actpress.allocate.search import (
+    CODED_BIT_WIDTH,
     GreedySearch,
     SearchSettings,
     best_reachable,
@@ -15,6 +16,7 @@ from actpress.allocate.search import (
 from actpress.allocate.sensitivity import component_losses, estimate_losses
 
 __all__ = [
+    "CODED_BIT_WIDTH",
     "Costs",
     "Criterion",
     "GreedySearch",

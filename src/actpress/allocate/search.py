@@ -18,7 +18,9 @@ from actpress.errors import BudgetError
 from actpress.graph import Graph
 from actpress.plan import Plan, SitePlan, Transform
 
-BIT_WIDTH = 12
+CODED_BIT_WIDTH = 12
+"""Bound on the symbols of a plan for the entropy coder; calibration narrows it."""
+
 CHUNK = 64
 
 SCREENED_LOSS = 0.003
@@ -96,7 +98,7 @@ class GreedySearch:
                     channels=len(ladder.mean),
                     rank=state.rank,
                     step=state.step,
-                    bit_width=BIT_WIDTH,
+                    bit_width=CODED_BIT_WIDTH,
                 )
             )
         return Plan(method=method, fingerprint=self.fingerprint, sites=tuple(sites))

@@ -9,6 +9,7 @@ from itertools import islice
 from time import perf_counter
 
 from actpress.allocate import (
+    CODED_BIT_WIDTH,
     Groups,
     Ladder,
     build_ladders,
@@ -25,11 +26,11 @@ from actpress.methods.cap import gdr, learn
 from actpress.methods.record import SearchRecord, read_record, write_record
 from actpress.methods.settle import settle
 from actpress.methods.task import Outcome, Task
+from actpress.methods.widths import train_widths
 from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.press import PressedModel
-from actpress.tune import align_rate_model, mixtures, search_widths
+from actpress.tune import align_rate_model, mixtures
 
-BIT_WIDTH = 12
 TRANSFORM = Transform.FISHER_PCA
 
 GENEROSITY = (1.0, 1.2, 1.5, 2.0)
@@ -60,19 +61,7 @@ def choose_widths(task: Task) -> Outcome:
     ladders, start = start_plan(task, statistics)
     groups = group_components(task, ladders, start)
     searched = mixture_network(task, statistics, start, groups)
-    settings = task.settings
-    task.progress.start("widths", settings.widths.steps)
-    search_widths(
-        searched,
-        task.graph,
-        task.data.train,
-        task.validation(),
-        settings.widths,
-        settings.tune,
-        target_bits=task.cost_target(),
-        checkpoint=None if task.folder is None else task.folder / "widths.pt",
-        on_step=lambda step: task.progress.advance(1, f"loss {step.loss:.4f}"),
-    )
+    train_widths(task, searched)
     pressed = settle(task, statistics, groups, mixtures(searched))
     seconds = perf_counter() - began
     outcome = Outcome(pressed, statistics, "codesign", search_seconds=seconds)
@@ -96,7 +85,7 @@ def start_plan(task: Task, statistics: Statistics) -> tuple[list[Ladder], Plan]:
             channels=len(ladder.mean),
             rank=state.rank,
             step=state.step,
-            bit_width=BIT_WIDTH,
+            bit_width=CODED_BIT_WIDTH,
         )
         for ladder, state in zip(ladders, states, strict=True)
     )

@@ -23,9 +23,10 @@ from actpress.kernels import count_symbols
 from actpress.methods.lsq import train_steps
 from actpress.methods.task import Outcome, Task
 from actpress.methods.uniform import best_step, refuse_accuracy, uniform_plan
+from actpress.methods.widths import train_widths
 from actpress.plan import Placement, Plan
 from actpress.press import PressedModel, lowest_symbol
-from actpress.tune import align_rate_model, mixtures, search_widths
+from actpress.tune import align_rate_model, mixtures
 
 BIT_WIDTHS = tuple(range(1, 9))
 START = 4
@@ -63,19 +64,7 @@ def layerwise_search(task: Task) -> Outcome:
     statistics = task.calibrate(Placement.POST_ACT)
     began = perf_counter()
     network = _all_widths(task, statistics)
-    settings = task.settings
-    task.progress.start("widths", settings.widths.steps)
-    search_widths(
-        network,
-        task.graph,
-        task.data.train,
-        task.validation(),
-        settings.widths,
-        settings.tune,
-        target_bits=task.cost_target(),
-        checkpoint=None if task.folder is None else task.folder / "widths.pt",
-        on_step=lambda step: task.progress.advance(1, f"loss {step.loss:.4f}"),
-    )
+    train_widths(task, network)
     losses, costs = sensitivities(task, statistics)
     codecs = mixtures(network)
     logits = np.array([codec.logits[0].tolist() for codec in codecs.values()])

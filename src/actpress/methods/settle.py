@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from actpress.allocate import Groups
+from actpress.allocate import CODED_BIT_WIDTH, Groups
 from actpress.budget import View
 from actpress.calibrate import Statistics
 from actpress.codec import WIDEST, MixtureCodec
@@ -17,9 +17,6 @@ from actpress.press import PressedModel
 
 ATTEMPTS = 4
 """Times that widths are fitted again where calibration narrowed the ranges that they cover."""
-
-ENTROPY_BIT_WIDTH = 12
-"""Bound on the symbols of a plan for the entropy coder; calibration narrows it."""
 
 
 def settle(
@@ -172,7 +169,7 @@ def _site_plan(task: Task, name: str, groups: Groups, choice: _Choice, scale: fl
     coded = task.budget.view is View.ENTROPY
     planned = []
     for group, width in enumerate(choice.widths):
-        bit_width = ENTROPY_BIT_WIDTH if coded and width else width
+        bit_width = CODED_BIT_WIDTH if coded and width else width
         step = scale * 2 ** (choice.log2_ranges[group] - width)
         planned.append(
             GroupPlan(
