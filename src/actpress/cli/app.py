@@ -31,19 +31,17 @@ from actpress.cli.options import (
     guarded,
 )
 from actpress.cli.progress import Bars
-from actpress.cli.sources import load_model, parse_input
+from actpress.cli.sources import Origin, load_model, parse_input
 from actpress.cli.streams import decode_command, encode_command, split_command
 from actpress.cli.sweeps import sweep_command
 from actpress.cli.workplace import close_workplace, open_workplace
 from actpress.data import load_dataset
 from actpress.errors import RunError
 from actpress.evaluate import MEMORY_PJ_PER_BIT, RunInfo, evaluate
-from actpress.graph import hash_weights
 from actpress.methods import METHODS, Settings
 from actpress.report import print_metrics, print_sites, render_html, site_rows
 from actpress.run import (
     REPORT,
-    Source,
     load_metrics,
     metrics_json,
     write_text,
@@ -143,15 +141,8 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     shape = None if input_shape is None else parse_input(input_shape)
     images = load_dataset(data, input_shape=shape)
-    source = Source(
-        model=model,
-        model_args=model_args,
-        weights=None if weights is None else str(weights.resolve()),
-        data=data,
-        input=images.input_shape,
-        leaves=tuple(leaf or ()),
-        weights_sha256=hash_weights(network),
-    )
+    asked = Origin(model, model_args, weights, data, tuple(leaf or ()))
+    source = asked.source(network, images)
     tune = TuneSettings(steps=steps, batch_size=batch_size, trainable=train, seed=seed)
     settings = replace(
         Settings.seeded(calibration_images, search_images, tune),

@@ -5,6 +5,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,8 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from actpress.data import Dataset
 from actpress.errors import ModelError
 from actpress.factories import call_factory
+from actpress.graph import hash_weights
+from actpress.run import Source
 
 SHOWN_KEYS = 5
 CONVERT = (
@@ -163,3 +167,26 @@ def _first(keys: Iterable[str]) -> str:
     keys = list(keys)
     more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
     return ", ".join(keys[:SHOWN_KEYS]) + more
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the options of a command take model and data from, see `Source`."""
+
+    model: str
+    model_args: str | None
+    weights: Path | None
+    data: str
+    leaves: tuple[str, ...]
+
+    def source(self, network: nn.Module, images: Dataset) -> Source:
+        """What a run directory remembers of them."""
+        return Source(
+            model=self.model,
+            model_args=self.model_args,
+            weights=None if self.weights is None else str(self.weights.resolve()),
+            data=self.data,
+            input=images.input_shape,
+            leaves=self.leaves,
+            weights_sha256=hash_weights(network),
+        )
