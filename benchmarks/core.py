@@ -8,7 +8,7 @@ there already are skipped, so that a stopped run goes on. Then `docs/results.md`
 
 import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -58,6 +58,7 @@ class Bench:
     name: str
     device: torch.device
     store: Store
+    searches: dict[str, GreedySearch] = field(default_factory=dict)
 
     @cached_property
     def data(self) -> Dataset:
@@ -80,10 +81,11 @@ class Bench:
         """Of the values before the activations."""
         return self.task(HEADLINE).calibrate_with_fisher(Placement.PRE_ACT)
 
-    @cached_property
-    def gdr_search(self) -> GreedySearch:
-        """The greedy path down to the most aggressive budget; looser ones are its prefixes."""
-        return run_search(self.task(AGGRESSIVE), self.statistics)
+    def gdr_search(self, budget: str) -> GreedySearch:
+        """The greedy path down to a budget, searched once."""
+        if budget not in self.searches:
+            self.searches[budget] = run_search(self.task(budget), self.statistics)
+        return self.searches[budget]
 
     def task(self, budget: str, settings: Settings = SETTINGS) -> Task:
         """The task of a budget."""
@@ -120,8 +122,8 @@ class Bench:
 
 
 def gdr_at(bench: Bench, budget: str) -> Outcome:
-    """GDR at a budget, from the shared search."""
-    return take_from(bench.task(budget), bench.statistics, bench.gdr_search)
+    """GDR at a budget."""
+    return take_from(bench.task(budget), bench.statistics, bench.gdr_search(budget))
 
 
 def cap_at(bench: Bench, budget: str, tune: TuneSettings) -> Outcome:
