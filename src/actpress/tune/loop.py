@@ -213,7 +213,7 @@ class TuningRun:
             loss = prediction_loss(logits.float(), labels, teacher.float(), settings)
             if probe is not None:
                 loss = loss + settings.reconstruction * probe.loss()
-        total = loss + self.bound.loss(rate_bits)
+        total = loss + settings.loss_scale * self.bound.loss(rate_bits)
         self._check_finite(total)
         self.optimizer.zero_grad()
         total.backward()

@@ -25,20 +25,29 @@ def prediction_loss(
     """
     loss = logits.new_zeros(())
     if settings.distillation:
-        loss = loss + settings.distillation * distillation_loss(logits, teacher)
+        soft = distillation_loss(logits, teacher, temperature=settings.temperature)
+        loss = loss + settings.distillation * soft
     if settings.task:
         loss = loss + settings.task * F.cross_entropy(logits, labels)
     return loss
 
 
-def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
-    """KL divergence of the pressed prediction from the float network's, in nats per image."""
-    return F.kl_div(
-        F.log_softmax(logits, dim=1),
-        F.log_softmax(teacher, dim=1),
+def distillation_loss(logits: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """KL divergence of the pressed prediction from the float network's, in nats per image.
+
+    Args:
+        logits: of the pressed network, shape (n, classes).
+        teacher: of the float network, likewise.
+        temperature: that divides both; the result is multiplied by its square, so that gradients
+            keep their size (Hinton et al. 2015, arXiv 1503.02531).
+    """
+    divergence = F.kl_div(
+        F.log_softmax(logits / temperature, dim=1),
+        F.log_softmax(teacher / temperature, dim=1),
         log_target=True,
         reduction="batchmean",
     )
+    return temperature**2 * divergence
 
 
 class ReconstructionProbe:

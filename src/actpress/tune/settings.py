@@ -30,6 +30,8 @@ class TuneSettings:
         network_lr: peak learning rate of the network's weights, when they learn.
         trainable: what learns.
         distillation: weight of the KL divergence from the float network's prediction.
+        temperature: that softens both predictions in the distillation. Above 1 classes that the
+            float network thinks unlikely count too, which matters on images that it is sure of.
         task: weight of the cross-entropy with the labels.
         reconstruction: weight of the relative squared error at the sites.
         grad_clip: largest norm of the gradient.
@@ -46,6 +48,7 @@ class TuneSettings:
     network_lr: float = 1e-4
     trainable: Trainable = Trainable.PROJECTIONS
     distillation: float = 1.0
+    temperature: float = 3.0
     task: float = 0.0
     reconstruction: float = 0.0
     grad_clip: float = 1.0
@@ -59,10 +62,12 @@ class TuneSettings:
                 "steps, batch_size, validate_every and validation_images must be at least 1"
             )
         rates = (self.lr, self.bias_lr, self.step_lr, self.network_lr, self.grad_clip)
+        rates += (self.temperature,)
         weights = (self.distillation, self.task, self.reconstruction)
         if not all(isfinite(value) and value > 0 for value in rates):
             raise TuningError(
-                "lr, bias_lr, step_lr, network_lr and grad_clip must be positive and finite"
+                "lr, bias_lr, step_lr, network_lr, grad_clip and temperature must be positive and "
+                "finite"
             )
         if not all(isfinite(value) and value >= 0 for value in weights):
             raise TuningError(
@@ -72,6 +77,11 @@ class TuneSettings:
             raise TuningError(
                 "at least one of the weights distillation, task, reconstruction must be positive"
             )
+
+    @property
+    def loss_scale(self) -> float:
+        """How much larger softened distillation is than plain; bounds are weighed for the plain."""
+        return self.temperature**2 if self.distillation else 1.0
 
     def lr_share(self, step: int, warmup: float = 0.1) -> float:
         """Learning rate of a step as a share of its peak."""

@@ -29,6 +29,7 @@ from actpress.tune import (
     table_bits,
     tune,
 )
+from actpress.tune.losses import distillation_loss
 
 Make = Callable[[], tuple[PressedModel, float]]
 QUICK = TuneSettings(steps=12, batch_size=32, validate_every=4, validation_images=32, lr=5e-3)
@@ -396,6 +397,25 @@ def test_the_multiplier_follows_the_excess() -> None:
 def test_counts_must_be_positive(options: dict[str, int]) -> None:
     with pytest.raises(TuningError, match="must be at least 1"):
         TuneSettings(**options)  # type: ignore[arg-type]
+
+
+def test_a_temperature_of_zero_is_refused() -> None:
+    with pytest.raises(TuningError, match="temperature must be positive"):
+        TuneSettings(temperature=0)
+
+
+def test_distillation_keeps_the_size_of_its_gradients_at_any_temperature() -> None:
+    torch.manual_seed(0)
+    teacher, noise = torch.randn(64, 10, dtype=torch.float64), torch.randn(64, 10).double()
+    losses = [
+        float(distillation_loss(teacher + 1e-3 * noise, teacher, temperature=temperature))
+        for temperature in (30.0, 60.0)
+    ]
+    # In the limit of high temperature the loss is the variance of the logit error over classes / 2.
+    limit = float((1e-3 * noise).var(dim=1, unbiased=False).mean() / 2)
+    assert losses == pytest.approx([limit, limit], rel=0.05)
+    same = distillation_loss(teacher, teacher, temperature=3.0)
+    assert float(same) == pytest.approx(0, abs=1e-12)
 
 
 def test_some_loss_must_be_minimised() -> None:
