@@ -61,10 +61,10 @@ class TuneSettings:
             raise TuningError(
                 "steps, batch_size, validate_every and validation_images must be at least 1"
             )
-        rates = (self.lr, self.bias_lr, self.step_lr, self.network_lr, self.grad_clip)
-        rates += (self.temperature,)
+        rates = (self.lr, self.bias_lr, self.step_lr, self.network_lr)
+        positive = (*rates, self.grad_clip, self.temperature)
         weights = (self.distillation, self.task, self.reconstruction)
-        if not all(isfinite(value) and value > 0 for value in rates):
+        if not all(isfinite(value) and value > 0 for value in positive):
             raise TuningError(
                 "lr, bias_lr, step_lr, network_lr, grad_clip and temperature must be positive and "
                 "finite"
