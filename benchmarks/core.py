@@ -42,7 +42,7 @@ SEEDS = (0, 1, 2)
 SETTINGS = Settings(
     calibration_images=1000,
     search_images=128,
-    tune=TuneSettings(steps=600, validate_every=100, validation_images=500),
+    tune=TuneSettings(validate_every=100, validation_images=500),
 )
 LOSSES = {
     "task": {"distillation": 0.0, "task": 1.0},

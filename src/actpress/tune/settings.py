@@ -42,8 +42,8 @@ class TuneSettings:
 
     steps: int = 400
     batch_size: int = 32
-    lr: float = 5e-5
-    bias_lr: float = 5e-4
+    lr: float = 1e-4
+    bias_lr: float = 1e-3
     step_lr: float = 2e-3
     network_lr: float = 1e-4
     trainable: Trainable = Trainable.PROJECTIONS
