@@ -22,7 +22,7 @@ from actpress.graph import hash_weights
 from actpress.methods import METHODS, Settings, Task, int8
 from actpress.methods.task import RESERVE
 from actpress.run import Source
-from actpress.tune import WidthSettings
+from actpress.tune import Trainable, WidthSettings
 from benchmarks.codec_sites import Coded
 from benchmarks.codec_sizes import measure_sizes
 from benchmarks.codesign_page import write_codesign_page
@@ -45,8 +45,8 @@ EVERY_METHOD = (
 )
 FEW_METHODS = ("codesign", "cap", "layerwise_ilp")
 PEER_BIT_WIDTHS = (4, 3, 2)
-WIDTHS = WidthSettings(steps=200)
-ALL_CANDIDATES = WidthSettings(steps=200, candidates=9)
+WIDTHS = WidthSettings(steps=150)
+ALL_CANDIDATES = WidthSettings(steps=150, candidates=9)
 
 
 def settings_of(method: str, seed: int = 0, widths: WidthSettings = WIDTHS) -> Settings:
@@ -100,10 +100,13 @@ def measure(
 
 
 def headline(bench: Bench) -> None:
-    """The co-design at its two target budgets, all seeds."""
-    for budget in HEADLINE:
-        for seed in SEEDS:
-            measure(bench, "codesign", budget, settings_of("codesign", seed))
+    """The co-design at its two target budgets, all seeds; the network frozen, and tuned too."""
+    for seed in SEEDS:
+        for budget in HEADLINE:
+            settings = settings_of("codesign", seed)
+            measure(bench, "codesign", budget, settings)
+            tune = replace(settings.tune, trainable=Trainable.NETWORK)
+            measure(bench, "codesign", budget, replace(settings, tune=tune), variant="network")
 
 
 def curves(bench: Bench) -> None:

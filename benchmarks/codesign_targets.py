@@ -1,0 +1,139 @@
+"""The target table of `docs/results-codesign.md`, from the rows of the co-design bench."""
+
+from collections.abc import Iterable, Sequence
+from statistics import mean
+
+from benchmarks.results_page import TITLES
+from benchmarks.store import Row
+
+BUDGETS = {"0.8bits,entropy": ("entropy", 0.80), "1.34bits,fixed": ("fixed", 1.34)}
+TUNED = {"": "", ",network": ", the network tuned too"}
+LAYERWISE = ("layerwise_ilp", "layerwise_search")
+MARGINS = {"resnet18": (3.54, 0.18), "mobilenet_v2": (1.27, 2.02)}
+"""Points of accuracy and bits/value to be ahead of the best layer-wise baseline, both at once."""
+
+NOT_MEASURED = "not measured"
+
+
+def target_table(rows: Sequence[Row]) -> str:
+    """Every target with what was measured."""
+    lines = ["## Targets", "", "| what | target | measured | met |", "|---|---|---|---|"]
+    for model, title in TITLES.items():
+        own = [row for row in rows if row["model"] == model and "accuracy" in row]
+        lines += [_headline(own, title, *case) for case in _headline_cases(own)]
+        if model in MARGINS:
+            lines.append(_ahead(own, title, *MARGINS[model]))
+        lines.append(_never_below(own, title))
+    lines += [_budget_hit(rows)]
+    lines += [_step_cost(row) for row in rows if row["method"] == "width_step_cost"]
+    return "\n".join(lines) + "\n"
+
+
+def _headline_cases(own: Sequence[Row]) -> list[tuple[str, str]]:
+    """Budgets with the frozen network, and with the tuned one where it was measured."""
+    measured = {row["variant"] for row in own}
+    return [
+        (budget, suffix)
+        for budget in BUDGETS
+        for suffix in TUNED
+        if not suffix or budget + suffix in measured
+    ]
+
+
+def _headline(own: Sequence[Row], title: str, budget: str, suffix: str) -> str:
+    view, most = BUDGETS[budget]
+    what = f"{title}: co-design, drop at most 0.5 points{TUNED[suffix]}"
+    target = f"{most:g} bits/value, {view}"
+    runs = _select(own, "codesign", budget + suffix)
+    if not runs:
+        return _line(what, target, NOT_MEASURED, met=None)
+    drop = mean(row["accuracy_drop_pp"] for row in runs)
+    bits = mean(row["bits_per_value"][view] for row in runs)
+    count = f"{len(runs)} seed" + ("s" if len(runs) > 1 else "")
+    measured = f"{bits:.3f} bits/value, drop {drop:.2f} ({count})"
+    met = drop <= 0.5 and bits <= most
+    return _line(what, target, measured, met=met if len(runs) > 2 else None)
+
+
+def _ahead(own: Sequence[Row], title: str, points: float, bits: float) -> str:
+    """The pair of points, ours and theirs, that comes closest to both margins at once."""
+    what = f"{title}: co-design ahead of the best layer-wise baseline, at one pair of points"
+    target = f"+{points} points and {bits} bits/value less"
+    best = _best_at_each_budget(_seed_0(own, LAYERWISE))
+    pairs = [(ours, theirs) for ours in _seed_0(own, ("codesign",)) for theirs in best]
+    if not pairs:
+        return _line(what, target, NOT_MEASURED, met=None)
+    gains = [(_points(a) - _points(b), _bits(b) - _bits(a)) for a, b in pairs]
+    gain, saved = max(gains, key=lambda pair: min(pair[0] / points, pair[1] / bits))
+    measured = f"{gain:+.2f} points, {saved:.2f} bits/value less"
+    return _line(what, target, measured, met=gain >= points and saved >= bits)
+
+
+def _never_below(own: Sequence[Row], title: str) -> str:
+    """The smallest lead over another method at the same budget."""
+    what = f"{title}: co-design against the other methods at equal budgets, entropy view"
+    ours = {row["variant"]: row for row in _seed_0(own, ("codesign",))}
+    others = {row["method"] for row in own} - {"codesign"}
+    leads = [
+        (_points(ours[row["variant"]]) - _points(row), row)
+        for row in _seed_0(own, others)
+        if row["variant"] in ours
+    ]
+    if not leads:
+        return _line(what, "never below", NOT_MEASURED, met=None)
+    lead, row = min(leads, key=lambda pair: pair[0])
+    measured = f"smallest lead {lead:+.2f} points, over {row['method']} at {row['variant']}"
+    return _line(what, "never below", f"{measured} ({len(leads)} compared)", met=lead >= 0)
+
+
+def _budget_hit(rows: Sequence[Row]) -> str:
+    """How far the bits of the co-design are from what was asked, at most."""
+    what, target = "co-design: bits against the budget, every run", "within 2 %"
+    off = []
+    for row in rows:
+        if row["method"] == "codesign" and "accuracy" in row:
+            asked, view = row["variant"].split(",")[:2]
+            amount = float(asked.removesuffix("bits"))
+            off.append(100 * (row["bits_per_value"][view] / amount - 1))
+    if not off:
+        return _line(what, target, NOT_MEASURED, met=None)
+    measured = f"{min(off):+.1f} to {max(off):+.1f} % on test images ({len(off)} runs)"
+    return _line(what, target, measured, met=max(map(abs, off)) <= 2)
+
+
+def _step_cost(row: Row) -> str:
+    ratio = row["search_3_ratio"]
+    measured = f"{ratio:.2f}x; with all nine candidates {row['search_9_ratio']:.2f}x"
+    what = "ResNet18: a step of the search against a CAP step"
+    return _line(what, "at most 2x", measured, met=ratio <= 2)
+
+
+def _select(own: Sequence[Row], method: str, variant: str) -> list[Row]:
+    return [row for row in own if (row["method"], row["variant"]) == (method, variant)]
+
+
+def _seed_0(own: Sequence[Row], methods: Iterable[str]) -> list[Row]:
+    """Points of the curves in the entropy view."""
+    return [
+        row
+        for row in own
+        if row["method"] in methods and row["seed"] == 0 and row["variant"].endswith("bits,entropy")
+    ]
+
+
+def _best_at_each_budget(rows: Sequence[Row]) -> list[Row]:
+    variants = dict.fromkeys(row["variant"] for row in rows)
+    return [max((r for r in rows if r["variant"] == v), key=_points) for v in variants]
+
+
+def _points(row: Row) -> float:
+    return 100 * float(row["accuracy"])
+
+
+def _bits(row: Row) -> float:
+    return float(row["bits_per_value"]["entropy"])
+
+
+def _line(what: str, target: str, measured: str, *, met: bool | None) -> str:
+    verdict = "-" if met is None else "yes" if met else "**no**"
+    return f"| {what} | {target} | {measured} | {verdict} |"

@@ -1,0 +1,60 @@
+"""The target table says what the rows say."""
+
+from benchmarks.codesign_targets import target_table
+from benchmarks.store import Row
+
+
+def row(method: str, budget: str, accuracy: float, bits: float, **other: object) -> Row:
+    return {
+        "model": "resnet18",
+        "method": method,
+        "variant": f"{budget},entropy",
+        "seed": 0,
+        "accuracy": accuracy,
+        "accuracy_drop_pp": 100 * (0.93 - accuracy),
+        "bits_per_value": {"entropy": bits, "fixed": 2 * bits},
+        **other,
+    }
+
+
+def line(table: str, what: str) -> str:
+    (found,) = [line for line in table.splitlines() if what in line and "ResNet18" in line]
+    return found
+
+
+def test_a_headline_needs_three_seeds() -> None:
+    runs = [row("codesign", "0.8bits", 0.927, 0.79, seed=seed) for seed in range(3)]
+    what = "drop at most 0.5 points | 0.8 bits/value"
+    assert line(target_table(runs), what).endswith(
+        "| 0.790 bits/value, drop 0.30 (3 seeds) | yes |"
+    )
+    assert line(target_table(runs[:2]), what).endswith("(2 seeds) | - |")
+    worse = [{**run, "accuracy_drop_pp": 0.6} for run in runs]
+    assert line(target_table(worse), what).endswith("| **no** |")
+
+
+def test_the_lead_is_over_the_best_layerwise_baseline() -> None:
+    rows = [
+        row("codesign", "0.6bits", 0.90, 0.60),
+        row("layerwise_ilp", "0.8bits", 0.80, 0.80),
+        row("layerwise_search", "0.8bits", 0.86, 0.79),
+    ]
+    what = "ahead of the best layer-wise baseline"
+    assert line(target_table(rows), what).endswith("| +4.00 points, 0.19 bits/value less | yes |")
+    rows.append(row("layerwise_ilp", "0.8bits", 0.87, 0.80))
+    assert line(target_table(rows), what).endswith("| **no** |")
+
+
+def test_one_lost_pair_is_below() -> None:
+    rows = [row("codesign", "1bits", 0.92, 0.99), row("cap", "1bits", 0.921, 0.99)]
+    found = line(target_table(rows), "at equal budgets")
+    assert found.endswith(
+        "| smallest lead -0.10 points, over cap at 1bits,entropy (1 compared) | **no** |"
+    )
+    assert "not measured" in line(target_table(rows[1:]), "at equal budgets")
+
+
+def test_the_worst_budget_is_told() -> None:
+    rows = [row("codesign", "1bits", 0.92, 0.99), row("codesign", "2bits", 0.92, 2.06)]
+    (found,) = [x for x in target_table(rows).splitlines() if "bits against the budget" in x]
+    assert found.endswith("| -1.0 to +3.0 % on test images (2 runs) | **no** |")
