@@ -357,6 +357,7 @@ def test_bad_input_gets_one_message_and_leaves_nothing(
     result = compress(*arguments)
     assert re.search(expected, message(result)), result.stderr
     assert not (folder / "run").exists()
+    assert not (folder / "run.partial").exists()
 
 
 @pytest.mark.usefixtures("folder")

@@ -34,7 +34,7 @@ from actpress.cli.progress import Bars
 from actpress.cli.sources import Origin, load_model, parse_input
 from actpress.cli.streams import decode_command, encode_command, split_command
 from actpress.cli.sweeps import sweep_command
-from actpress.cli.workplace import close_workplace, open_workplace
+from actpress.cli.workplace import workplace
 from actpress.data import load_dataset
 from actpress.errors import RunError
 from actpress.evaluate import MEMORY_PJ_PER_BIT, RunInfo, evaluate
@@ -155,9 +155,11 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         "budget": str(source_budget),
         "settings": str(settings),
     }
-    folder = open_workplace(out, request, force=force, resume=resume)
     try:
-        with Bars(Console(stderr=True)) as bars:
+        with (
+            workplace(out, request, force=force, resume=resume) as folder,
+            Bars(Console(stderr=True)) as bars,
+        ):
             result = compress(
                 network,
                 images,
@@ -174,7 +176,6 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     except KeyboardInterrupt:
         complain("interrupted; run the same command with --resume to go on")
         raise typer.Exit(EXIT_BAD_INPUT) from None
-    close_workplace(folder)
     print_metrics(result.metrics, Console())
     complain(f"written to {out}; open {out / REPORT}")
 

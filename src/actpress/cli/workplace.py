@@ -2,17 +2,33 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from actpress.errors import RunError
+from actpress.errors import (
+    BudgetError,
+    CalibrationError,
+    DataError,
+    ModelError,
+    PlanError,
+    RunError,
+)
 from actpress.run import check_free, write_text
 
 REQUEST = "request.json"
 
+REFUSALS = (ModelError, DataError, CalibrationError, PlanError, BudgetError)
+"""What is mended by another request, which could not go on from what this one left."""
 
-def open_workplace(out: Path, request: Mapping[str, object], *, force: bool, resume: bool) -> Path:
-    """The folder next to `out` for checkpoints, emptied unless the user resumes.
+
+@contextmanager
+def workplace(
+    out: Path, request: Mapping[str, object], *, force: bool, resume: bool
+) -> Iterator[Path]:
+    """The folder next to `out` for checkpoints while a compression runs; emptied unless resumed.
+
+    It goes when the work is done or refused, and stays when the work was interrupted or diverged.
 
     Args:
         out: where the run directory will appear.
@@ -23,7 +39,16 @@ def open_workplace(out: Path, request: Mapping[str, object], *, force: bool, res
     Raises:
         RunError: `out` exists, there is nothing to resume, or it was another request.
     """
-    out = out.resolve()
+    folder = _opened(out.resolve(), request, force=force, resume=resume)
+    try:
+        yield folder
+    except REFUSALS:
+        shutil.rmtree(folder)
+        raise
+    shutil.rmtree(folder)
+
+
+def _opened(out: Path, request: Mapping[str, object], *, force: bool, resume: bool) -> Path:
     check_free(out, force=force)
     folder = out.with_name(f"{out.name}.partial")
     wanted = json.dumps(request, indent=1, sort_keys=True) + "\n"
@@ -37,11 +62,6 @@ def open_workplace(out: Path, request: Mapping[str, object], *, force: bool, res
     folder.mkdir(parents=True)
     write_text(folder / REQUEST, wanted)
     return folder
-
-
-def close_workplace(folder: Path) -> None:
-    """Remove the folder of a finished compression."""
-    shutil.rmtree(folder)
 
 
 def _check_same(folder: Path, wanted: str) -> None:
