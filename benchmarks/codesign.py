@@ -14,21 +14,17 @@ from pathlib import Path
 
 import torch
 
-from actpress.api import run_info
 from actpress.budget import Budget, View
 from actpress.errors import BudgetError, TuningError
-from actpress.evaluate import evaluate
-from actpress.graph import hash_weights
 from actpress.methods import METHODS, Settings, Task, int8
 from actpress.methods.task import RESERVE
-from actpress.run import Source
 from actpress.tune import Trainable, WidthSettings
 from benchmarks.codec_sites import Coded
 from benchmarks.codec_sizes import measure_sizes
 from benchmarks.codesign_page import write_codesign_page
-from benchmarks.core import MODELS, SEEDS, SETTINGS, Bench
+from benchmarks.core import MODELS, SEEDS, SETTINGS, Bench, said
 from benchmarks.memory import peak_memory_mib, reset_peak_memory
-from benchmarks.store import Row, Store
+from benchmarks.store import Store
 from benchmarks.width_step_cost import measure_width_step_cost
 
 RESULTS = Path("benchmarks/results/codesign.json")
@@ -75,28 +71,9 @@ def measure(
         print(f"{bench.name} {method} {variant} seed {seed}: {error}", flush=True)
         return
     peak_mib = peak_memory_mib()
-    source = Source(
-        model=bench.name,
-        data=bench.data.name,
-        input=bench.data.input_shape,
-        weights_sha256=hash_weights(bench.graph.root),
-    )
-    info = replace(run_info(outcome, source, budget, settings), variant=variant, seed=seed)
-    metrics = evaluate(
-        outcome.pressed,
-        bench.graph,
-        bench.data.test,
-        info,
-        float_predictions=bench.float_predictions,
-    )
-    row: Row = metrics.model_dump(mode="json", exclude={"sites", "search"})
+    row = bench.evaluate(outcome, budget, settings, variant, seed)
     bench.store.add(row | {"peak_memory_mib": peak_mib})
-    print(
-        f"{bench.name} {method} {variant} seed {seed}: drop {metrics.accuracy_drop_pp:.2f} at "
-        f"{metrics.bits_per_value.entropy:.3f} entropy / {metrics.bits_per_value.fixed:.3f} fixed "
-        f"bits/value, {peak_mib:.0f} MiB",
-        flush=True,
-    )
+    print(f"{said(row)}, {peak_mib:.0f} MiB", flush=True)
 
 
 def headline(bench: Bench) -> None:

@@ -95,15 +95,22 @@ class Bench:
         """Make and evaluate an outcome, unless its row is there."""
         if self.store.has(self.name, method, variant, seed):
             return
-        outcome = make()
+        row = self.evaluate(make(), Budget.parse(HEADLINE), SETTINGS, variant, seed)
+        row |= {"method": method, "budget": variant}
+        self.store.add(row)
+        print(said(row), flush=True)
+
+    def evaluate(
+        self, outcome: Outcome, budget: Budget, settings: Settings, variant: str, seed: int
+    ) -> Row:
+        """The row of an outcome, on the full test set."""
         source = Source(
             model=self.name,
             data=self.data.name,
             input=self.data.input_shape,
             weights_sha256=hash_weights(self.graph.root),
         )
-        info = run_info(outcome, source, Budget.parse(HEADLINE), SETTINGS)
-        info = replace(info, method=method, variant=variant, seed=seed, budget=variant)
+        info = replace(run_info(outcome, source, budget, settings), variant=variant, seed=seed)
         metrics = evaluate(
             outcome.pressed,
             self.graph,
@@ -111,14 +118,17 @@ class Bench:
             info,
             float_predictions=self.float_predictions,
         )
-        row: Row = metrics.model_dump(mode="json", exclude={"sites", "search"})
-        self.store.add(row)
-        print(
-            f"{self.name} {method} {variant} seed {seed}: {100 * metrics.accuracy:.2f} % "
-            f"(drop {metrics.accuracy_drop_pp:.2f}) at {metrics.bits_per_value.entropy:.3f} "
-            f"entropy / {metrics.bits_per_value.fixed:.3f} fixed bits/value",
-            flush=True,
-        )
+        return metrics.model_dump(mode="json", exclude={"sites", "search"})
+
+
+def said(row: Row) -> str:
+    """A row in one line."""
+    bits = row["bits_per_value"]
+    return (
+        f"{row['model']} {row['method']} {row['variant']} seed {row['seed']}: "
+        f"{100 * row['accuracy']:.2f} % (drop {row['accuracy_drop_pp']:.2f}) at "
+        f"{bits['entropy']:.3f} entropy / {bits['fixed']:.3f} fixed bits/value"
+    )
 
 
 def gdr_at(bench: Bench, budget: str) -> Outcome:
