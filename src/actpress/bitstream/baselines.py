@@ -121,11 +121,12 @@ class ExtendedBitPlaneCoder:
     """EBPC: where the words are not zero by zero runs, the words by bit-plane compression.
 
     Cavigelli, Rutishauser and Benini 2019, arXiv 1908.11645, on the bit planes of Kim et al. 2016
-    (ISCA): the planes of seven differences, each XORed with the one above, in these codes:
+    (ISCA): the planes of seven differences, each XORed with the one above, in the codes of the
+    authors' hardware (github.com/pulp-platform/stream-ebpc):
 
     ```
-    2 or more zero planes  01 + count   |  plane itself zero  00001
-    one zero plane         001          |  two adjacent ones  00010 + position
+    one zero plane         01           |  plane itself zero  00001
+    2 or more zero planes  001 + count  |  two adjacent ones  00010 + position
     all ones               00000        |  a single one       00011 + position
     anything else          1 + plane    |
     ```

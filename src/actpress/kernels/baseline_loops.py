@@ -18,6 +18,8 @@ PLANE_BLOCK = 8
 
 PLANE_SYMBOLS = PLANE_BLOCK - 1
 ALL_ONES = (1 << PLANE_SYMBOLS) - 1
+ONE = 1 << (PLANE_SYMBOLS - 1)
+TWO_ONES = 0b11 << (PLANE_SYMBOLS - 2)
 POSITION_BITS = 3
 
 
@@ -149,11 +151,11 @@ def _put_plane(data, at, changed, bits):
         return _put(data, at, 0b00000, 5)
     if bits == 0:
         return _put(data, at, 0b00001, 5)
-    for first in range(PLANE_SYMBOLS):
-        if changed == 0b11 << first:
+    for first in range(PLANE_SYMBOLS):  # from the first difference, the highest bit
+        if first < PLANE_SYMBOLS - 1 and changed == TWO_ONES >> first:
             at = _put(data, at, 0b00010, 5)
             return _put(data, at, first, POSITION_BITS)
-        if changed == 1 << first:
+        if changed == ONE >> first:
             at = _put(data, at, 0b00011, 5)
             return _put(data, at, first, POSITION_BITS)
     at = _put(data, at, 1, 1)
@@ -191,9 +193,9 @@ def encode_bit_planes(
                 zeros += 1
                 continue
             if zeros == 1:
-                at = _put(data, at, 0b001, 3)
-            elif zeros:
                 at = _put(data, at, 0b01, 2)
+            elif zeros:
+                at = _put(data, at, 0b001, 3)
                 at = _put(data, at, zeros - 2, run_bits)
             zeros = 0
             if plane <= word_bits:
@@ -215,8 +217,8 @@ def _get_plane(data, at, above):
     if code == 0b0001:
         return 0, at
     first, at = _get(data, at, POSITION_BITS)
-    ones = 0b11 if code == 0b0010 else 0b1
-    return above ^ (ones << first) & ALL_ONES, at
+    ones = TWO_ONES if code == 0b0010 else ONE
+    return above ^ (ones >> first), at
 
 
 @_compiled
@@ -233,10 +235,10 @@ def decode_bit_planes(
             if zeros == 0:
                 code, _skip = _get(data, at, 3)
                 if code >> 1 == 0b01:
-                    zeros, at = _get(data, at + 2, run_bits)
-                    zeros += 2
+                    zeros, at = 1, at + 2
                 elif code == 0b001:
-                    zeros, at = 1, at + 3
+                    zeros, at = _get(data, at + 3, run_bits)
+                    zeros += 2
             if zeros:
                 zeros -= 1
             else:
