@@ -8,6 +8,7 @@ rows that are there already are skipped. Then `docs/results-codesign.md` is writ
 """
 
 import argparse
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -114,7 +115,8 @@ def peer(bench: Bench) -> None:
     if bench.name != "resnet18":
         return
     for bit_width in PEER_BIT_WIDTHS:
-        budget = Budget.parse(f"{bit_width / (1 - RESERVE):.4f}bits", view=View.FIXED)
+        most = math.ceil(1e4 * bit_width / (1 - RESERVE)) / 1e4
+        budget = Budget.parse(f"{most}bits", view=View.FIXED)
         settings = settings_of("lsq")
         measure(bench, "lsq", budget, settings)
         variant = f"{bit_width}bits,fixed"

@@ -76,14 +76,15 @@ def _peer(rows: Sequence[Row]) -> str:
     ]
     for row in own:
         bits = int(row["variant"].split("bits")[0])
-        ours = next(
-            other["accuracy_drop_pp"]
+        ours = [
+            f"{other['accuracy_drop_pp']:.2f}"
             for other in rows
             if other["method"] == "lsq"
+            and "accuracy_drop_pp" in other
             and other["variant"].endswith("fixed")
             and int(float(other["variant"].split("bits")[0])) == bits
-        )
-        lines.append(f"| {bits} | {row['accuracy_drop_pp']:.2f} | {ours:.2f} |")
+        ]
+        lines.append(f"| {bits} | {row['accuracy_drop_pp']:.2f} | {', '.join(ours) or 'failed'} |")
     return "\n".join(lines) + "\n"
 
 

@@ -91,11 +91,18 @@ class Bench:
         """The task of a budget."""
         return Task(self.graph, self.data, Budget.parse(budget), settings)
 
-    def measure(self, method: str, variant: str, seed: int, make: Callable[[], Outcome]) -> None:
-        """Make and evaluate an outcome, unless its row is there."""
+    def measure(
+        self,
+        method: str,
+        variant: str,
+        make: Callable[[], Outcome],
+        settings: Settings = SETTINGS,
+    ) -> None:
+        """Make and evaluate an outcome with some settings, unless its row is there."""
+        seed = settings.tune.seed
         if self.store.has(self.name, method, variant, seed):
             return
-        row = self.evaluate(make(), Budget.parse(HEADLINE), SETTINGS, variant, seed)
+        row = self.evaluate(make(), Budget.parse(HEADLINE), settings, variant, seed)
         row |= {"method": method, "budget": variant}
         self.store.add(row)
         print(said(row), flush=True)
@@ -136,19 +143,25 @@ def gdr_at(bench: Bench, budget: str) -> Outcome:
     return take_from(bench.task(budget), bench.statistics, bench.gdr_search(budget))
 
 
-def cap_at(bench: Bench, budget: str, tune: TuneSettings) -> Outcome:
+def measure_cap(
+    bench: Bench, budget: str, tune: TuneSettings = SETTINGS.tune, variant: str = ""
+) -> None:
     """CAP with GDR's ranks."""
-    task = bench.task(budget, replace(SETTINGS, tune=tune))
-    return learn(task, gdr_at(bench, budget))
+    settings = replace(SETTINGS, tune=tune)
+
+    def make() -> Outcome:
+        return learn(bench.task(budget, settings), gdr_at(bench, budget))
+
+    bench.measure("cap", ",".join(filter(None, (budget, variant))), make, settings)
 
 
 def headline(bench: Bench) -> None:
     """The methods, with CAP's headline point and its most aggressive one."""
-    bench.measure("int8", "8bits", 0, lambda: int8(bench.task(HEADLINE)))
+    bench.measure("int8", "8bits", lambda: int8(bench.task(HEADLINE)))
     for budget in BUDGETS:
-        bench.measure("gdr", budget, 0, partial(gdr_at, bench, budget))
+        bench.measure("gdr", budget, partial(gdr_at, bench, budget))
     for budget in (HEADLINE, AGGRESSIVE):
-        bench.measure("cap", budget, 0, partial(cap_at, bench, budget, SETTINGS.tune))
+        measure_cap(bench, budget)
 
 
 def curve(bench: Bench) -> None:
@@ -160,14 +173,13 @@ def curve(bench: Bench) -> None:
             plan = plan_at(task, bench.statistics, decibels)
             return Outcome(task.press(plan, bench.statistics), bench.statistics, plan.method)
 
-        bench.measure("transform_coding", f"{decibels:g}dB", 0, make)
+        bench.measure("transform_coding", f"{decibels:g}dB", make)
 
 
 def seeds(bench: Bench) -> None:
     """The other seeds of the learned headline point."""
     for seed in SEEDS[1:]:
-        tune = replace(SETTINGS.tune, seed=seed)
-        bench.measure("cap", HEADLINE, seed, partial(cap_at, bench, HEADLINE, tune))
+        measure_cap(bench, HEADLINE, replace(SETTINGS.tune, seed=seed))
 
 
 def controls(bench: Bench) -> None:
@@ -181,12 +193,13 @@ def controls(bench: Bench) -> None:
     variants["rank_moves"] = SearchSettings(ladder=LadderKind.RANK)
     variants["plain_pca"] = SearchSettings(transform=Transform.PCA)
     for variant, search in variants.items():
+        settings = replace(SETTINGS, search=search)
 
-        def make(search: SearchSettings = search) -> Outcome:
-            task = bench.task(HEADLINE, replace(SETTINGS, search=search))
+        def make(settings: Settings = settings) -> Outcome:
+            task = bench.task(HEADLINE, settings)
             return take_from(task, bench.statistics, run_search(task, bench.statistics))
 
-        bench.measure("gdr", f"{HEADLINE},{variant}", 0, make)
+        bench.measure("gdr", f"{HEADLINE},{variant}", make, settings)
 
 
 def ablation(bench: Bench) -> None:
@@ -201,12 +214,7 @@ def ablation(bench: Bench) -> None:
         for name, weights in LOSSES.items()
     }
     for variant, tune in variants.items():
-        bench.measure(
-            "cap",
-            f"{AGGRESSIVE},{variant}",
-            0,
-            partial(cap_at, bench, AGGRESSIVE, tune),
-        )
+        measure_cap(bench, AGGRESSIVE, tune, variant)
 
 
 def costs(bench: Bench) -> None:

@@ -84,8 +84,8 @@ def sweep(
     source = source or describe_source(model, data, leaves)
     out = Path(out)
     _check_request(out, source, settings, energy or EnergyModel())
-    failed: list[tuple[str, str, str]] = []
     points = list(_points(methods, budgets))
+    before, failed = _failed_before(out, points), list[tuple[str, str, str]]()
     for method, budget in points:
         folder = out / _name(method, budget)
         workplace = out / f".{folder.name}.partial"
@@ -109,11 +109,12 @@ def sweep(
                 continue
             result.save(folder)
             shutil.rmtree(workplace, ignore_errors=True)  # methods without checkpoints make none
-            _write(out, _finished(out), failed)
+            _write(out, _finished(out), before + failed)
+    runs = _finished(out)
+    if runs:
+        _write(out, runs, before + failed)
     if len(failed) == len(points):
         raise BudgetError(f"no method met any budget: {'; '.join(why for *_, why in failed)}")
-    runs = _finished(out)
-    _write(out, runs, failed)
     return Sweep(tuple(runs), tuple(failed))
 
 
@@ -154,9 +155,20 @@ def _check_request(out: Path, source: Source, settings: Settings, energy: Energy
         )
 
 
+def _failed_before(out: Path, points: Sequence[tuple[str, Budget]]) -> list[tuple[str, str, str]]:
+    """What earlier commands could not make and this one is not asked for."""
+    if not (out / JSON).is_file():
+        return []
+    asked = {(method, str(budget)) for method, budget in points}
+    rows = json.loads((out / JSON).read_text(encoding="utf-8"))["failed"]
+    earlier = [(row["method"], row["budget"], row["reason"]) for row in rows]
+    return [row for row in earlier if row[:2] not in asked]
+
+
 def _finished(out: Path) -> list[Metrics]:
     """All runs of the folder, by method and rising bits."""
-    runs = [load_metrics(path.parent) for path in out.glob(f"*/{METRICS}")]
+    folders = [path.parent for path in out.glob(f"*/{METRICS}")]
+    runs = [load_metrics(folder) for folder in folders if not folder.name.startswith(".")]
     order = list(METHODS)
     return sorted(runs, key=lambda run: (order.index(run.method), run.bits_per_value.entropy))
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,21 @@ def test_a_budget_that_cannot_be_met_is_left_out_with_its_reason(run: Run, tmp_p
     assert missed == [{"method": method, "budget": budget, "reason": reason}]
     with pytest.raises(BudgetError, match=r"no method met any budget: .*best reachable"):
         run("gdr", "0.0001bits")
+
+
+def test_failures_are_remembered_until_they_are_asked_for_again(run: Run, tmp_path: Path) -> None:
+    run("gdr", "2bits 0.0001bits")
+    run("gdr", "3bits")
+    (missed,) = json.loads((tmp_path / "sweep" / JSON).read_text())["failed"]
+    assert missed["budget"] == "0.0001bits (entropy)"
+    run("gdr", "3bits 0.0001bits")
+    assert len(json.loads((tmp_path / "sweep" / JSON).read_text())["failed"]) == 1
+
+
+def test_what_a_killed_command_left_is_no_run(run: Run, tmp_path: Path) -> None:
+    run("int8")
+    shutil.copytree(tmp_path / "sweep" / "int8", tmp_path / "sweep" / ".int8-left")
+    assert len(run("int8").runs) == 1
 
 
 def test_other_settings_do_not_mix_with_finished_runs(run: Run) -> None:

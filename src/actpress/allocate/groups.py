@@ -88,6 +88,7 @@ def make_groups(
     variance = torch.zeros(len(sizes), dtype=torch.float64).index_add_(0, index, variances) / count
     wide = torch.log2(RANGE_IN_DEVIATIONS[view] * variance.sqrt().clamp(min=1e-30))
     log2_step = math.log2(step)
+    wide = wide.clamp(min=log2_step - WIDEST)  # components that never vary have no range at all
     width = (wide - log2_step).round().clamp(0, WIDEST).long()
     width[0] = width[0].clamp(min=1)
     return Groups(index, torch.where(width > 0, log2_step + width, wide), width)

@@ -154,6 +154,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         "method": method,
         "budget": str(source_budget),
         "settings": str(settings),
+        "device": device,
     }
     try:
         with (

@@ -45,8 +45,18 @@ def gdr(task: Task) -> Outcome:
 
 
 def cap(task: Task) -> Outcome:
-    """GDR's plan with learned projections, trained within the same budget."""
-    return learn(task, gdr(task))
+    """GDR's plan with learned projections, trained within the same budget.
+
+    Training follows the float network's predictions, not the labels. Where that costs more accuracy
+    than the budget allows, GDR's plan is handed back as it was, with the variant `untrained`.
+    """
+    start = gdr(task)
+    tuned = learn(task, start)
+    if task.budget.kind is not BudgetKind.ACCURACY_DROP:
+        return tuned
+    if task.held_out_accuracy(tuned.pressed) >= task.accuracy_floor():
+        return tuned
+    return replace(start, method="cap", variant="untrained", tune_seconds=tuned.tune_seconds)
 
 
 def run_search(task: Task, statistics: Statistics) -> GreedySearch:
@@ -189,7 +199,7 @@ def _within_accuracy(
     task: Task, statistics: Statistics, found: GreedySearch
 ) -> tuple[int, PressedModel]:
     """Bisect the path for the last plan that keeps the accuracy on held-out training images."""
-    floor = task.held_out_accuracy(task.graph.eval_module) - task.budget.amount / 100
+    floor = task.accuracy_floor()
     low, high = 0, len(found.path) - 1
     best: tuple[int, PressedModel] | None = None
     task.progress.start("accuracy budget", (high + 1).bit_length())

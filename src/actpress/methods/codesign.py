@@ -140,7 +140,7 @@ def _rate_scales(task: Task, statistics: Statistics, start: Plan) -> dict[str, f
 
 def _within_accuracy(task: Task) -> Outcome:
     allowed = task.budget.amount
-    floor = task.held_out_accuracy(task.graph.eval_module) - allowed / 100
+    floor = task.accuracy_floor()
     found = gdr(_in_subfolder(task, "gdr"))
     values = sum(site.values for site in task.graph.sites)
     bits = accuracy = tried_s = 0.0

@@ -27,7 +27,9 @@ def entropy_training(task: Task) -> Outcome:
     def press_at(octaves: float) -> PressedModel:
         return task.press(_coarsened(fine, octaves), statistics)
 
-    start = scale_steps(press_at, lambda pressed: task.cost(pressed) / task.cost_target() - 1)
+    start = scale_steps(
+        press_at, lambda pressed: task.cost(pressed) / task.cost_target() - 1, finest=0.0
+    )
     return train_steps(
         task, start.pressed.plan, statistics, hold_bits=True, method="entropy_training"
     )

@@ -5,6 +5,7 @@
 EdMIPS does (Cai and Vasconcelos 2020, arXiv 2004.05795). Neither drops nor mixes channels.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from time import perf_counter
@@ -14,6 +15,7 @@ import torch
 from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor
 
+from actpress.allocate import CODED_BIT_WIDTH
 from actpress.budget import View
 from actpress.calibrate import Statistics, site_gradients
 from actpress.codec import IdentityProjection, MixtureCodec, entropy_bits
@@ -45,12 +47,13 @@ def layerwise_ilp(task: Task) -> Outcome:
     refuse_accuracy(task, "layerwise_ilp")
     statistics = task.calibrate(Placement.POST_ACT)
     began = perf_counter()
-    losses, costs = sensitivities(task, statistics)
-    names = [site.name for site in task.graph.sites]
+    candidates = {
+        name: [best_step(own, bit_width) for bit_width in BIT_WIDTHS]
+        for name, own in statistics.sites.items()
+    }
+    losses, costs = sensitivities(task, statistics, candidates, BIT_WIDTHS)
     chosen = choose_widths_by_ilp(losses, costs, task.cost_target())
-    widths = dict(zip(names, chosen, strict=True))
-    steps = {name: best_step(statistics.sites[name], width) for name, width in widths.items()}
-    plan = uniform_plan(task, steps, widths)
+    plan = _plan(task, candidates, BIT_WIDTHS, chosen)
     return _train(task, plan, statistics, "layerwise_ilp", perf_counter() - began)
 
 
@@ -65,40 +68,67 @@ def layerwise_search(task: Task) -> Outcome:
     began = perf_counter()
     network = _all_widths(task, statistics)
     train_widths(task, network)
-    losses, costs = sensitivities(task, statistics)
     codecs = mixtures(network)
+    candidates = {
+        name: [2 ** (float(codec.log2_range) - bit_width) for bit_width in BIT_WIDTHS]
+        for name, codec in codecs.items()
+    }
+    # Under an entropy coder a width is a resolution, and symbols go as far as they must.
+    entropy = task.budget.view is View.ENTROPY
+    levels = (CODED_BIT_WIDTH,) * len(BIT_WIDTHS) if entropy else BIT_WIDTHS
+    losses, costs = sensitivities(task, statistics, candidates, levels)
     logits = np.array([codec.logits[0].tolist() for codec in codecs.values()])
     regrets = _regrets(logits) + TIE_BREAK * losses / losses.max()
     chosen = choose_widths_by_ilp(regrets, costs, task.cost_target())
-    widths = dict(zip(codecs, chosen, strict=True))
-    steps = {name: 2 ** (float(codecs[name].log2_range) - width) for name, width in widths.items()}
-    plan = uniform_plan(task, steps, widths)
+    plan = _plan(task, candidates, levels, chosen)
     return _train(task, plan, statistics, "layerwise_search", perf_counter() - began)
 
 
-def sensitivities(task: Task, statistics: Statistics) -> tuple[np.ndarray, np.ndarray]:
-    """Estimated loss and cost of every bit-width at every site, on the search images.
+def _plan(
+    task: Task,
+    candidates: Mapping[str, Sequence[float]],
+    levels: Sequence[int],
+    chosen: Sequence[int],
+) -> Plan:
+    """The candidate of each site whose bit-width was chosen."""
+    columns = {
+        site.name: BIT_WIDTHS.index(width)
+        for site, width in zip(task.graph.sites, chosen, strict=True)
+    }
+    steps = {name: candidates[name][column] for name, column in columns.items()}
+    return uniform_plan(task, steps, {name: levels[column] for name, column in columns.items()})
+
+
+def sensitivities(
+    task: Task,
+    statistics: Statistics,
+    candidates: Mapping[str, Sequence[float]],
+    levels: Sequence[int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Estimated loss and cost of every candidate at every site, on the search images.
 
     The loss is 1/2 E[(g . e)^2], with the quantization error e and the gradient g of the
     log-likelihood of labels drawn from the network; the cost is what the budget counts.
+
+    Args:
+        task: data and budget.
+        statistics: after the activations.
+        candidates: steps by site name.
+        levels: of each candidate, as the bits that number them.
 
     Returns:
         losses in nats per image and costs in bits per inference, both of shape (sites, widths).
     """
     sites = task.graph.sites
-    losses, costs = (np.zeros((len(sites), len(BIT_WIDTHS))) for _ in range(2))
-    steps = {
-        name: [best_step(own, bit_width) for bit_width in BIT_WIDTHS]
-        for name, own in statistics.sites.items()
-    }
+    losses, costs = (np.zeros((len(sites), len(levels))) for _ in range(2))
     images = task.search_images()
     batches = images.split(64)
     seed = task.settings.search.seed
     for gradients in site_gradients(task.graph, batches, statistics.placements, seed=seed):
         for row, site in enumerate(sites):
             x, g = gradients[site.name]
-            for column, bit_width in enumerate(BIT_WIDTHS):
-                step = steps[site.name][column]
+            for column, bit_width in enumerate(levels):
+                step = candidates[site.name][column]
                 low = lowest_symbol(statistics.sites[site.name], step, 2**bit_width)
                 q = torch.round(x / step).clamp(low, low + 2**bit_width - 1)
                 errors = ((q * step - x) * g).flatten(1).sum(1)

@@ -1,5 +1,6 @@
 """Scaling all steps of a plan together until its real tables cost what they may."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,6 +10,10 @@ ATTEMPTS = 12
 
 CLOSE_ENOUGH = 0.01
 """A plan that leaves no more of its budget unused is not improved on."""
+
+PROGRESS = 0.001
+"""Finer steps that cost no more than this share of the target more buy nothing: every symbol has
+reached its bound."""
 
 OCTAVES_PER_EXCESS = 1.0
 """First guess: steps that double halve the bits, roughly."""
@@ -30,16 +35,21 @@ class Scaled:
 
 
 def scale_steps(
-    press_at: Callable[[float], PressedModel], excess_of: Callable[[PressedModel], float]
+    press_at: Callable[[float], PressedModel],
+    excess_of: Callable[[PressedModel], float],
+    *,
+    finest: float = -math.inf,
 ) -> Scaled:
     """The plan closest below its target that some attempts find.
 
     Attempts are extrapolated, twice as far each time, until one fits and one does not, and
-    interpolated between these from then on, never closer to either end than a tenth of the way.
+    interpolated between these from then on, never closer to either end than a tenth of the way. A
+    plan below its target is returned where finer steps do not make it cost more.
 
     Args:
         press_at: the network with steps scaled by so many octaves; bits fall with them.
         excess_of: its cost over the target, as a share.
+        finest: octaves below which nothing is tried.
 
     Returns:
         The best that fits, or, where none does, the last.
@@ -50,11 +60,14 @@ def scale_steps(
     for reach in range(ATTEMPTS):
         if tried.excess > 0:
             over = tried
+        elif over is None and fits is not None and tried.excess <= fits.excess + PROGRESS:
+            return fits
         else:
             fits = tried
-        if fits is not None and fits.excess >= -CLOSE_ENOUGH:
+        if fits is not None and (fits.excess >= -CLOSE_ENOUGH or fits.octaves <= finest):
             return fits
-        tried = _attempt(_next(tried, over, fits, 2.0**reach), press_at, excess_of)
+        octaves = max(_next(tried, over, fits, 2.0**reach), finest)
+        tried = _attempt(octaves, press_at, excess_of)
     return fits or tried
 
 

@@ -175,6 +175,10 @@ class Task:
         site = self.graph.site(name)
         return site.values // site.channels
 
+    def accuracy_floor(self) -> float:
+        """The held-out accuracy that an accuracy budget asks for."""
+        return self.held_out_accuracy(self.graph.eval_module) - self.budget.amount / 100
+
     def held_out_accuracy(self, model: nn.Module) -> float:
         """On the images that decide an accuracy budget."""
         split = self.validation().take(self.settings.holdout_images)

@@ -193,7 +193,13 @@ class TuningRun:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to a checkpoint."""
-        self.pressed.load_state_dict(checkpoint.model)
+        try:
+            self.pressed.load_state_dict(checkpoint.model)
+        except RuntimeError as error:
+            raise TuningError(
+                "the checkpoint holds code tables of other sizes, as another device or number of "
+                "threads makes them; resume where the run began, or start again"
+            ) from error
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.best, self.best_loss = checkpoint.best, checkpoint.best_loss
         self.bound.multiplier = checkpoint.multiplier
@@ -227,10 +233,10 @@ class TuningRun:
 
     def _check_finite(self, value: Tensor) -> None:
         if not torch.isfinite(value):
+            rates = ", ".join(f"{group['peak_lr']:g}" for group in self.optimizer.param_groups)
             raise TuningError(
                 f"training diverged at step {self.step + 1}: loss or gradient is NaN or infinite; "
-                f"the last good checkpoint is kept; try a learning rate below "
-                f"{self.settings.lr:g}"
+                f"the last good checkpoint is kept; lower the learning rates ({rates})"
             )
 
     def _remaining_batches(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -25,7 +25,7 @@ from actpress.methods import (
     lsq,
 )
 from actpress.methods.lsq import train_steps
-from actpress.methods.mixed_precision import choose_widths_by_ilp, sensitivities
+from actpress.methods.mixed_precision import BIT_WIDTHS, choose_widths_by_ilp, sensitivities
 from actpress.methods.uniform import best_step, covering_step, uniform_plan
 from actpress.plan import Placement, Plan, Transform
 from actpress.press import lowest_symbol
@@ -189,9 +189,29 @@ def test_the_integer_program_is_as_good_as_trying_everything(target: float) -> N
     assert total(losses, tuple(widths)) == pytest.approx(min(total(losses, c) for c in allowed))
 
 
+@pytest.mark.parametrize("method", [entropy_training, layerwise_search])
+@pytest.mark.parametrize("budget", ["8bits", "1x"])
+def test_a_budget_nobody_can_spend_is_no_trouble(
+    task: Make, method: Callable[[Task], Outcome], budget: str
+) -> None:
+    given = task(budget)
+    assert given.cost(method(given).pressed) <= given.cost_target()
+
+
+@pytest.mark.parametrize("budget", ["1.5bits", "2bits"])
+def test_the_layerwise_search_spends_its_budget(task: Make, budget: str) -> None:
+    given = task(budget)
+    assert given.cost(layerwise_search(given).pressed) >= 0.9 * given.cost_target()
+
+
 def test_more_bits_never_look_worse(task: Make) -> None:
     given = task("3bits", view=View.FIXED)
-    losses, costs = sensitivities(given, given.calibrate(Placement.POST_ACT))
+    statistics = given.calibrate(Placement.POST_ACT)
+    candidates = {
+        name: [best_step(own, bit_width) for bit_width in BIT_WIDTHS]
+        for name, own in statistics.sites.items()
+    }
+    losses, costs = sensitivities(given, statistics, candidates, BIT_WIDTHS)
     assert (losses[:, 0] > losses[:, -1]).all()
     assert (losses >= 0).all()
     values = [site.values for site in given.graph.sites]

@@ -1,18 +1,21 @@
 """The co-design: widths move, budgets are met, plans say what was learned."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from actpress.allocate import Grouping, Importance
 from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
 from actpress.errors import BudgetError
-from actpress.graph import Graph
+from actpress.graph import Graph, capture
 from actpress.methods import Settings, Task, choose_widths, codesign
 from actpress.methods.codesign import group_components, mixture_network, start_plan
 from actpress.plan import Placement, Plan
@@ -88,6 +91,19 @@ def test_an_accuracy_budget_holds_on_held_out_images(task: Make) -> None:
         outcome.pressed
     )
     assert 100 * drop <= 6.3 + 1e-6
+
+
+@pytest.mark.parametrize("channel", [2, 5])
+def test_a_dead_channel_is_no_trouble(
+    task: Make, model: nn.Module, images: Tensor, channel: int
+) -> None:
+    pruned = copy.deepcopy(model)
+    norm = cast(nn.BatchNorm2d, pruned.get_submodule("norm"))
+    with torch.no_grad():
+        norm.weight[channel], norm.bias[channel] = 0.0, 0.3
+    given = task("2bits", graph=capture(pruned, images[:2]))
+    outcome = codesign(given)
+    assert given.cost(outcome.pressed) <= given.cost_target()
 
 
 def test_plans_of_groups_survive_json_and_name_every_component(task: Make) -> None:

@@ -1,5 +1,6 @@
 """The recipes keep what they promise, by the tables that are really used."""
 
+import copy
 import importlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -104,6 +105,24 @@ def test_an_accuracy_budget_holds_on_held_out_images(task: Make, drop: str) -> N
     assert float(accuracy) >= float(reference) - given.budget.amount / 100 - 1e-6
     values = sum(site.values for site in given.graph.sites)
     assert entropy_cost(given, outcome, traffic=False) < 4 * values
+
+
+@pytest.mark.parametrize(("coarser", "variant"), [(1.0, ""), (1000.0, "untrained")])
+def test_cap_keeps_an_accuracy_budget_whatever_training_does(
+    task: Make, monkeypatch: pytest.MonkeyPatch, coarser: float, variant: str
+) -> None:
+    def train(_task: Task, start: Outcome) -> Outcome:
+        pressed = copy.deepcopy(start.pressed)
+        for codec in pressed.codecs.values():
+            codec.step.mul_(coarser)
+        return replace(start, pressed=pressed, method="cap", variant="")
+
+    monkeypatch.setattr("actpress.methods.cap.learn", train)
+    given = task("2.1pp")
+    outcome = cap(given)
+    assert outcome.method == "cap"
+    assert outcome.variant == variant
+    assert given.held_out_accuracy(outcome.pressed) >= given.accuracy_floor()
 
 
 def test_the_search_and_validation_share_no_image(task: Make, dataset: Dataset) -> None:

@@ -41,3 +41,18 @@ def test_a_slope_that_overshoots_by_as_much_does_not_swing_for_ever(start: float
 def test_what_never_fits_is_returned_with_its_excess() -> None:
     excess, _ = scaled(0.3, 0.0)
     assert excess == pytest.approx(0.3)
+
+
+def test_a_budget_that_finer_steps_cannot_spend_is_left_over() -> None:
+    tried: list[float] = []
+
+    def press_at(octaves: float) -> PressedModel:
+        tried.append(octaves)
+        return cast(PressedModel, octaves)
+
+    found = scale_steps(press_at, lambda pressed: min(-0.5 * cast(float, pressed), 0.2) - 0.4)
+    assert found.excess == pytest.approx(-0.2)
+    assert min(tried) > -10, "steps stay numbers"
+    tried.clear()
+    found = scale_steps(press_at, lambda pressed: -0.5 * cast(float, pressed) - 0.4, finest=0.0)
+    assert (found.octaves, tried) == (0.0, [0.0])
