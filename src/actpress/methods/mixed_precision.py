@@ -47,10 +47,7 @@ def layerwise_ilp(task: Task) -> Outcome:
     refuse_accuracy(task, "layerwise_ilp")
     statistics = task.calibrate(Placement.POST_ACT)
     began = perf_counter()
-    candidates = {
-        name: [best_step(own, bit_width) for bit_width in BIT_WIDTHS]
-        for name, own in statistics.sites.items()
-    }
+    candidates = _best_steps(statistics)
     losses, costs = sensitivities(task, statistics, candidates, BIT_WIDTHS)
     chosen = choose_widths_by_ilp(losses, costs, task.cost_target())
     plan = _plan(task, candidates, BIT_WIDTHS, chosen)
@@ -73,15 +70,27 @@ def layerwise_search(task: Task) -> Outcome:
         name: [2 ** (float(codec.log2_range) - bit_width) for bit_width in BIT_WIDTHS]
         for name, codec in codecs.items()
     }
-    # Under an entropy coder a width is a resolution, and symbols go as far as they must.
-    entropy = task.budget.view is View.ENTROPY
-    levels = (CODED_BIT_WIDTH,) * len(BIT_WIDTHS) if entropy else BIT_WIDTHS
-    losses, costs = sensitivities(task, statistics, candidates, levels)
+    if task.budget.view is View.ENTROPY:
+        # A width is a resolution there: its cost follows from the step, and symbols go far.
+        levels: Sequence[int] = (CODED_BIT_WIDTH,) * len(BIT_WIDTHS)
+        losses, costs = sensitivities(task, statistics, candidates, levels)
+    else:
+        # A wider word may take a wider range than the one learned for the width that won.
+        levels = BIT_WIDTHS
+        losses, costs = sensitivities(task, statistics, _best_steps(statistics), levels)
     logits = np.array([codec.logits[0].tolist() for codec in codecs.values()])
     regrets = _regrets(logits) + TIE_BREAK * losses / losses.max()
     chosen = choose_widths_by_ilp(regrets, costs, task.cost_target())
     plan = _plan(task, candidates, levels, chosen)
     return _train(task, plan, statistics, "layerwise_search", perf_counter() - began)
+
+
+def _best_steps(statistics: Statistics) -> dict[str, list[float]]:
+    """The step of least squared error for every bit-width, by site."""
+    return {
+        name: [best_step(own, bit_width) for bit_width in BIT_WIDTHS]
+        for name, own in statistics.sites.items()
+    }
 
 
 def _plan(
