@@ -8,10 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from actpress.calibrate import SiteStatistics, Statistics
-from actpress.codec import IdentityProjection, LinearProjection, Projection, SiteCodec, stored_step
+from actpress.codec import (
+    IdentityProjection,
+    LinearProjection,
+    Projection,
+    SiteCodec,
+    contexts_for,
+    fit_code_tables,
+    seen_range,
+    stored_step,
+)
 from actpress.errors import CalibrationError, PlanError
 from actpress.graph import CODECS_PATH, Graph, RewrittenNetwork, insert_codecs
-from actpress.kernels import count_symbols
+from actpress.kernels import count_in_contexts
 from actpress.plan import Plan, SitePlan, Transform
 
 
@@ -23,6 +32,7 @@ class PressedModel(nn.Module):
         plan: what was applied.
         codecs: by site name, in the plan's order.
         table_images: images that the code tables were fitted on; 0 before `fit_tables`.
+        coded_bits: bits per inference of each site under its tables, on these images.
         network_learned: whether the network's own weights were trained, besides the codecs.
     """
 
@@ -31,6 +41,7 @@ class PressedModel(nn.Module):
         self.network = network
         self.plan = plan
         self.table_images = 0
+        self.coded_bits: dict[str, float] = {}
         self.network_learned = False
 
     @property
@@ -153,7 +164,10 @@ def fit_tables(pressed: PressedModel, inputs: Iterable[Tensor]) -> None:
         outputs = run(pressed, inputs)
     pressed.table_images = sum(len(output) for output in outputs)
     for name, codec in pressed.codecs.items():
-        codec.set_tables(*counters[name].table(name))
+        counts, q_min, q_max = counters[name].seen(name)
+        tables, bits = fit_code_tables(counts)
+        codec.set_tables(tables, q_min, q_max)
+        pressed.coded_bits[name] = bits / pressed.table_images
 
 
 @torch.no_grad()
@@ -170,41 +184,65 @@ def run(pressed: nn.Module, inputs: Iterable[Tensor]) -> list[Tensor]:
 class SymbolCounter:
     """A probe that counts the symbols and the squared error of one codec.
 
+    With tables fitted it counts by the contexts that these tell apart; without, by all of them.
+
     Attributes:
-        counts: shape (k, levels), int64, column i holding the symbol q_min + i.
+        lowest: symbol of the first column.
+        counts: shape (k, contexts, levels), int64; columns are added as symbols need them.
         squared_error: sum over all values.
         values: original values seen.
     """
 
     def __init__(self, codec: SiteCodec) -> None:
-        self.q_min = codec.q_min.clone()
-        levels = int((codec.q_max - codec.q_min).max()) + 1
-        self.counts = torch.zeros(codec.rank, levels, dtype=torch.int64, device=self.q_min.device)
         self.squared_error = 0.0
         self.values = 0
-        self._unit = torch.ones(codec.rank, device=self.q_min.device)
+        self.lowest = 0
+        self.counts = torch.zeros(codec.rank, 0, 0, dtype=torch.int64, device=codec.step.device)
+        if codec.has_tables:
+            self.lowest = codec.lowest
+            shape = codec.rank, codec.table_of.shape[1], codec.counts.shape[1]
+            self.counts = self.counts.new_zeros(shape)
 
     def update(self, codec: SiteCodec, x: Tensor, q: Tensor, x_hat: Tensor) -> None:
         """Add one batch."""
-        count_symbols(q, self._unit, self.q_min, self.counts)
+        if not codec.has_tables:
+            self._make_room(q)
+        count_in_contexts(q, self.lowest, self.counts)
         self.squared_error += float((x - x_hat).square().sum())
         self.values += x.numel()
 
-    def table(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Counts cut to the symbols that occurred, with q_min and q_max per component."""
+    def _make_room(self, q: Tensor) -> None:
+        """Columns for the symbols of a batch; contexts are given up where that makes too many."""
+        lowest, highest = int(q.min()), int(q.max())
+        levels = self.counts.shape[2]
+        if levels:
+            lowest = min(lowest, self.lowest)
+            highest = max(highest, self.lowest + levels - 1)
+        if highest - lowest + 1 == levels:
+            return
+        before, offset = self.counts, self.lowest - lowest
+        contexts = contexts_for(q, highest - lowest + 1)
+        if levels and contexts < before.shape[1]:
+            before = before.sum(1, keepdim=True)
+        contexts = before.shape[1] if levels else contexts
+        self.counts = before.new_zeros(len(before), contexts, highest - lowest + 1)
+        if levels:
+            self.counts[..., offset : offset + levels] = before
+        self.lowest = lowest
+
+    def seen(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Counts, with q_min and q_max per component of the symbols that occurred.
+
+        Args:
+            name: of the site, for the message.
+
+        Raises:
+            CalibrationError: no images.
+        """
         if self.values == 0:
             raise CalibrationError(f"site {name} saw no images; calibrate with at least one batch")
-        seen = self.counts > 0
-        columns = torch.arange(self.counts.shape[1], device=seen.device)
-        first = torch.where(seen, columns, self.counts.shape[1]).amin(1)
-        last = torch.where(seen, columns, -1).amax(1)
-        width = int((last - first).max()) + 1
-        index = (first[:, None] + torch.arange(width, device=seen.device)).clamp(
-            max=self.counts.shape[1] - 1
-        )
-        inside = torch.arange(width, device=seen.device) <= (last - first)[:, None]
-        counts = torch.gather(self.counts, 1, index) * inside
-        return counts, self.q_min + first, self.q_min + last
+        first, last = seen_range(self.counts.sum(1) > 0)
+        return self.counts, self.lowest + first, self.lowest + last
 
 
 @contextmanager

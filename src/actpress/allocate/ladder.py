@@ -10,7 +10,7 @@ from torch import Tensor
 
 from actpress.budget import View
 from actpress.calibrate import SiteStatistics, Statistics
-from actpress.codec import Basis, entropy_bits, stored_step
+from actpress.codec import Basis, context_share, entropy_bits, stored_step
 from actpress.graph import Graph, site_values
 from actpress.kernels import count_symbols
 from actpress.plan import Placement, Transform
@@ -97,11 +97,13 @@ def build_ladders(
     bases = {name: statistics.basis(name, transform) for name in statistics.sites}
     states = {name: ladder_states(basis.variances, kind) for name, basis in bases.items()}
     tallies = {name: [_Tally.empty(rank, step) for rank, step in states[name]] for name in states}
-    for batch in inputs:
+    for index, batch in enumerate(inputs):
         for name, value in site_values(graph, (batch,), statistics.placements):
             y = _project(value, bases[name], statistics.sites[name])
             for tally in tallies[name]:
                 tally.add(y)
+                if index == 0 and view is View.ENTROPY:
+                    tally.look_at_contexts(y, value)
     return [
         _assemble(graph, name, statistics, bases[name], tallies[name], view)
         for name in statistics.sites
@@ -157,11 +159,19 @@ def _project(value: Tensor, basis: Basis, statistics: SiteStatistics) -> Tensor:
 
 @dataclass
 class _Tally:
-    """Symbol counts of one state."""
+    """Symbol counts of one state.
+
+    Attributes:
+        rank, step: of the state.
+        counts: by component, shape (rank, COUNT_LEVELS).
+        context_share: bits of tables that depend on contexts over those of tables that do not; from
+            the first batch, as counting all states by context would take much memory.
+    """
 
     rank: int
     step: float
     counts: Tensor
+    context_share: float = 1.0
 
     @classmethod
     def empty(cls, rank: int, step: float) -> "_Tally":
@@ -173,13 +183,19 @@ class _Tally:
         self.counts = self.counts.to(y.device)
         count_symbols(y[None, : self.rank], inverse, q_min, self.counts)
 
+    def look_at_contexts(self, y: Tensor, value: Tensor) -> None:
+        """Take the share from components of a value (n, c, ...); y has shape (c, n * p)."""
+        images, _, *spatial = value.shape
+        q = torch.round(y[: self.rank] / self.step).reshape(self.rank, images, *spatial)
+        self.context_share = context_share(q.transpose(0, 1))
+
     def bits_per_pixel(self) -> tuple[float, float]:
         seen = self.counts > 0
         columns = torch.arange(COUNT_LEVELS, device=seen.device)
         last = torch.where(seen, columns, -1).amax(1)
         first = torch.where(seen, columns, COUNT_LEVELS).amin(1)
         fixed = torch.ceil(torch.log2((last - first + 1).double()) - 1e-9).sum()
-        return float(fixed), float(entropy_bits(self.counts).sum())
+        return float(fixed), float(entropy_bits(self.counts).sum()) * self.context_share
 
 
 def _assemble(

@@ -7,12 +7,14 @@ from actpress.bitstream.baselines import (
     ZeroValueCoder,
 )
 from actpress.bitstream.container import Frame, Header, StreamReader, StreamWriter, select
+from actpress.bitstream.context_rans import ContextCoder
 from actpress.bitstream.rans import RansCoder
 from actpress.bitstream.record import Record, read_record, write_record
 from actpress.bitstream.tables import FrequencyTables
 
 __all__ = [
     "Coder",
+    "ContextCoder",
     "ExtendedBitPlaneCoder",
     "Frame",
     "FrequencyTables",

@@ -17,21 +17,21 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class FrequencyTables:
-    """One table per component; frequencies of a component sum to 2^12.
+    """Tables of symbols, for a component each or shared; frequencies of a table sum to 2^12.
 
-    A symbol that calibration never saw has frequency zero and is coded as an escape, a component's
+    A symbol that calibration never saw has frequency zero and is coded as an escape, a table's
     last entry, followed by its index in plain bits.
 
     Attributes:
-        q_min: lowest symbol of each component, shape (k,), int32.
-        offsets: first entry of each component in the flat arrays, shape (k + 1,), int64.
+        q_min: lowest symbol of each table, shape (t,), int32.
+        offsets: first entry of each table in the flat arrays, shape (t + 1,), int64.
         frequencies: shape (entries,), uint16.
         inverses: 1 / frequency, zero for frequency zero, shape (entries,), float64.
-        starts: sum of the frequencies before, within the component, shape (entries,), uint16.
-        escape_bits: of the plain index after an escape, shape (k,), int64.
-        sizes: symbols of each component, its escape not counted, shape (k,), int64.
+        starts: sum of the frequencies before, within the table, shape (entries,), uint16.
+        escape_bits: of the plain index after an escape, shape (t,), int64.
+        sizes: symbols of each table, its escape not counted, shape (t,), int64.
         ranges: frequency << 16 | start, shape (entries,), uint32.
-        entries: of `fill_lookup`, shape (k, 2^12), uint8 if no component has more than 256 entries.
+        entries: of `fill_lookup`, shape (t, 2^12), uint8 if no table has more than 256 entries.
     """
 
     q_min: NDArray[np.int32]
@@ -89,9 +89,21 @@ class FrequencyTables:
         offsets = np.concatenate([[0], np.cumsum(sizes + 1)]).astype(np.int64)
         return cls(np.asarray(q_min, np.int32), offsets, np.concatenate(rows).astype(np.uint16))
 
-    @property
-    def components(self) -> int:
-        """K."""
+    @classmethod
+    def from_shared_counts(cls, counts: Ints, lowest: int) -> Self:
+        """Fit tables that all begin at the same symbol.
+
+        Args:
+            counts: shape (tables, levels), column i holding the symbol lowest + i; >= 0.
+            lowest: see there.
+
+        Raises:
+            StreamError: as for `from_counts`.
+        """
+        count, levels = counts.shape
+        return cls.from_counts(counts, np.full(count, lowest), np.full(count, lowest + levels - 1))
+
+    def __len__(self) -> int:
         return len(self.q_min)
 
     def code_lengths_bits(self, component: int) -> NDArray[np.float64]:

@@ -1,6 +1,15 @@
 """Projection, quantizer and rate model: what happens to one site."""
 
 from actpress.codec.basis import Basis, dct_matrix, fit_basis, hadamard_matrix
+from actpress.codec.code_tables import (
+    MOST_TABLES,
+    CodeTables,
+    coded_bits,
+    context_share,
+    contexts_for,
+    fit_code_tables,
+    seen_range,
+)
 from actpress.codec.mixture_codec import WIDEST, MixtureCodec
 from actpress.codec.packing import Packing
 from actpress.codec.projection import (
@@ -19,9 +28,11 @@ from actpress.codec.rate import (
 from actpress.codec.site_codec import PARAMETER_BITS, CodecOutput, Probe, SiteCodec, stored_step
 
 __all__ = [
+    "MOST_TABLES",
     "PARAMETER_BITS",
     "WIDEST",
     "Basis",
+    "CodeTables",
     "CodecOutput",
     "IdentityProjection",
     "LinearProjection",
@@ -31,13 +42,18 @@ __all__ = [
     "Projection",
     "SiteCodec",
     "code_lengths_bits",
+    "coded_bits",
+    "context_share",
+    "contexts_for",
     "dct_matrix",
     "decode_linear",
     "encode_linear",
     "entropy_bits",
     "fit_basis",
+    "fit_code_tables",
     "fixed_bits",
     "hadamard_matrix",
     "laplace_entropy_bits",
+    "seen_range",
     "stored_step",
 ]

@@ -6,6 +6,8 @@ from torch import Tensor
 from actpress.errors import CalibrationError
 
 TABLE_ENTRY_BITS = 16
+TABLE_NAME_BITS = 8
+"""To say which table a component uses in a context."""
 
 
 def laplace_entropy_bits(mean_abs: Tensor) -> Tensor:
@@ -30,27 +32,27 @@ def _binary_entropy_bits(p: Tensor) -> Tensor:
 
 
 def code_lengths_bits(counts: Tensor) -> Tensor:
-    """Ideal code length of every symbol under a static table fitted to `counts`.
+    """Ideal code length of every symbol under static tables fitted to `counts`.
 
-    A component with d distinct symbols among N gives its escape the weight d (PPM's method C); a
-    symbol that was never seen costs the escape plus its index written plainly.
+    A table with d distinct symbols among N gives its escape the weight d (PPM's method C); a symbol
+    that was never seen costs the escape plus its index among the levels, written plainly.
 
     Args:
-        counts: calibration counts, shape (k, levels), >= 0, each row with at least one symbol.
+        counts: calibration counts, shape (tables, levels), >= 0, each row with at least one symbol.
 
     Returns:
-        Bits of each symbol, shape (k, levels), float64.
+        Bits of each symbol, shape (tables, levels), float64.
 
     Raises:
-        CalibrationError: a component without a single calibration symbol.
+        CalibrationError: a table without a single calibration symbol.
     """
     total = counts.sum(1, keepdim=True).double()
     if (total == 0).any():
         raise CalibrationError("a component has no calibration symbols; calibrate with more images")
     distinct = (counts > 0).sum(1, keepdim=True).double()
-    used = _used_levels(counts)
     seen = torch.log2(total + distinct) - torch.log2(counts.double())
-    escape = torch.log2(total + distinct) - torch.log2(distinct) + _index_bits(used)[:, None]
+    index_bits = _index_bits(torch.tensor(counts.shape[1], device=counts.device))
+    escape = torch.log2(total + distinct) - torch.log2(distinct) + index_bits
     return torch.where(counts > 0, seen, escape)
 
 
@@ -64,15 +66,6 @@ def entropy_bits(counts: Tensor) -> Tensor:
     total = counts.sum(1).double().clamp(min=1)
     weighted = (counts.double() * torch.log2(counts.double().clamp(min=1))).sum(1)
     return torch.log2(total) - weighted / total
-
-
-def _used_levels(counts: Tensor) -> Tensor:
-    """Columns between the first and the last seen symbol of each row, shape (k,)."""
-    seen = counts > 0
-    columns = torch.arange(counts.shape[1], device=counts.device)
-    first = torch.where(seen, columns, counts.shape[1]).amin(1)
-    last = torch.where(seen, columns, -1).amax(1)
-    return last - first + 1
 
 
 def _index_bits(levels: Tensor) -> Tensor:

@@ -6,19 +6,21 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from actpress.bitstream import FrequencyTables, RansCoder, read_record, write_record
+from actpress.bitstream import ContextCoder, FrequencyTables, RansCoder, read_record, write_record
+from actpress.codec.code_tables import CodeTables
 from actpress.codec.projection import Projection
 from actpress.codec.rate import (
     TABLE_ENTRY_BITS,
-    code_lengths_bits,
+    TABLE_NAME_BITS,
     fixed_bits,
     laplace_entropy_bits,
 )
 from actpress.errors import StreamError
+from actpress.kernels import as_planes
 
 PARAMETER_BITS = 16
-RANS = 1
-"""Number of the coder in a record, see bitstream/FORMAT.md."""
+RANS, RANS_IN_CONTEXT = 1, 2
+"""Numbers of the coders in a record, see bitstream/FORMAT.md."""
 
 
 class CodecOutput(NamedTuple):
@@ -54,7 +56,7 @@ class SiteCodec(nn.Module):
       x -> [ projection.encode ] -> round, clamp -> q -> [ projection.decode ] -> x_hat
     (n,c,..)     1 / step                        (n,k,..)        step            (n,c,..)
                                                     |
-                                 static tables per component: code length of q
+                           static tables per component and context: code length of q
     ```
 
     Three faces: `forward` gives x_hat and differentiable bits; `encode` / `decode` convert between
@@ -75,6 +77,7 @@ class SiteCodec(nn.Module):
     q_min: Tensor
     q_max: Tensor
     counts: Tensor
+    table_of: Tensor
     rate_scale: Tensor
     widest_min: Tensor
     widest_max: Tensor
@@ -85,13 +88,13 @@ class SiteCodec(nn.Module):
         self.step = nn.Parameter(step.float().clone(), requires_grad=False)
         self.register_buffer("q_min", q_min.int())
         self.register_buffer("q_max", q_max.int())
-        self.register_buffer("counts", torch.zeros(len(step), 0, dtype=torch.int64))
+        self._coder: RansCoder | ContextCoder | None = None
+        self._clear_tables()
         self.register_buffer("rate_scale", torch.ones(()))
         self.register_buffer("widest_min", self.q_min.clone(), persistent=False)
         self.register_buffer("widest_max", self.q_max.clone(), persistent=False)
         self.probe: Probe | None = None
         self.transport: Transport | None = None
-        self._coder: RansCoder | None = None
         self.register_load_state_dict_post_hook(_forget_coder)  # type: ignore[no-untyped-call]
 
     @property
@@ -104,8 +107,24 @@ class SiteCodec(nn.Module):
         """Whether `set_tables` has fixed ranges and code tables."""
         return self.counts.shape[1] > 0
 
+    @property
+    def tables(self) -> CodeTables:
+        """The code tables; column i of their counts is the symbol `lowest + i`."""
+        return CodeTables(self.counts, self.table_of)
+
+    @property
+    def lowest(self) -> int:
+        """The lowest symbol of all components."""
+        return int(self.q_min.min())
+
     def forward(self, x: Tensor) -> CodecOutput:
-        """Compress and decompress x, shape (n, c, ...)."""
+        """Compress and decompress x, shape (n, c, ...), in float32 also under autocast."""
+        if torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self._forward(x.float())
+        return self._forward(x)
+
+    def _forward(self, x: Tensor) -> CodecOutput:
         z = self.projection.encode(x, self.step)
         q = _round_clamp(z, _channelwise(self.q_min, z), _channelwise(self.q_max, z))
         if self.transport is not None:
@@ -144,9 +163,10 @@ class SiteCodec(nn.Module):
 
     def write_symbols(self, q: Tensor) -> bytes:
         """One record with symbols, shape (n, k, ...), int32."""
-        flat = q.reshape(q.shape[0], q.shape[1], prod(q.shape[2:]))
-        payload = self.coder().encode(flat.cpu().numpy())
-        return write_record(RANS, tuple(q.shape), payload)
+        coder = self.coder()
+        payload = coder.encode(as_planes(q).cpu().numpy())
+        number = RANS if isinstance(coder, RansCoder) else RANS_IN_CONTEXT
+        return write_record(number, tuple(q.shape), payload)
 
     def read_symbols(self, data: bytes | memoryview) -> Tensor:
         """The symbols of a record, shape (n, k, ...), int32, on the codec's device.
@@ -154,10 +174,11 @@ class SiteCodec(nn.Module):
         Raises:
             StreamError: the record is damaged, or of another site or plan.
         """
-        record = read_record(data)
+        record, coder = read_record(data), self.coder()
         n, k, *spatial = record.shape
-        if record.coder != RANS:
-            raise StreamError(f"the record is of coder {record.coder}; this codec reads {RANS}")
+        number = RANS if isinstance(coder, RansCoder) else RANS_IN_CONTEXT
+        if record.coder != number:
+            raise StreamError(f"the record is of coder {record.coder}; this codec reads {number}")
         if k != self.rank:
             raise StreamError(
                 f"the record has {k} components, this codec {self.rank}: it is of another site or "
@@ -165,10 +186,11 @@ class SiteCodec(nn.Module):
             )
         if n and not prod(spatial):
             raise StreamError(f"the record has an empty shape {record.shape}; it is damaged")
-        flat = self.coder().decode(record.payload, (n, k, prod(spatial)))
-        return torch.from_numpy(flat).reshape(record.shape).to(self.step.device)
+        *above, width = spatial or (1,)
+        planes = coder.decode(record.payload, (n, k, prod(above), width))
+        return torch.from_numpy(planes).reshape(record.shape).to(self.step.device)
 
-    def coder(self) -> RansCoder:
+    def coder(self) -> "RansCoder | ContextCoder":
         """The entropy coder of the present tables, built on first use.
 
         Raises:
@@ -177,34 +199,43 @@ class SiteCodec(nn.Module):
         if not self.has_tables:
             raise StreamError("the codec has no code tables yet; call fit_tables first")
         if self._coder is None:
-            counts, q_min, q_max = (
-                tensor.cpu().numpy() for tensor in (self.counts, self.q_min, self.q_max)
-            )
-            tables = FrequencyTables.from_counts(counts, q_min, q_max)
-            self._coder = RansCoder(tables, torch.get_num_threads())
+            counts, table_of = self.counts.cpu().numpy(), self.table_of.cpu().numpy()
+            tables = FrequencyTables.from_shared_counts(counts, self.lowest)
+            threads = torch.get_num_threads()
+            if table_of.shape[1] == 1:
+                self._coder = RansCoder(tables, threads, table_of[:, 0])
+            else:
+                self._coder = ContextCoder(tables, table_of, threads)
         return self._coder
 
-    def set_tables(self, counts: Tensor, q_min: Tensor, q_max: Tensor) -> None:
+    def set_tables(self, tables: CodeTables, q_min: Tensor, q_max: Tensor) -> None:
         """Fix the symbol ranges and the code tables.
 
         Args:
-            counts: calibration counts, shape (k, levels), column i holding the symbol q_min + i.
+            tables: column i of their counts holds the symbol min(q_min) + i.
             q_min: lowest symbol of each component, shape (k,).
             q_max: highest symbol of each component, shape (k,).
         """
         device = self.step.device
         self._coder = None
-        self.counts = counts.to(device, torch.int64)
+        self.counts = tables.counts.to(device, torch.int64)
+        self.table_of = tables.table_of.to(device, torch.uint8)
         self.q_min, self.q_max = q_min.to(device).int(), q_max.to(device).int()
 
     def widen(self) -> None:
-        """Allow the widest symbol ranges again, as before the first `set_tables`."""
-        self._coder = None
+        """Forget the tables and allow the widest symbol ranges, as before `set_tables`."""
+        self._clear_tables()
         self.q_min, self.q_max = self.widest_min.clone(), self.widest_max.clone()
 
+    def _clear_tables(self) -> None:
+        self._coder = None
+        device, k = self.step.device, self.rank
+        self.register_buffer("counts", torch.zeros(0, 0, dtype=torch.int64, device=device))
+        self.register_buffer("table_of", torch.zeros(k, 1, dtype=torch.uint8, device=device))
+
     def code_lengths_bits(self) -> Tensor:
-        """Ideal code length of every symbol, shape (k, levels), float64."""
-        return code_lengths_bits(self.counts)
+        """Ideal code length of every symbol, shape (k, contexts, levels), float64."""
+        return self.tables.code_lengths_bits()
 
     def fixed_bits(self) -> Tensor:
         """Bits of plain packing per symbol of each component, shape (k,), int64."""
@@ -215,8 +246,13 @@ class SiteCodec(nn.Module):
         return (int(self.projection.parameter_count()) + 3 * self.rank) * PARAMETER_BITS
 
     def table_bits(self) -> int:
-        """What the entropy view needs besides: one entry per symbol in range."""
-        return int((self.q_max - self.q_min + 1).sum()) * TABLE_ENTRY_BITS
+        """What the entropy view needs besides: the tables, and which one is used where.
+
+        A table has an entry for each symbol from its first to its last, and says which these are.
+        """
+        names = self.table_of.numel() if len(self.counts) > 1 else 0
+        entries = int((self.tables.widths() + 2).sum())
+        return entries * TABLE_ENTRY_BITS + names * TABLE_NAME_BITS
 
     def _rate_bits(self, z: Tensor) -> Tensor:
         if not torch.is_grad_enabled():

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from actpress.calibrate import Statistics
-from actpress.codec import PARAMETER_BITS, SiteCodec
+from actpress.codec import PARAMETER_BITS, SiteCodec, entropy_bits
 from actpress.evaluate.energy import EnergyModel
 from actpress.evaluate.metrics import EnergyMetrics, SiteMetrics, TrafficMetrics, Views
 from actpress.graph import Graph, Site
@@ -104,6 +104,7 @@ def _account_site(
     encoder, decoder = _folds(site, plan)
     encode_macs, decode_macs = codec.projection.macs_per_pixel()
     kept_macs = (0 if encoder else encode_macs) + (0 if decoder else decode_macs * site.reads)
+    without = entropy_bits(counter.counts.sum(1)).sum() * (counter.counts.sum() / codec.rank)
     return SiteMetrics(
         name=site.name,
         shape=site.shape,
@@ -115,6 +116,7 @@ def _account_site(
         step=plan.step,
         values=site.values,
         bits=bits,
+        context_free_bits=float(without) / images,
         bits_per_value=_scale(bits, 1 / site.values),
         traffic_share=_traffic(site) / total_traffic,
         traffic_bits_8bit=_traffic(site),

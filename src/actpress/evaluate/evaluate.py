@@ -138,6 +138,7 @@ def evaluate(
         accuracy_drop_pp=(float_accuracy - accuracy) * 100,
         agreement=_accuracy(predictions, float_predictions),
         bits_per_value=bits_per_value,
+        context_free_bits_per_value=sum(site.context_free_bits for site in sites) / values,
         ratio_vs_8bit=8 * values / max(bits.entropy, 1.0),
         net_ratio_vs_8bit_batch1=traffic.net_ratio_8bit.entropy,
         search_node_evals=info.search_node_evals,

@@ -29,13 +29,16 @@ class SiteMetrics(_Record):
         name, shape, reads, placement, transform, channels, rank, step: as planned.
         values: original values, c*h*w.
         bits: stored bits per inference, under both views.
+        context_free_bits: entropy of its components one by one, on the evaluated images: what code
+            tables need at least that know nothing of a symbol's neighbours.
         bits_per_value: `bits / values`.
         traffic_share: of the network's 8-bit traffic (write + reads), in [0, 1].
         traffic_bits_8bit: (1 + reads) * values * 8.
         traffic_bits: (1 + reads) * bits.
         parameter_bits: projections, offsets, steps and ranges of this codec, 16 bits a number.
         folded_parameter_bits: the same without the matrices that a linear neighbour can absorb.
-        table_bits: code tables, which the entropy view needs besides, 16 bits an entry.
+        table_bits: code tables, which the entropy view needs besides: 16 bits an entry, and 8 to
+            name the table of each component in each context.
         extra_macs, folded_extra_macs: multiply-accumulates of encoder and decoder.
         encoder_folds_into, decoder_folds_into: linear neighbours that can absorb them.
         distortion_mse: mean squared error of the stored value, in squared activation units.
@@ -52,6 +55,7 @@ class SiteMetrics(_Record):
     step: float
     values: int
     bits: Views
+    context_free_bits: float
     bits_per_value: Views
     traffic_share: float
     traffic_bits_8bit: float
@@ -149,6 +153,7 @@ class Metrics(_Record):
         accuracy_drop_pp: (float_accuracy - accuracy) * 100.
         agreement: share of test images on which both networks predict the same class.
         bits_per_value: over all declared sites.
+        context_free_bits_per_value: the same of the sites' `context_free_bits`.
         ratio_vs_8bit: 8 / bits_per_value.entropy.
         net_ratio_vs_8bit_batch1: traffic.net_ratio_8bit.entropy.
         search_node_evals: graph nodes that the search executed.
@@ -172,6 +177,7 @@ class Metrics(_Record):
     accuracy_drop_pp: float
     agreement: Annotated[float, Field(ge=0, le=1)]
     bits_per_value: Views
+    context_free_bits_per_value: float
     ratio_vs_8bit: float
     net_ratio_vs_8bit_batch1: float
     search_node_evals: int

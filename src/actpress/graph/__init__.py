@@ -1,7 +1,7 @@
 """Trace a network, find the values it stores, observe them, and put codecs there."""
 
 from actpress.graph.capture import Graph, capture
-from actpress.graph.observe import site_values
+from actpress.graph.observe import site_values, values_before
 from actpress.graph.rewrite import CODECS_PATH, RewrittenNetwork, insert_codecs
 from actpress.graph.sites import Site, default_placement
 from actpress.graph.split import SplitNetwork, split_network
@@ -19,4 +19,5 @@ __all__ = [
     "insert_codecs",
     "site_values",
     "split_network",
+    "values_before",
 ]

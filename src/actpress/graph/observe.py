@@ -1,6 +1,6 @@
 """Watch the values of sites while the network runs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor, fx
@@ -39,6 +39,35 @@ def site_values(
         value = _step(interpreter, node)
         if node.name in wanted:
             yield wanted.pop(node.name), value
+
+
+def values_before(
+    module: fx.GraphModule, inputs: Tensor | tuple[Tensor, ...], targets: Collection[str]
+) -> Iterator[tuple[str, Tensor]]:
+    """Run a graph and stop before each of the modules named.
+
+    The module runs with what it is when the caller asks for the next value, so that it can be
+    changed in between. Values are freed after their last use; no gradients are computed.
+
+    Args:
+        module: the graph, each target called once.
+        inputs: one batch per input.
+        targets: paths of submodules.
+
+    Yields:
+        Path and the value that the module is about to be given, in the order of computation.
+    """
+    tensors = (inputs,) if isinstance(inputs, Tensor) else inputs
+    interpreter = fx.Interpreter(module)
+    interpreter.args_iter = iter(tensors)
+    waiting = set(targets)
+    for node in module.graph.nodes:
+        if node.op == "call_module" and node.target in waiting:
+            waiting.remove(str(node.target))
+            yield str(node.target), interpreter.env[node.all_input_nodes[0]]
+            if not waiting:
+                return
+        _step(interpreter, node)
 
 
 def _step(interpreter: fx.Interpreter, node: fx.Node) -> Tensor:

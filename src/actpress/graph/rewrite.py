@@ -62,6 +62,11 @@ class RewrittenNetwork(nn.Module):
             site: self.eval_module.get_submodule(path) for site, path in self._codec_paths.items()
         }
 
+    @property
+    def codec_paths(self) -> Mapping[str, str]:
+        """Module path of each site's codec in the two graphs."""
+        return self._codec_paths
+
     def forward(self, *inputs: Tensor) -> tuple[object, tuple[Tensor, ...]]:
         """Run the network.
 

@@ -1,5 +1,12 @@
 """Loops over every value of an activation, compiled for the CPU."""
 
+from actpress.kernels.context_format import CONTEXTS
+from actpress.kernels.contexts import (
+    as_planes,
+    contexts_of,
+    count_in_contexts,
+    count_in_contexts_reference,
+)
 from actpress.kernels.count import count_symbols, count_symbols_reference
 from actpress.kernels.histogram import bin_edges, float_histogram
 from actpress.kernels.pack import bit_widths_of, quantize_pack, unpack_dequantize
@@ -7,8 +14,13 @@ from actpress.kernels.pack_format import packed_bytes
 from actpress.kernels.pack_reference import quantize_pack_reference, unpack_dequantize_reference
 
 __all__ = [
+    "CONTEXTS",
+    "as_planes",
     "bin_edges",
     "bit_widths_of",
+    "contexts_of",
+    "count_in_contexts",
+    "count_in_contexts_reference",
     "count_symbols",
     "count_symbols_reference",
     "float_histogram",

@@ -7,6 +7,8 @@ import numba
 import numpy as np
 import torch
 
+from actpress.kernels.context_format import LIMIT, SPREAD
+
 
 @contextmanager
 def threads_of_torch() -> Iterator[None]:
@@ -59,3 +61,31 @@ def count_patterns(patterns: np.ndarray, shift: int, counts: np.ndarray) -> None
     mask = len(counts) - 1
     for pattern in patterns:
         counts[(pattern >> shift) & mask] += 1
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+def count_plain(planes: np.ndarray, lowest: int, counts: np.ndarray) -> None:
+    """Count whole numbers of shape (n, k, h, w) into (k, 1, levels)."""
+    images, components, height, width = planes.shape
+    for j in numba.prange(components):
+        for i in range(images):
+            for y in range(height):
+                for x in range(width):
+                    counts[j, 0, int(planes[i, j, y, x]) - lowest] += 1
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+def count_contexts(planes: np.ndarray, lowest: int, counts: np.ndarray) -> None:
+    """The same by context into (k, CONTEXTS, levels)."""
+    images, components, height, width = planes.shape
+    for j in numba.prange(components):
+        for i in range(images):
+            for y in range(height):
+                left = LIMIT
+                for x in range(width):
+                    above = LIMIT
+                    if y > 0:
+                        above = min(max(int(planes[i, j, y - 1, x]), -LIMIT), LIMIT) + LIMIT
+                    symbol = int(planes[i, j, y, x])
+                    counts[j, SPREAD * left + above, symbol - lowest] += 1
+                    left = min(max(symbol, -LIMIT), LIMIT) + LIMIT

@@ -135,7 +135,7 @@ def _encode_row_of_eights(line, lowest, table, inverses, starts, states, words, 
 def encode_stream(
     symbols: np.ndarray,
     first_row: int,
-    components: int,
+    table_of: np.ndarray,
     q_min: np.ndarray,
     offsets: np.ndarray,
     frequencies: np.ndarray,
@@ -149,15 +149,15 @@ def encode_stream(
     """Encode rows backwards into the end of `words`; return where they begin.
 
     Args:
-        symbols: shape (rows, p), int32; row r belongs to component (first_row + r) % components.
+        symbols: shape (rows, p), int32; row r belongs to component (first_row + r) % k.
         first_row: see above.
-        components: k.
-        q_min: lowest symbol per component, shape (k,).
-        offsets: of each component's entries in the flat tables, shape (k + 1,).
-        frequencies: flat tables; a component's last entry is its escape.
+        table_of: table of each component, shape (k,), int64.
+        q_min: lowest symbol per table, shape (t,).
+        offsets: of each table's entries in the flat tables, shape (t + 1,).
+        frequencies: flat tables; a table's last entry is its escape.
         inverses: 1 / frequency.
         starts: sum of the frequencies before.
-        escape_bits: of an index after an escape, shape (k,).
+        escape_bits: of an index after an escape, shape (t,).
         lanes: interleaved states, a power of two.
         words: uint16, at least 2 * symbols.size + 1 entries.
         states: final states, shape (lanes,), uint64.
@@ -171,9 +171,9 @@ def encode_stream(
     index = U(rows * pixels)
     of_eights = lanes == MAX_LANES and pixels % MAX_LANES == 0
     for row in range(rows - 1, -1, -1):
-        component = (first_row + row) % components
-        first, stop = offsets[component], offsets[component + 1]
-        lowest = np.int64(q_min[component])
+        number = table_of[(first_row + row) % len(table_of)]
+        first, stop = offsets[number], offsets[number + 1]
+        lowest = np.int64(q_min[number])
         line = symbols[row]
         smallest, largest = line[0], line[0]
         for pixel in range(pixels):
@@ -197,7 +197,7 @@ def encode_stream(
             reached = _encode_row(
                 line,
                 lowest,
-                U(escape_bits[component]),
+                U(escape_bits[number]),
                 table,
                 inverses[first:stop],
                 starts[first:stop],
@@ -304,7 +304,7 @@ def decode_stream(
     words: np.ndarray,
     states: np.ndarray,
     first_row: int,
-    components: int,
+    table_of: np.ndarray,
     q_min: np.ndarray,
     sizes: np.ndarray,
     escape_bits: np.ndarray,
@@ -320,11 +320,11 @@ def decode_stream(
         words: of the stream, and room to read past them while a row is decoded: 2 * p + 1 more.
         states: final states of the encoder, uint64; changed.
         first_row: as there.
-        components: as there.
+        table_of: as there.
         q_min: as there.
-        sizes: symbols of each component, escape not counted, shape (k,).
+        sizes: symbols of each table, escape not counted, shape (t,).
         escape_bits: as there.
-        offsets: of each component's entries in the flat table, shape (k + 1,).
+        offsets: of each table's entries in the flat table, shape (t + 1,).
         ranges: flat table, frequency << 16 | start, uint32.
         entries: of `fill_lookup`.
         lanes: as there.
@@ -340,18 +340,18 @@ def decode_stream(
     index = _0
     of_eights = lanes == MAX_LANES and pixels % MAX_LANES == 0
     for row in range(rows):
-        component = (first_row + row) % components
-        lowest = np.int64(q_min[component])
-        size = sizes[component]
-        line, names = symbols[row], entries[component]
-        table = ranges[offsets[component] : offsets[component + 1]]
+        number = table_of[(first_row + row) % len(table_of)]
+        lowest = np.int64(q_min[number])
+        size = sizes[number]
+        line, names = symbols[row], entries[number]
+        table = ranges[offsets[number] : offsets[number + 1]]
         reached, escaped = position, not of_eights
         if of_eights:
             reached, escaped = _decode_row_of_eights(
                 line, lowest, size, table, names, states, words, position
             )
         if escaped:
-            bits = U(escape_bits[component])
+            bits = U(escape_bits[number])
             reached, valid = _decode_row(
                 line, lowest, bits, U(size), table, names, lanes, index, states, words, position
             )
@@ -371,19 +371,19 @@ def decode_stream(
 
 @numba.njit(cache=True, nogil=True)
 def fill_lookup(offsets: np.ndarray, frequencies: np.ndarray, entries: np.ndarray) -> None:
-    """Which entry each slot of each component belongs to.
+    """Which entry each slot of each table belongs to.
 
-    A byte or two a slot and no more: components take turns row by row, so that their tables compete
+    A byte or two a slot and no more: components take turns row by row, so that tables compete
     for the nearest cache, and what else decoding needs stands once per entry.
 
     Args:
-        offsets: of each component's entries, shape (k + 1,).
-        frequencies: flat, summing to 2^12 per component.
-        entries: output, shape (k, 2^12), uint8 or uint16.
+        offsets: of each table's entries, shape (t + 1,).
+        frequencies: flat, summing to 2^12 per table.
+        entries: output, shape (t, 2^12), uint8 or uint16.
     """
-    for component in range(len(entries)):
+    for number in range(len(entries)):
         slot = 0
-        for entry in range(offsets[component + 1] - offsets[component]):
-            stop = slot + frequencies[offsets[component] + entry]
-            entries[component, slot:stop] = entry
+        for entry in range(offsets[number + 1] - offsets[number]):
+            stop = slot + frequencies[offsets[number] + entry]
+            entries[number, slot:stop] = entry
             slot = stop

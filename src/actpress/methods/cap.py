@@ -18,7 +18,7 @@ from actpress.methods.record import SearchRecord, read_record, write_record
 from actpress.methods.task import Outcome, Task
 from actpress.plan import Placement, Transform
 from actpress.press import PressedModel, fit_tables
-from actpress.tune import align_rate_model, tune
+from actpress.tune import align_rate_model, fit_decoders, tune
 
 ATTEMPTS = 10
 
@@ -110,6 +110,8 @@ def learn(task: Task, start: Outcome, *, method: str = "cap", variant: str = "")
     pressed = task.press(plan, start.statistics)
     bound = task.cost_target() or task.cost(start.pressed)
     fixed_groups = task.budget.view is View.FIXED and any(site.groups for site in plan)
+    if task.settings.decoder_images:
+        compensate(task, pressed, bound, finer_steps=not fixed_groups)
     batches = list(islice(task.calibration_batches(), 3))
     align_rate_model(pressed, batches, task.costs(pressed))
     settings = task.settings.tune
@@ -128,6 +130,30 @@ def learn(task: Task, start: Outcome, *, method: str = "cap", variant: str = "")
     return replace(
         start, pressed=pressed, method=method, variant=variant, tune_seconds=report.seconds
     )
+
+
+def compensate(task: Task, pressed: PressedModel, bound: float, *, finer_steps: bool) -> None:
+    """Fit all decoders in closed form, and spend on finer steps what that saves.
+
+    With values restored better, the sites after them have less noise to code.
+
+    Args:
+        task: data and budget.
+        pressed: changed in place; its tables are fitted on return.
+        bound: largest cost (see `Task.cost`).
+        finer_steps: whether steps may change.
+    """
+    images = task.decoder_batches()
+    task.progress.start("decoders", 1)
+    fit_decoders(pressed, task.graph, images)
+    fit_tables(pressed, task.calibration_batches())
+    unspent = 1 - task.cost(pressed) / bound
+    if finer_steps and unspent > CLOSE_ENOUGH:
+        for codec in pressed.codecs.values():
+            codec.step.copy_(stored_step(codec.step * 2**-unspent))
+        fit_decoders(pressed, task.graph, images)
+        fit_tables(pressed, task.calibration_batches())
+    task.progress.advance(1)
 
 
 def finish(task: Task, pressed: PressedModel, bound: float) -> None:

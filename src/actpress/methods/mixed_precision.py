@@ -18,10 +18,9 @@ from torch import Tensor
 from actpress.allocate import CODED_BIT_WIDTH
 from actpress.budget import View
 from actpress.calibrate import Statistics, site_gradients
-from actpress.codec import IdentityProjection, MixtureCodec, entropy_bits
+from actpress.codec import IdentityProjection, MixtureCodec, coded_bits
 from actpress.errors import BudgetError
 from actpress.graph import insert_codecs
-from actpress.kernels import count_symbols
 from actpress.methods.lsq import train_steps
 from actpress.methods.task import Outcome, Task
 from actpress.methods.uniform import best_step, refuse_accuracy, uniform_plan
@@ -142,7 +141,7 @@ def sensitivities(
                 q = torch.round(x / step).clamp(low, low + 2**bit_width - 1)
                 errors = ((q * step - x) * g).flatten(1).sum(1)
                 losses[row, column] += 0.5 * float(errors.square().sum())
-                costs[row, column] += _bits(q - low, bit_width, task.budget.view)
+                costs[row, column] += _bits(q, bit_width, task.budget.view)
     weights = np.array([[task.weight(site.name)] for site in sites])
     return losses / len(images), costs * weights / len(images)
 
@@ -187,15 +186,9 @@ def _regrets(logits: np.ndarray) -> np.ndarray:
     return np.where(below, logits.max(axis=1, keepdims=True) - logits, 0.0)
 
 
-def _bits(index: Tensor, bit_width: int, view: View) -> float:
-    """Bits of a batch of levels 0 .. 2^bit_width - 1, under the budget's view."""
-    if view is View.FIXED:
-        return float(index.numel() * bit_width)
-    channels = index.shape[1]
-    counts = torch.zeros(channels, 2**bit_width, dtype=torch.int64, device=index.device)
-    unit = torch.ones(channels, device=index.device)
-    count_symbols(index, unit, torch.zeros_like(unit, dtype=torch.int32), counts)
-    return float(entropy_bits(counts).sum()) * index.numel() / channels
+def _bits(q: Tensor, bit_width: int, view: View) -> float:
+    """Bits of a batch of symbols, shape (n, c, ...), under the budget's view."""
+    return float(q.numel() * bit_width) if view is View.FIXED else coded_bits(q)
 
 
 def _all_widths(task: Task, statistics: Statistics) -> PressedModel:

@@ -16,7 +16,7 @@ from actpress.evaluate import PathPoint, predict
 from actpress.graph import Graph
 from actpress.plan import Placement, Plan
 from actpress.press import PressedModel, fit_tables, press
-from actpress.tune import TuneSettings, WidthSettings, table_bits
+from actpress.tune import TuneSettings, WidthSettings
 
 RESERVE = 0.005
 """Plans aim so far below a budget: tables that were fitted on some images cost others a little
@@ -24,6 +24,12 @@ more."""
 
 BATCH = 100
 FISHER_BATCH = 64
+
+DECODER_BYTES = 2 << 30
+"""About as much memory is taken by the values of the images that decoders are fitted on."""
+
+LIVE_VALUES = 6
+"""Values of the largest site's size that live while both networks run side by side, roughly."""
 
 
 class Progress(Protocol):
@@ -54,6 +60,8 @@ class Settings:
         calibration_images: training images for statistics, ranges and code tables.
         search_images: held-out training images on which moves are tried; never more than half of
             them all, see `Task.search_images`.
+        decoder_images: training images on which decoders are fitted in closed form, fewer where
+            they would need more memory than `DECODER_BYTES`; 0 leaves them as PCA made them.
         holdout_images: other held-out training images, which decide an accuracy budget.
         search, tune: see there.
         grouping, widths: of the co-design, see there.
@@ -61,6 +69,7 @@ class Settings:
 
     calibration_images: int = 1000
     search_images: int = 128
+    decoder_images: int = 512
     holdout_images: int = 5000
     search: SearchSettings = field(default_factory=SearchSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
@@ -107,6 +116,13 @@ class Task:
         """Training images for statistics and tables."""
         for x, _ in self.data.train.take(self.settings.calibration_images).batches(BATCH):
             yield x.to(self.device)
+
+    def decoder_batches(self) -> list[Tensor]:
+        """Training images to fit decoders on."""
+        largest_bytes = 4 * max(site.values for site in self.graph.sites)
+        affordable = max(DECODER_BYTES // (LIVE_VALUES * largest_bytes), 1)
+        images = self.data.train.take(min(self.settings.decoder_images, affordable))
+        return [x.to(self.device) for x, _ in images.batches(BATCH)]
 
     def search_images(self) -> Tensor:
         """Training images on which the search tries its moves, shape (n, c, h, w).
@@ -186,7 +202,7 @@ class Task:
 
     def _stored_bits(self, pressed: PressedModel, name: str) -> float:
         if self.budget.view is View.ENTROPY:
-            return table_bits(pressed, name)
+            return pressed.coded_bits[name]
         return float(pressed.codecs[name].fixed_bits().sum()) * self.pixels(name)
 
     def _counted(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:

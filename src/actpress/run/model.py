@@ -6,9 +6,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from actpress.codec import Basis, IdentityProjection, LinearProjection, Projection, SiteCodec
+from actpress.codec import (
+    MOST_TABLES,
+    Basis,
+    IdentityProjection,
+    LinearProjection,
+    Projection,
+    SiteCodec,
+)
 from actpress.errors import PlanError, RunError
 from actpress.graph import Graph, insert_codecs
+from actpress.kernels import CONTEXTS
 from actpress.plan import Plan, SitePlan, Transform
 from actpress.press import PressedModel
 from actpress.run.folder import CODEC, NETWORK, PLAN, existing, write_text
@@ -142,13 +150,20 @@ def _read_codec(site: SitePlan, tensors: dict[str, Tensor], path: Path) -> SiteC
     blank_vector = torch.zeros(site.rank)
     codec = SiteCodec(projection, blank_vector, blank_vector, blank_vector)
     counts = _tensor(tensors, f"{site.site}/counts", path)
-    fits = counts.ndim == 2 and len(counts) == site.rank and counts.dtype == torch.int64
+    fits = counts.ndim == 2 and len(counts) <= MOST_TABLES and counts.dtype == torch.int64
     if not fits or counts.shape[1] > MAX_TABLE_LEVELS:
         raise RunError(
             f"{path}: {site.site}/counts has shape {tuple(counts.shape)}, {counts.dtype}, expected "
-            f"({site.rank}, levels), int64; compress again"
+            f"(tables, levels), int64, at most {MOST_TABLES} tables; compress again"
         )
-    codec.counts = torch.zeros_like(counts)
+    table_of = _tensor(tensors, f"{site.site}/table_of", path)
+    shapes = ((site.rank, 1), (site.rank, CONTEXTS))
+    if tuple(table_of.shape) not in shapes or table_of.dtype != torch.uint8:
+        raise RunError(
+            f"{path}: {site.site}/table_of has shape {tuple(table_of.shape)}, {table_of.dtype}, "
+            f"expected {shapes[0]} or {shapes[1]}, uint8; compress again"
+        )
+    codec.counts, codec.table_of = torch.zeros_like(counts), torch.zeros_like(table_of)
     for key, own in codec.state_dict().items():
         read = _tensor(tensors, f"{site.site}/{key}", path)
         if read.shape != own.shape or read.is_floating_point() != own.is_floating_point():
@@ -170,9 +185,11 @@ def _is_identity(site: SitePlan) -> bool:
 
 def _check_tables(codec: SiteCodec, name: str, path: Path) -> None:
     width = codec.q_max.long() - codec.q_min.long() + 1
-    fits = (width >= 1) & (width <= codec.counts.shape[1])
+    levels = int(codec.q_max.max()) - codec.lowest + 1
+    fits = (width >= 1).all() and codec.counts.shape[1] == levels
     counted = (codec.counts >= 0).all() and (codec.counts.sum(1) > 0).all()
-    if not (fits.all() and counted and (codec.step > 0).all()):
+    named = (codec.table_of < len(codec.counts)).all()
+    if not (fits and counted and named and (codec.step > 0).all()):
         raise RunError(f"{path}: ranges, steps or tables of {name} are out of bounds")
 
 

@@ -1,9 +1,10 @@
 """Training with the quantizer in the loop."""
 
 from actpress.tune.checkpoint import Checkpoint
+from actpress.tune.decoders import fit_decoders
 from actpress.tune.learned import Learned, learned_parameters
 from actpress.tune.loop import Progress, TuneReport, tune
-from actpress.tune.rate import RateBound, align_rate_model, table_bits
+from actpress.tune.rate import RateBound, align_rate_model
 from actpress.tune.settings import Trainable, TuneSettings
 from actpress.tune.widths import WidthSettings, mixtures, search_widths
 
@@ -17,9 +18,9 @@ __all__ = [
     "TuneSettings",
     "WidthSettings",
     "align_rate_model",
+    "fit_decoders",
     "learned_parameters",
     "mixtures",
     "search_widths",
-    "table_bits",
     "tune",
 ]

@@ -270,9 +270,10 @@ class TuningRun:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        if self.device.type != "cuda":
+        kind, wanted = self.device.type, self.settings.mixed_precision
+        if not (kind == "cuda" if wanted is None else wanted):
             return nullcontext()
-        return torch.autocast("cuda", dtype=torch.bfloat16)
+        return torch.autocast(kind, dtype=torch.bfloat16)
 
     def _reconstruction(self) -> AbstractContextManager[Any]:
         return reconstruction(self.pressed) if self.settings.reconstruction else nullcontext()

@@ -52,10 +52,10 @@ def align_rate_model(
     Args:
         pressed: its tables must have been fitted.
         inputs: batches on which the smooth rate is averaged.
-        costs: of each site; None takes the bits of its tables (`table_bits`).
+        costs: of each site; None takes `pressed.coded_bits`.
     """
     if costs is None:
-        costs = {name: table_bits(pressed, name) for name in pressed.codecs}
+        costs = dict(pressed.coded_bits)
     smooth: dict[str, list[float]] = {name: [] for name in pressed.codecs}
     for codec in pressed.codecs.values():
         codec.rate_scale.fill_(1.0)
@@ -69,10 +69,3 @@ def align_rate_model(
         mean = sum(smooth[name]) / len(smooth[name])
         codec.rate_scale.fill_(costs[name] / mean if mean > 0 else 1.0)
     return sum(costs.values())
-
-
-def table_bits(pressed: PressedModel, site: str) -> float:
-    """Bits per inference of one site under its tables, on the images that fitted them."""
-    codec = pressed.codecs[site]
-    images = pressed.table_images
-    return float((codec.counts.double() * codec.code_lengths_bits()).sum()) / images

@@ -35,6 +35,8 @@ class TuneSettings:
         task: weight of the cross-entropy with the labels.
         reconstruction: weight of the relative squared error at the sites.
         grad_clip: largest norm of the gradient.
+        mixed_precision: run the network, not the codecs, in bfloat16; None does so on a GPU. On a
+            CPU it is faster only with instructions for it, such as AVX512-BF16.
         validate_every: steps between validations on held-out training images, and checkpoints.
         validation_images: how many of them.
         seed: of the order of the images.
@@ -52,6 +54,7 @@ class TuneSettings:
     task: float = 0.0
     reconstruction: float = 0.0
     grad_clip: float = 1.0
+    mixed_precision: bool | None = None
     validate_every: int = 50
     validation_images: int = 1000
     seed: int = 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from actpress.bitstream import FrequencyTables, RansCoder
-from actpress.bitstream.rans import STREAM_SYMBOLS, lanes_of, stream_bounds
+from actpress.bitstream.streams import STREAM_SYMBOLS, lanes_of, stream_bounds
 from actpress.errors import StreamError
 from actpress.kernels.rans_format import PRECISION
 
@@ -37,7 +37,7 @@ def fit(symbols: Symbols, *, margin: int = 0) -> FrequencyTables:
 
 def ideal_bits(tables: FrequencyTables, symbols: Symbols) -> float:
     total = 0.0
-    for j in range(tables.components):
+    for j in range(len(tables)):
         lengths = tables.code_lengths_bits(j)
         total += float(lengths[symbols[:, j].ravel() - tables.q_min[j]].sum())
     return total

@@ -13,6 +13,7 @@ from actpress.codec import (
     dct_matrix,
     entropy_bits,
     fit_basis,
+    fit_code_tables,
     fixed_bits,
     hadamard_matrix,
 )
@@ -107,17 +108,19 @@ def test_the_smooth_rate_grows_with_the_signal_and_costs_nothing_without_gradien
 def test_tables_and_parameters_by_hand() -> None:
     codec = codec_of_two()
     assert not codec.has_tables
-    codec.set_tables(
-        torch.tensor([[6, 2, 0], [8, 0, 0]]), torch.tensor([-1, 0]), torch.tensor([1, 0])
-    )
+    counts = torch.tensor([[[6, 2, 0]], [[0, 8, 0]]])
+    tables, bits = fit_code_tables(counts)
+    codec.set_tables(tables, torch.tensor([-1, 0]), torch.tensor([1, 0]))
     assert codec.has_tables
     assert codec.fixed_bits().tolist() == [2, 0]
     assert codec.parameter_bits() == 16 * (4 + 4 + 2 + 2 + 3 * 2)
-    assert codec.table_bits() == 16 * 4
-    lengths = codec.code_lengths_bits()
+    entries, ends, names = 2 + 1, 2 * 2, 2
+    assert codec.table_bits() == 16 * (entries + ends) + 8 * names
+    lengths = codec.code_lengths_bits()[:, 0]
     assert lengths[0, :2].tolist() == pytest.approx([math.log2(10 / 6), math.log2(10 / 2)])
-    assert lengths[0, 2].item() == pytest.approx(math.log2(10 / 2) + 1)
-    assert lengths[1, 0].item() == pytest.approx(math.log2(9 / 8))
+    assert lengths[0, 2].item() == pytest.approx(math.log2(10 / 2) + 2), "one of three levels"
+    assert lengths[1, 1].item() == pytest.approx(math.log2(9 / 8))
+    assert bits == pytest.approx(6 * lengths[0, 0] + 2 * lengths[0, 1] + 8 * lengths[1, 1])
 
 
 def test_a_table_needs_symbols() -> None:

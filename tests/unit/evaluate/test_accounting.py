@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from actpress.calibrate import calibrate
+from actpress.codec import SiteCodec
 from actpress.data.dataset import Split
 from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel, Metrics, RunInfo, evaluate, predict
 from actpress.graph import Graph, capture
+from actpress.kernels import contexts_of
 from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.press import PressedModel, fit_tables, press
 
@@ -98,10 +100,13 @@ def test_fixed_bits_by_hand(case: Case) -> None:
 def test_entropy_bits_are_the_code_lengths_of_the_test_symbols(case: Case) -> None:
     codec = case.pressed.codecs["relu"]
     x = case.graph.root.stem(values(case.test)).detach()
-    q = codec.encode(x).transpose(0, 1).flatten(1)
-    lengths = codec.code_lengths_bits()
+    q, lengths = codec.encode(x), codec.code_lengths_bits()
+    contexts = contexts_of(q) if lengths.shape[1] > 1 else torch.zeros_like(q)
     spent = sum(
-        float(lengths[j, symbol - codec.q_min[j]]) for j, row in enumerate(q) for symbol in row
+        float(lengths[j, context, symbol - codec.lowest])
+        for image in zip(q, contexts, strict=True)
+        for j, (symbols, own) in enumerate(zip(*image, strict=True))
+        for symbol, context in zip(symbols.flatten(), own.flatten(), strict=True)
     )
     site = case.metrics.sites[0]
     assert site.bits.entropy == pytest.approx(spent / len(case.test))
@@ -134,13 +139,19 @@ def test_traffic_is_one_write_and_one_read_per_consumer(case: Case) -> None:
     assert ratios == pytest.approx([5 * whole / after, 10 * whole / after, 20 * whole / after])
 
 
+def table_bits_by_hand(codec: SiteCodec) -> int:
+    """Every table says where it begins and ends; a byte names the table of a context."""
+    ends = [(row.nonzero()[0, 0], row.nonzero()[-1, 0]) for row in codec.counts]
+    entries = sum(int(last - first) + 1 + 2 for first, last in ends)
+    return 16 * entries + 8 * codec.table_of.numel()
+
+
 def test_parameters_by_hand(case: Case) -> None:
-    """Matrices, mean and offset, step and range, and one table entry per symbol: 16 bits each."""
+    """Matrices, mean and offset, step and range, and table entries: 16 bits each."""
     for site, codec in zip(case.metrics.sites, case.pressed.codecs.values(), strict=True):
-        entries = int((codec.q_max - codec.q_min + 1).sum())
         numbers = 2 * 4 * CHANNELS + 2 * CHANNELS + 3 * 4
         assert site.parameter_bits == 16 * numbers
-        assert site.table_bits == 16 * entries
+        assert site.table_bits == table_bits_by_hand(codec)
     traffic = case.metrics.traffic
     assert traffic.parameter_bits == sum(site.parameter_bits for site in case.metrics.sites)
     coded = traffic.bits.entropy + traffic.table_bits
@@ -177,9 +188,8 @@ def test_folding_takes_the_folded_matrix_and_no_more(make: Callable[..., Case]) 
 def test_formulas_need_no_stored_matrix(make: Callable[..., Case], transform: Transform) -> None:
     case = make(transform=transform)
     codec = case.pressed.codecs["relu"]
-    entries = int((codec.q_max - codec.q_min + 1).sum())
     assert case.metrics.sites[0].parameter_bits == 16 * (2 * CHANNELS + 3 * 4)
-    assert case.metrics.sites[0].table_bits == 16 * entries
+    assert case.metrics.sites[0].table_bits == table_bits_by_hand(codec)
     assert case.metrics.sites[0].eigenvalues == ()
 
 

@@ -19,7 +19,7 @@ from actpress.graph import Graph, capture
 from actpress.methods import Settings, Task, choose_widths, codesign
 from actpress.methods.codesign import group_components, mixture_network, start_plan
 from actpress.plan import Placement, Plan
-from actpress.tune import TuneSettings, WidthSettings, mixtures, search_widths, table_bits
+from actpress.tune import TuneSettings, WidthSettings, mixtures, search_widths
 
 SMALL = Settings(
     calibration_images=256,
@@ -51,7 +51,7 @@ def test_an_entropy_budget_is_hit_within_two_per_cent(task: Make, budget: str) -
     given, traffic = task(budget), budget.endswith("x")
     outcome = choose_widths(given)
     bits = sum(
-        table_bits(outcome.pressed, site.name) * (1 + site.reads if traffic else 1)
+        outcome.pressed.coded_bits[site.name] * (1 + site.reads if traffic else 1)
         for site in given.graph.sites
     )
     assert 0.98 <= spent_share(given, bits, traffic=traffic) <= 1
@@ -76,7 +76,7 @@ def test_tuning_follows_and_stays_in_the_budget(task: Make, tmp_path: Path) -> N
     outcome = codesign(given)
     assert outcome.method == outcome.pressed.plan.method == "codesign"
     assert outcome.tune_seconds > 0
-    bits = sum(table_bits(outcome.pressed, site.name) for site in given.graph.sites)
+    bits = sum(outcome.pressed.coded_bits[site.name] for site in given.graph.sites)
     assert spent_share(given, bits) <= 1
     assert {file.name for file in tmp_path.iterdir()} >= {"widths.pt", "search.json", "tune.pt"}
     again = codesign(given)

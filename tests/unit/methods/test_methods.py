@@ -18,7 +18,7 @@ from actpress.graph import Graph
 from actpress.methods import METHODS, Outcome, Settings, Task, cap, gdr, int8, transform_coding
 from actpress.plan import Placement, Transform
 from actpress.run import CODEC, PLAN, save_model
-from actpress.tune import TuneSettings, table_bits
+from actpress.tune import TuneSettings
 
 SMALL = Settings(
     calibration_images=256,
@@ -42,7 +42,7 @@ def task(graph: Graph, dataset: Dataset) -> Make:
 def entropy_cost(task: Task, outcome: Outcome, *, traffic: bool) -> float:
     """Table bits over all sites, counted here once more."""
     return sum(
-        table_bits(outcome.pressed, site.name) * (1 + site.reads if traffic else 1)
+        outcome.pressed.coded_bits[site.name] * (1 + site.reads if traffic else 1)
         for site in task.graph.sites
     )
 

@@ -26,7 +26,6 @@ from actpress.tune import (
     TuneReport,
     TuneSettings,
     align_rate_model,
-    table_bits,
     tune,
 )
 from actpress.tune.losses import distillation_loss
@@ -341,7 +340,7 @@ def test_tuning_lowers_the_loss_and_holds_the_bits(
             codec.projection.round_to_half()
     fit_tables(pressed, images.split(64))
     assert report.loss_after < 0.7 * report.loss_before
-    assert sum(table_bits(pressed, name) for name in pressed.codecs) <= 1.03 * target
+    assert sum(pressed.coded_bits.values()) <= 1.03 * target
 
 
 def test_a_lower_target_lowers_the_bits(graph: Graph, dataset: Dataset, aggressive: Make) -> None:
@@ -365,7 +364,7 @@ def test_a_lower_target_lowers_the_bits(graph: Graph, dataset: Dataset, aggressi
 
 def test_aligned_rates_are_the_tables_bits(aggressive: Make, images: Tensor) -> None:
     pressed, total = aggressive()
-    assert total == pytest.approx(sum(table_bits(pressed, name) for name in pressed.codecs))
+    assert total == pytest.approx(sum(pressed.coded_bits.values()))
 
     again = align_rate_model(pressed, list(images.split(64)))
     with torch.enable_grad():

@@ -1,0 +1,118 @@
+"""The coder with contexts: an exact inverse, close to the ideal code, and hard to fool."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from actpress.bitstream import ContextCoder, FrequencyTables
+from actpress.codec import fit_code_tables
+from actpress.errors import StreamError
+from actpress.kernels import CONTEXTS, count_in_contexts
+
+Symbols = NDArray[np.int32]
+
+
+def smooth(shape: tuple[int, ...], seed: int = 0, widest: float = 6.0) -> Symbols:
+    generator = torch.Generator().manual_seed(seed)
+    blurred = torch.nn.functional.avg_pool2d(torch.randn(shape, generator=generator), 3, 1, 1)
+    scale = torch.logspace(np.log10(widest), -0.5, shape[1])[None, :, None, None]
+    return torch.round(blurred * scale).int().numpy()
+
+
+def coder_of(symbols: Symbols, threads: int = 1, *, margin: int = 0) -> ContextCoder:
+    """Fitted to symbols; `margin` symbols on either side were never seen."""
+    q = torch.from_numpy(symbols)
+    lowest = int(q.min()) - margin
+    levels = int(q.max()) + margin - lowest + 1
+    counts = torch.zeros(q.shape[1], CONTEXTS, levels, dtype=torch.int64)
+    count_in_contexts(q, lowest, counts)
+    tables, _ = fit_code_tables(counts)
+    table_of = tables.table_of.expand(-1, CONTEXTS).contiguous().numpy()
+    shared = FrequencyTables.from_shared_counts(tables.counts.numpy(), lowest)
+    return ContextCoder(shared, table_of, threads)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 1, 1, 1), (3, 5, 1, 1), (1, 7, 1, 13), (2, 16, 8, 8), (5, 9, 10, 3), (64, 12, 16, 16)],
+)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_was_encoded_is_decoded(shape: tuple[int, ...], threads: int) -> None:
+    coder = coder_of(smooth((8, shape[1], 16, 16)), threads, margin=40)
+    symbols = smooth(shape, 1, widest=30.0)
+    payload = coder.encode(symbols)
+    assert (coder.decode(payload, shape) == symbols).all()
+    assert payload == ContextCoder(coder.tables, coder.table_of).encode(symbols), "as one thread"
+
+
+@given(st.data())
+def test_any_symbols_survive(data: st.DataObject) -> None:
+    n, k, h, w = (data.draw(st.integers(1, most)) for most in (3, 9, 5, 6))
+    levels, tables = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 5))
+    generator = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    counts = generator.integers(0, 3, (tables, levels)) * generator.integers(
+        0, 50, (tables, levels)
+    )
+    counts[:, generator.integers(0, levels)] += 1
+    lowest = data.draw(st.integers(-50, 50))
+    table_of = generator.integers(0, tables, (k, CONTEXTS)).astype(np.uint8)
+    coder = ContextCoder(FrequencyTables.from_shared_counts(counts, lowest), table_of)
+    symbols = (generator.integers(0, levels, (n, k, h, w)) + lowest).astype(np.int32)
+    assert (coder.decode(coder.encode(symbols), symbols.shape) == symbols).all()
+
+
+def test_the_size_is_that_of_the_ideal_code() -> None:
+    symbols = smooth((32, 16, 16, 16))
+    q = torch.from_numpy(symbols)
+    lowest = int(q.min())
+    counts = torch.zeros(16, CONTEXTS, int(q.max()) - lowest + 1, dtype=torch.int64)
+    count_in_contexts(q, lowest, counts)
+    tables, bits = fit_code_tables(counts)
+    assert tables.table_of.shape[1] == CONTEXTS
+    coder = ContextCoder(
+        FrequencyTables.from_shared_counts(tables.counts.numpy(), lowest), tables.table_of.numpy()
+    )
+    states_bits = 8 * 32 * 2
+    assert 0.999 * bits < 8 * len(coder.encode(symbols)) < 1.004 * bits + states_bits
+
+
+def test_symbols_of_no_table_are_refused() -> None:
+    coder = coder_of(smooth((4, 3, 8, 8)))
+    for wrong in (1000, -1000):
+        symbols = smooth((1, 3, 8, 8))
+        symbols[0, 1, 4, 4] = wrong
+        with pytest.raises(StreamError, match="outside of the range"):
+            coder.encode(symbols)
+    with pytest.raises(StreamError, match="of 4 components for tables of 3"):
+        coder.encode(smooth((1, 4, 8, 8)))
+
+
+def test_every_truncation_and_flip_is_noticed_or_harmless() -> None:
+    """Without a checksum a flip may give other symbols, but never a crash or ones out of range."""
+    symbols = smooth((2, 6, 8, 8))
+    coder = coder_of(symbols, margin=3)
+    payload = coder.encode(symbols)
+    for length in range(len(payload)):
+        with pytest.raises(StreamError, match="damaged"):
+            coder.decode(payload[:length], symbols.shape)
+    low, high = coder.tables.q_min[0], coder.tables.q_min[0] + coder.tables.sizes[0]
+    noticed = 0
+    for byte in range(len(payload)):
+        broken = bytearray(payload)
+        broken[byte] ^= 0x41
+        try:
+            read = coder.decode(bytes(broken), symbols.shape)
+        except StreamError:
+            noticed += 1
+        else:
+            assert low <= read.min() <= read.max() < high
+    assert noticed > 0.9 * len(payload)
+
+
+def test_a_forged_shape_allocates_nothing() -> None:
+    coder = coder_of(smooth((4, 3, 8, 8)))
+    with pytest.raises(StreamError, match="damaged"):
+        coder.decode(bytes(40), (1 << 20, 3, 1 << 10, 1 << 10))
