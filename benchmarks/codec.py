@@ -11,18 +11,20 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 
 import constriction
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from actpress.bitstream import RansCoder
-from actpress.codec import SiteCodec
+from actpress.bitstream import FrequencyTables, RansCoder
+from actpress.codec import SiteCodec, fit_code_tables
 from actpress.data import Dataset
 from actpress.evaluate import RunInfo, evaluate, predict
 from actpress.graph import Graph
+from actpress.kernels import as_planes
 from actpress.press import PressedModel
 from actpress.stream import through_bytes
 from benchmarks.codec_page import write_page
@@ -68,6 +70,8 @@ def _speed(coded: Coded) -> Row:
         for label, part in (
             ("encode", _Site.encode),
             ("decode", _Site.decode),
+            ("context_encode", _Site.context_encode),
+            ("context_decode", _Site.context_decode),
             ("oracle_encode", _Site.oracle_encode),
             ("oracle_decode", _Site.oracle_decode),
         ):
@@ -77,7 +81,10 @@ def _speed(coded: Coded) -> Row:
             seconds.setdefault(label, []).append(time.perf_counter() - began)
     symbols = sum(site.q.size for site in sites)
     median = {label: statistics.median(times) for label, times in seconds.items()}
-    ours = sum(len(site.payload) for site in sites)
+    ours, in_context = (
+        sum(len(payload) for payload in payloads)
+        for payloads in zip(*((site.payload, site.context_payload) for site in sites), strict=True)
+    )
     theirs = sum(site.oracle_bytes() for site in sites)
     return {
         "symbols": symbols,
@@ -86,33 +93,62 @@ def _speed(coded: Coded) -> Row:
         "encode_against_constriction": median["oracle_encode"] / median["encode"],
         "decode_against_constriction": median["oracle_decode"] / median["decode"],
         "size_against_constriction": ours / theirs,
+        "context_encode_msymbols_per_s": symbols / median["context_encode"] / 1e6,
+        "context_decode_msymbols_per_s": symbols / median["context_decode"] / 1e6,
+        "context_encode_against_constriction": median["oracle_encode"] / median["context_encode"],
+        "context_decode_against_constriction": median["oracle_decode"] / median["context_decode"],
+        "context_size_against_constriction": in_context / theirs,
     }
 
 
 class _Site:
-    """The symbols of one site, with our coder and with constriction's."""
+    """The symbols of one site: our coder without contexts, constriction's, and the codec's own.
+
+    The first two code with the distribution of each component among these symbols: constriction
+    with one model per component, ours with tables that components share.
+    """
 
     def __init__(self, codec: SiteCodec, q: Symbols) -> None:
-        self.q = q
-        self.coder = RansCoder(codec.coder().tables, threads=1)
-        self.payload = self.coder.encode(q)
-        self.out = np.empty_like(q)
-        tables = self.coder.tables
-        self.columns: list[NDArray[np.int32]] = []
+        self.q, self.out = q, np.empty_like(q)
+        counts = np.stack(
+            [
+                np.bincount(column, minlength=int(q.max() - q.min()) + 1)
+                for column in self._columns(q)
+            ]
+        )
+        tables, _ = fit_code_tables(torch.from_numpy(counts)[:, None])
+        shared = FrequencyTables.from_shared_counts(tables.counts.numpy(), int(q.min()))
+        self.coder = RansCoder(shared, 1, tables.table_of[:, 0].numpy())
+        self.context_coder = replace(codec.coder(), threads=1)
+        self.planes = as_planes(torch.from_numpy(q)).numpy()
+        self.payload, self.context_payload = self.coder.encode(q), b""
+        self.context_encode()
+        self.columns = self._columns(q)
         self.models = []
-        for j, (a, b) in enumerate(pairwise(tables.offsets.tolist())):
-            share = np.maximum(tables.frequencies[a:b], 0.5).astype(np.float32)
+        for row in counts:
+            share = np.maximum(row, 0.5).astype(np.float32)
             self.models.append(
                 constriction.stream.model.Categorical(share / share.sum(), perfect=False)
             )
-            self.columns.append(np.ascontiguousarray(q[:, j].ravel() - tables.q_min[j]))
         self.oracle_encode()
+
+    @staticmethod
+    def _columns(q: Symbols) -> list[NDArray[np.int32]]:
+        """Symbols by component, counted from the site's lowest."""
+        lowest = q.min()
+        return [np.ascontiguousarray(q[:, j].ravel() - lowest) for j in range(q.shape[1])]
 
     def encode(self) -> None:
         self.coder.encode(self.q)
 
     def decode(self) -> None:
         self.coder.decode(self.payload, self.q.shape, self.out)
+
+    def context_encode(self) -> None:
+        self.context_payload = self.context_coder.encode(self.planes)
+
+    def context_decode(self) -> None:
+        self.context_coder.decode(self.context_payload, self.planes.shape)
 
     def oracle_encode(self) -> None:
         self.coders = []

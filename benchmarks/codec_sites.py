@@ -42,14 +42,13 @@ class Coded:
         return cls(pressed, graph, data)
 
     def symbols(self) -> list[tuple[SiteCodec, Symbols]]:
-        """Codec and symbols, shape (n, k, p), of every site, for the first test images."""
+        """Codec and symbols, shape (n, k, ...), of every site, for the first test images."""
         kept: list[tuple[SiteCodec, Symbols]] = []
 
         class Keep:
             def update(self, codec: SiteCodec, x: Tensor, q: Tensor, x_hat: Tensor) -> None:
                 del x, x_hat
-                flat = q.reshape(q.shape[0], q.shape[1], -1)
-                kept.append((codec, flat.int().contiguous().numpy()))
+                kept.append((codec, q.int().contiguous().numpy()))
 
         for codec in self.pressed.codecs.values():
             codec.probe = Keep()

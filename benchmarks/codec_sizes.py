@@ -35,13 +35,14 @@ def measure_sizes(name: str, coded: Coded) -> Row:
     for codec, q in coded.symbols():
         symbols += q.size
         sizes["ours"] += len(codec.write_symbols(torch.from_numpy(q)))
-        sizes["packed"] += len(q) * Packing.of(codec).bytes_per_image(q.shape[2])
+        flat = q.reshape(q.shape[0], q.shape[1], -1)
+        sizes["packed"] += len(q) * Packing.of(codec).bytes_per_image(flat.shape[2])
         words = _words(codec, q)
         sizes["zstd"] += len(zstandard.ZstdCompressor(level=LEVEL).compress(words.tobytes()))
         sizes["blosc2"] += _blosc2_bytes(words)
         word_bits = word_bits_of(_ends(codec))
         for label, make in HARDWARE.items():
-            sizes[label] += len(make(word_bits).encode(q))
+            sizes[label] += len(make(word_bits).encode(flat))
     return {
         "model": name,
         "method": "sizes",

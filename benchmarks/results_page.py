@@ -8,7 +8,7 @@ from benchmarks.store import Row
 
 PAGE = Path("docs/results.md")
 TITLES = {"resnet18": "ResNet18", "vgg16_bn": "VGG16-BN", "mobilenet_v2": "MobileNetV2"}
-HEADLINE, AGGRESSIVE = "1.34bits", "0.75bits"
+HEADLINE, AGGRESSIVE = "1.34bits", "0.5bits"
 CRITERIA = ("loss", "bits", "energy", "uniform")
 
 INTRO = """# Results

@@ -145,21 +145,27 @@ def _linear(site: SitePlan, statistics: Statistics, mean: Tensor) -> LinearProje
     return LinearProjection(basis, mean, site.rank, stored=stored)
 
 
-def fit_tables(pressed: PressedModel, inputs: Iterable[Tensor]) -> None:
+def fit_tables(
+    pressed: PressedModel, inputs: Iterable[Tensor], *, within_ranges: bool = False
+) -> None:
     """Fix symbol ranges and code tables from images, which must not be test images.
 
-    Ranges start from what the plan allows. Every site sees what the sites before it left over, as
+    Every site sees what the sites before it left over, as
     it will in use.
 
     Args:
         pressed: changed in place.
         inputs: batches of training images.
+        within_ranges: start from the present ranges, as a network wants that was trained with them:
+            it never saw what lies beyond. Otherwise ranges start from what the plan allows.
 
     Raises:
         CalibrationError: no images.
     """
     for codec in pressed.codecs.values():
-        codec.widen()
+        codec.clear_tables()
+        if not within_ranges:
+            codec.widen()
     with counting(pressed) as counters:
         outputs = run(pressed, inputs)
     pressed.table_images = sum(len(output) for output in outputs)
@@ -168,6 +174,21 @@ def fit_tables(pressed: PressedModel, inputs: Iterable[Tensor]) -> None:
         tables, bits = fit_code_tables(counts)
         codec.set_tables(tables, q_min, q_max)
         pressed.coded_bits[name] = bits / pressed.table_images
+
+
+@contextmanager
+def preserved_tables(pressed: PressedModel) -> Iterator[None]:
+    """Put ranges and tables back after the block, whatever it fitted."""
+    before = {
+        name: (codec.tables, codec.q_min, codec.q_max) for name, codec in pressed.codecs.items()
+    }
+    images, coded_bits = pressed.table_images, dict(pressed.coded_bits)
+    try:
+        yield
+    finally:
+        for name, codec in pressed.codecs.items():
+            codec.set_tables(*before[name])
+        pressed.table_images, pressed.coded_bits = images, coded_bits
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actpress.bitstream import (
+    ContextCoder,
     Frame,
     FrequencyTables,
     Header,
@@ -151,3 +152,79 @@ def test_the_header_is_as_specified() -> None:
     assert struct.unpack_from("<HHI", content, 8) == (1, 0, 2)
     assert struct.unpack_from("<HH", content, 48) == (0, 7)
     assert struct.unpack_from("<I", content, 52) == (zlib.crc32(content[:52]),)
+
+
+TABLE_OF = np.array([[(3 * j + 2 * c + c * c) % 3 for c in range(25)] for j in range(3)], np.uint8)
+LOWEST = -3
+SHARED = np.array(
+    [[0, 1, 9, 300, 50, 7, 0, 1, 0], [2, 0, 90, 31, 80, 0, 4, 0, 0], [0, 0, 0, 400, 0, 0, 1, 0, 0]]
+)
+PLANES = ((2, 3, 3, 4), (1, 3, 1, 1), (24, 3, 32, 32))
+GOLDEN_IN_CONTEXT = (
+    "mYg0AQTlGefhTgqj",
+    "jegBAA==",
+)
+
+
+def context_coder() -> ContextCoder:
+    return ContextCoder(FrequencyTables.from_shared_counts(SHARED, LOWEST), TABLE_OF)
+
+
+def decode_in_context_by_the_book(payload: bytes, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    n, k, height, width = shape
+    rows, p = n * k, height * width
+    streams = max(1, min(rows, 64, rows * p // 65536))
+    lanes = min(8, 2 ** int(math.log2(max(1, rows * p / 512))))
+    lengths = struct.unpack_from(f"<{streams - 1}I", payload)
+    at = 4 * (streams - 1)
+    levels = SHARED.shape[1]
+    tables = [frequencies_by_the_book(row.tolist()) for row in SHARED]
+    bits = math.ceil(math.log2(levels))
+    decoded = np.zeros((rows, height, width), np.int32)
+    for j in range(streams):
+        states = list(struct.unpack_from(f"<{lanes}I", payload, at))
+        at += 4 * lanes
+        stop = at + 2 * lengths[j] if j < streams - 1 else len(payload)
+        words = iter(struct.unpack_from(f"<{(stop - at) // 2}H", payload, at))
+        at = stop
+        first, last = rows * j // streams, rows * (j + 1) // streams
+        for group in range(first, last, lanes):
+            for position in range(p):
+                y, x = divmod(position, width)
+                for lane, row in enumerate(range(group, min(group + lanes, last))):
+                    plane = decoded[row]
+                    left = min(max(int(plane[y, x - 1]), -2), 2) if x else 0
+                    above = min(max(int(plane[y - 1, x]), -2), 2) if y else 0
+                    f = tables[TABLE_OF[row % k, 5 * (left + 2) + above + 2]]
+                    state = states[lane]
+                    slot, entry, c = state % 4096, 0, 0
+                    while slot >= c + f[entry]:
+                        c += f[entry]
+                        entry += 1
+                    state = f[entry] * (state // 4096) + slot - c
+                    if state < 2**16:
+                        state = state * 2**16 + next(words)
+                    if entry == levels:
+                        slot, w = state % 4096, 2 ** (12 - bits)
+                        entry, state = slot // w, w * (state // 4096) + slot % w
+                        if state < 2**16:
+                            state = state * 2**16 + next(words)
+                    states[lane] = state
+                    plane[y, x] = LOWEST + entry
+        assert not list(words)
+        assert states == [2**16] * lanes
+    return decoded.reshape(shape)
+
+
+def test_the_bytes_in_context_never_change() -> None:
+    for seed, golden in enumerate(GOLDEN_IN_CONTEXT):
+        payload = context_coder().encode(symbols(seed, PLANES[seed]))
+        assert base64.b64encode(payload).decode() == golden
+        read = context_coder().decode(base64.b64decode(golden), PLANES[seed])
+        assert (read == symbols(seed, PLANES[seed])).all()
+
+
+def test_the_specification_decodes_what_the_library_encodes_in_context() -> None:
+    for seed, shape in enumerate(PLANES):
+        q = symbols(seed, shape)
+        assert (decode_in_context_by_the_book(context_coder().encode(q), shape) == q).all()

@@ -89,7 +89,7 @@ class SiteCodec(nn.Module):
         self.register_buffer("q_min", q_min.int())
         self.register_buffer("q_max", q_max.int())
         self._coder: RansCoder | ContextCoder | None = None
-        self._clear_tables()
+        self.clear_tables()
         self.register_buffer("rate_scale", torch.ones(()))
         self.register_buffer("widest_min", self.q_min.clone(), persistent=False)
         self.register_buffer("widest_max", self.q_max.clone(), persistent=False)
@@ -224,10 +224,11 @@ class SiteCodec(nn.Module):
 
     def widen(self) -> None:
         """Forget the tables and allow the widest symbol ranges, as before `set_tables`."""
-        self._clear_tables()
+        self.clear_tables()
         self.q_min, self.q_max = self.widest_min.clone(), self.widest_max.clone()
 
-    def _clear_tables(self) -> None:
+    def clear_tables(self) -> None:
+        """Forget the tables, not the ranges."""
         self._coder = None
         device, k = self.step.device, self.rank
         self.register_buffer("counts", torch.zeros(0, 0, dtype=torch.int64, device=device))

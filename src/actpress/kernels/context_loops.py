@@ -23,14 +23,6 @@ def _clamped(symbol):
 
 
 @numba.njit(cache=True, nogil=True)
-def _context(line, pixel, column, width):
-    """Of a pixel: from the symbol on its left and the one above, zero outside of the plane."""
-    left = _clamped(line[pixel - 1]) if column > 0 else LIMIT
-    above = _clamped(line[pixel - width]) if pixel >= width else LIMIT
-    return SPREAD * left + above
-
-
-@numba.njit(cache=True, nogil=True)
 def encode_in_contexts(
     symbols: np.ndarray,
     width: int,
@@ -65,34 +57,86 @@ def encode_in_contexts(
         Index of the first word, or -1 for a symbol that is outside of the tables.
     """
     rows, pixels = symbols.shape
-    lanes, position, plain = len(states), U(len(words)), _1 << (_PRECISION - U(escape_bits))
+    lanes, position = len(states), U(len(words))
+    plain, entries_of_table, unseen = _1 << (_PRECISION - U(escape_bits)), U(size + 1), U(size)
     plain_inverse = 1.0 / np.float64(np.int64(plain))
     states[:] = _LOW
-    groups = (rows + lanes - 1) // lanes
-    for group in range(groups - 1, -1, -1):
-        first = group * lanes
+    component = np.empty(lanes, np.uint64)
+    for first in range((rows - 1) // lanes * lanes, -1, -lanes):
         together = min(lanes, rows - first)
-        for pixel in range(pixels - 1, -1, -1):
-            column = pixel % width
-            for lane in range(together - 1, -1, -1):
-                line = symbols[first + lane]
-                names = table_of[(first_row + first + lane) % len(table_of)]
-                base = np.int64(names[_context(line, pixel, column, width)]) * (size + 1)
-                entry = line[pixel] - lowest
-                if entry < 0 or entry >= size:
-                    return np.int64(-1)
-                state = states[lane]
-                if frequencies[base + entry] == 0:  # decoded in the other order: escape, then index
+        group = symbols[first : first + together]
+        for lane in range(U(together)):
+            component[lane] = (first_row + first + np.int64(lane)) % len(table_of)
+        for line in range(pixels // width - 1, -1, -1):
+            begin = U(line * width)
+            above = begin - U(width)  # of the first line it is not read
+            for column in range(width - 1, -1, -1):
+                at = begin + U(column)
+                for lane in range(U(together)):
+                    backwards = U(together - 1) - lane
+                    context = SPREAD * LIMIT + LIMIT
+                    if column > 0:
+                        context += SPREAD * (_clamped(group[backwards, at - _1]) - LIMIT)
+                    if line > 0:
+                        context += _clamped(group[backwards, above + U(column)]) - LIMIT
+                    base = U(table_of[component[backwards], U(context)]) * entries_of_table
+                    entry = U(np.int64(group[backwards, at]) - lowest)
+                    if entry >= unseen:  # below the lowest symbol it wraps around
+                        return np.int64(-1)
+                    state = states[backwards]
+                    if frequencies[base + entry] == 0:  # decoded in the other order
+                        words[position - _1] = state
+                        state, emits = _after_encoding(state, plain, plain_inverse, entry * plain)
+                        position -= emits
+                        entry = unseen
+                    place = base + entry
                     words[position - _1] = state
-                    state, emits = _after_encoding(state, plain, plain_inverse, U(entry) * plain)
+                    states[backwards], emits = _after_encoding(
+                        state, frequencies[place], inverses[place], starts[place]
+                    )
                     position -= emits
-                    entry = size
-                at = base + entry
-                words[position - _1] = state
-                state, emits = _after_encoding(state, frequencies[at], inverses[at], starts[at])
-                position -= emits
-                states[lane] = state
     return np.int64(position)
+
+
+@numba.njit(cache=True, nogil=True)
+def _decode_group(
+    group, width, component, table_of, lowest, size, shift, ranges, entries, states, words, position
+):
+    """A group of rows. Returns the position, and how it went."""
+    together, lines = U(len(group)), U(group.shape[1] // width)
+    entries_of_table, unseen = U(size + 1), U(size)
+    last = U(len(words) - (2 * len(states) + 1))
+    left = np.empty(len(group), np.int64)
+    for line in range(lines):
+        begin = line * U(width)
+        above = begin - U(width)  # of the first line it is not read
+        left[:] = LIMIT
+        for column in range(U(width)):
+            for lane in range(together):
+                context = SPREAD * left[lane] + LIMIT
+                if line > _0:
+                    context += _clamped(group[lane, above + column]) - LIMIT
+                table = U(table_of[component[lane], U(context)])
+                slot = states[lane] & _MASK
+                entry = U(entries[table, slot])
+                packed = ranges[table * entries_of_table + entry]
+                state, refills = _after_decoding(states[lane], slot, packed, words[position])
+                position += refills
+                if entry == unseen:  # an escape: the plain index follows
+                    slot = state & _MASK
+                    entry = slot >> shift
+                    packed = (_1 << shift) << U(16) | entry << shift
+                    state, refills = _after_decoding(state, slot, packed, words[position])
+                    position += refills
+                    if entry >= unseen:
+                        return position, OUT_OF_RANGE
+                states[lane] = state
+                symbol = np.int64(entry) + lowest
+                group[lane, begin + column] = symbol
+                left[lane] = _clamped(symbol)
+            if position > last:
+                return position, OVERRUN
+    return position, OK
 
 
 @numba.njit(cache=True, nogil=True)
@@ -127,37 +171,30 @@ def decode_in_contexts(
     Returns:
         A constant of `rans_format`: `OK`, or what is wrong.
     """
-    rows, pixels = symbols.shape
-    lanes = len(states)
-    last = U(len(words) - (2 * lanes + 1))
+    rows, lanes = len(symbols), len(states)
     position, shift = _0, _PRECISION - U(escape_bits)
-    plain = _1 << shift
+    component = np.empty(lanes, np.uint64)
     for first in range(0, rows, lanes):
-        together = min(lanes, rows - first)
-        for pixel in range(pixels):
-            column = pixel % width
-            for lane in range(together):
-                line = symbols[first + lane]
-                names = table_of[(first_row + first + lane) % len(table_of)]
-                table = np.int64(names[_context(line, pixel, column, width)])
-                slot = states[lane] & _MASK
-                entry = np.int64(entries[table, slot])
-                packed = ranges[table * (size + 1) + entry]
-                state, refills = _after_decoding(states[lane], slot, packed, words[position])
-                position += refills
-                if entry == size:  # an escape: the plain index follows
-                    slot = state & _MASK
-                    entry = np.int64(slot >> shift)
-                    packed = plain << U(16) | U(entry) * plain
-                    state, refills = _after_decoding(state, slot, packed, words[position])
-                    position += refills
-                    if entry >= size:
-                        return OUT_OF_RANGE
-                states[lane] = state
-                line[pixel] = entry + lowest
-            if position > last:
-                return OVERRUN
-    if position != last:
+        group = symbols[first : first + lanes]
+        for lane in range(len(group)):
+            component[lane] = (first_row + first + lane) % len(table_of)
+        position, outcome = _decode_group(
+            group,
+            width,
+            component,
+            table_of,
+            lowest,
+            size,
+            shift,
+            ranges,
+            entries,
+            states,
+            words,
+            position,
+        )
+        if outcome != OK:
+            return int(outcome)
+    if position != U(len(words) - (2 * lanes + 1)):
         return LEFTOVER
     for lane in range(lanes):
         if states[lane] != _LOW:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from actpress.methods.cap import cap, gdr, learn, run_search, take_from
+from actpress.methods.cap import cap, compensate, gdr, learn, run_search, take_from
 from actpress.methods.codesign import choose_widths, codesign
 from actpress.methods.entropy_training import entropy_training
 from actpress.methods.mixed_precision import layerwise_ilp, layerwise_search
@@ -32,6 +32,7 @@ __all__ = [
     "cap",
     "choose_widths",
     "codesign",
+    "compensate",
     "entropy_training",
     "gdr",
     "int8",

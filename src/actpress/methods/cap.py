@@ -4,6 +4,7 @@ What the paper states and what is our choice: docs/methods.md.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -15,9 +16,10 @@ from actpress.codec import LinearProjection, stored_step
 from actpress.errors import BudgetError
 from actpress.evaluate import PathPoint
 from actpress.methods.record import SearchRecord, read_record, write_record
+from actpress.methods.scaling import scale_steps
 from actpress.methods.task import Outcome, Task
-from actpress.plan import Placement, Transform
-from actpress.press import PressedModel, fit_tables
+from actpress.plan import Placement, Plan, Transform
+from actpress.press import PressedModel, fit_tables, preserved_tables, press
 from actpress.tune import align_rate_model, fit_decoders, tune
 
 ATTEMPTS = 10
@@ -25,7 +27,10 @@ ATTEMPTS = 10
 CLOSE_ENOUGH = 0.005
 """A plan that leaves no more of its budget unused is not improved on."""
 
-BITS_PER_OCTAVE = 0.5
+ROUNDING = 0.0005
+"""Share of the bits that rounding what was learned to half precision may add."""
+
+SAVED_PER_OCTAVE = 0.6
 """Share of the bits that doubling all steps saves, roughly."""
 
 
@@ -107,13 +112,10 @@ def learn(task: Task, start: Outcome, *, method: str = "cap", variant: str = "")
     """
     plan = start.pressed.plan.with_transform(Transform.LEARNED)
     plan = plan.model_copy(update={"method": method})
-    pressed = task.press(plan, start.statistics)
-    bound = task.cost_target() or task.cost(start.pressed)
     fixed_groups = task.budget.view is View.FIXED and any(site.groups for site in plan)
-    if task.settings.decoder_images:
-        compensate(task, pressed, bound, finer_steps=not fixed_groups)
-    batches = list(islice(task.calibration_batches(), 3))
-    align_rate_model(pressed, batches, task.costs(pressed))
+    bound = task.cost_target() or task.cost(start.pressed)
+    pressed = compensate(task, plan, start.statistics, None if fixed_groups else bound)
+    measure = watch_cost(task, pressed, bound)
     settings = task.settings.tune
     task.progress.start("tune", settings.steps)
     report = tune(
@@ -123,6 +125,7 @@ def learn(task: Task, start: Outcome, *, method: str = "cap", variant: str = "")
         task.validation(),
         settings,
         target_bits=math.inf if fixed_groups else bound,
+        measure=None if fixed_groups else measure,
         checkpoint=_checkpoint(task),
         on_step=lambda step: task.progress.advance(1, f"loss {step.loss:.4f}"),
     )
@@ -132,36 +135,65 @@ def learn(task: Task, start: Outcome, *, method: str = "cap", variant: str = "")
     )
 
 
-def compensate(task: Task, pressed: PressedModel, bound: float, *, finer_steps: bool) -> None:
-    """Fit all decoders in closed form, and spend on finer steps what that saves.
+def compensate(task: Task, plan: Plan, statistics: Statistics, bound: float | None) -> PressedModel:
+    """Press a plan and fit all its decoders in closed form (see `fit_decoders`).
 
-    With values restored better, the sites after them have less noise to code.
+    With values restored better, the sites after them have less noise to code; steps are scaled
+    together so that what this saves is spent on finer ones.
 
     Args:
-        task: data and budget.
-        pressed: changed in place; its tables are fitted on return.
-        bound: largest cost (see `Task.cost`).
-        finer_steps: whether steps may change.
+        task: data and settings.
+        plan: with learned transforms.
+        statistics: for the plan's placements.
+        bound: largest cost (see `Task.cost`); None leaves the steps as they are.
     """
     images = task.decoder_batches()
-    task.progress.start("decoders", 1)
-    fit_decoders(pressed, task.graph, images)
-    fit_tables(pressed, task.calibration_batches())
-    unspent = 1 - task.cost(pressed) / bound
-    if finer_steps and unspent > CLOSE_ENOUGH:
+
+    def press_at(octaves: float) -> PressedModel:
+        pressed = press(task.graph, plan, statistics)
         for codec in pressed.codecs.values():
-            codec.step.copy_(stored_step(codec.step * 2**-unspent))
-        fit_decoders(pressed, task.graph, images)
+            codec.step.copy_(stored_step(codec.step * 2**octaves))
+        if images:
+            fit_decoders(pressed, task.graph, images)
         fit_tables(pressed, task.calibration_batches())
+        return pressed
+
+    task.progress.start("decoders", 1)
+    if bound is None or not images:
+        pressed = press_at(0.0)
+    else:
+        pressed = scale_steps(
+            press_at, lambda pressed: task.cost(pressed) / bound - 1 + ROUNDING
+        ).pressed
     task.progress.advance(1)
+    return pressed
+
+
+def watch_cost(task: Task, pressed: PressedModel, bound: float) -> Callable[[], float]:
+    """Align the smooth rate with the tables now, and get a function that does so again.
+
+    It fits tables to the present state, without keeping them, and returns the excess of their cost
+    over the bound, as a share.
+    """
+    batches = list(islice(task.calibration_batches(), 3))
+    align_rate_model(pressed, batches, task.costs(pressed))
+
+    def measure() -> float:
+        with preserved_tables(pressed):
+            fit_tables(pressed, task.calibration_batches(), within_ranges=True)
+            costs = task.costs(pressed)
+        align_rate_model(pressed, batches, costs)
+        return sum(costs.values()) / bound - 1 + ROUNDING
+
+    return measure
 
 
 def finish(task: Task, pressed: PressedModel, bound: float) -> None:
     """Round what was learned to its stored precision, fit the final tables, and check the bits.
 
-    Training held a smooth rate a little below the bound, so the exact tables nearly always meet it.
-    Where they do not, all steps are coarsened together until they do; that costs accuracy, since
-    the projections were trained for their steps.
+    Training kept a state whose exact tables met the bound. Should rounding spoil that, all steps
+    are coarsened together until they do; that costs accuracy, since the projections were trained
+    for their steps.
 
     Args:
         task: data and budget.
@@ -176,12 +208,12 @@ def finish(task: Task, pressed: PressedModel, bound: float) -> None:
             codec.projection.round_to_half()
     excess = 0.0
     for _ in range(ATTEMPTS):
-        fit_tables(pressed, task.calibration_batches())
+        fit_tables(pressed, task.calibration_batches(), within_ranges=True)
         excess = task.cost(pressed) / bound - 1
         if excess <= 0:
             return
         for codec in pressed.codecs.values():
-            codec.step.copy_(stored_step(codec.step * 2 ** (excess / BITS_PER_OCTAVE)))
+            codec.step.copy_(stored_step(codec.step * 2 ** (excess / SAVED_PER_OCTAVE)))
     raise BudgetError(
         f"the tuned network exceeds its bits by {100 * excess:.1f} % and coarser steps do not mend "
         f"it; ask for more than {task.budget}, or tune longer"

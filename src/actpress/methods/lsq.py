@@ -5,13 +5,12 @@ What the baselines without a projection share.
 
 import math
 from dataclasses import replace
-from itertools import islice
 
 import torch
 
 from actpress.calibrate import Statistics
 from actpress.codec import stored_step
-from actpress.methods.cap import finish
+from actpress.methods.cap import finish, watch_cost
 from actpress.methods.task import Outcome, Task
 from actpress.plan import Plan
 from actpress.press import PressedModel
@@ -19,7 +18,6 @@ from actpress.tune import (
     Learned,
     Trainable,
     TuneSettings,
-    align_rate_model,
     learned_parameters,
     tune,
 )
@@ -54,7 +52,7 @@ def train_steps(
     settings = task.settings.tune
     pressed = task.press(plan.model_copy(update={"method": method}), statistics)
     bound = task.cost_target() if hold_bits else math.inf
-    align_rate_model(pressed, list(islice(task.calibration_batches(), 3)), task.costs(pressed))
+    measure = watch_cost(task, pressed, bound)
     floors = {name: SMALLEST_SHARE * codec.step.clone() for name, codec in pressed.codecs.items()}
 
     @torch.no_grad()
@@ -72,6 +70,7 @@ def train_steps(
         target_bits=bound,
         learned=_learned(pressed, settings),
         purpose=method,
+        measure=measure if hold_bits else None,
         checkpoint=None if task.folder is None else task.folder / f"{attempt}.pt",
         adjust=keep_positive,
         on_step=lambda step: task.progress.advance(1, f"loss {step.loss:.4f}"),

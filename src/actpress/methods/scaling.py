@@ -15,8 +15,11 @@ PROGRESS = 0.001
 """Finer steps that cost no more than this share of the target more buy nothing: every symbol has
 reached its bound."""
 
-OCTAVES_PER_EXCESS = 1.0
-"""First guess: steps that double halve the bits, roughly."""
+OCTAVES_PER_EXCESS = 1.5
+"""First guess: steps that double save two thirds of the bits, roughly."""
+
+SHORTEST = 0.05
+"""Octaves that an attempt moves at least; less would tell too little about the slope."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ def _attempt(
 def _next(last: Scaled, over: Scaled | None, fits: Scaled | None, reach: float) -> float:
     aim = -CLOSE_ENOUGH / 2
     if over is None or fits is None:
-        return last.octaves + OCTAVES_PER_EXCESS * reach * (last.excess - aim)
+        move = OCTAVES_PER_EXCESS * reach * (last.excess - aim)
+        return last.octaves + math.copysign(max(abs(move), SHORTEST), move)
     share = (over.excess - aim) / (over.excess - fits.excess)
     share = min(max(share, 0.1), 0.9)
     return over.octaves + share * (fits.octaves - over.octaves)

@@ -24,8 +24,8 @@ from actpress.tune.rate import RateBound
 from actpress.tune.settings import Trainable, TuneSettings
 
 TOLERATED_EXCESS = 0.02
-"""A state whose recent batches cost more than this above the aim is not kept. The aim lies 1 %
-below the bound (`TARGET_MARGIN`)."""
+"""Where nothing measures real costs, a state whose recent batches cost more than this above the aim
+is not kept. The aim lies a little below the bound (`TARGET_MARGIN`)."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def tune(
     learned: Sequence[Learned] | None = None,
     keep_last: bool = False,
     purpose: str = "",
+    measure: Callable[[], float] | None = None,
     adjust: Callable[[int, torch.optim.Optimizer], None] = lambda step, optimizer: None,
     checkpoint: Path | None = None,
     on_step: Callable[[Progress], None] = lambda progress: None,
@@ -86,6 +87,8 @@ def tune(
         learned: what is trained; None is what `settings.trainable` says.
         keep_last: end with the last state, whatever its validation.
         purpose: what else decides the run; a checkpoint of another purpose does not fit.
+        measure: what the present state really costs over the target, as a share; asked at every
+            validation, and may align the rate model anew. Without it the smooth rate decides.
         checkpoint: file to write and continue from; None keeps nothing.
         adjust: called after every step with their number; may change the codecs and the optimizer's
             state, as long as what it does depends on them and the step alone.
@@ -105,6 +108,7 @@ def tune(
         learned=learned,
         keep_last=keep_last,
         purpose=purpose,
+        measure=measure,
         adjust=adjust,
     )
     pressed.network_learned = settings.trainable is Trainable.NETWORK
@@ -130,6 +134,7 @@ class TuningRun:
         learned: Sequence[Learned] | None = None,
         keep_last: bool = False,
         purpose: str = "",
+        measure: Callable[[], float] | None = None,
         adjust: Callable[[int, torch.optim.Optimizer], None] = lambda step, optimizer: None,
     ) -> None:
         self.pressed, self.train_split, self.settings, self.bound = pressed, train, settings, bound
@@ -137,7 +142,7 @@ class TuningRun:
         device = next(pressed.buffers()).device
         self.teacher.to(device)
         self.device = device
-        self.keep_last, self.adjust = keep_last, adjust
+        self.keep_last, self.adjust, self.measure = keep_last, adjust, measure
         learned = learned_parameters(pressed, settings) if learned is None else learned
         self.optimizer = _optimizer(pressed, learned)
         self.identity = _identity(pressed, graph, settings, bound) + purpose
@@ -173,7 +178,11 @@ class TuningRun:
     def validate(self) -> None:
         """Keep the present state if it is the best so far that holds its bits, or always."""
         loss = self._validation_loss()
-        better = loss < self.best_loss and self.bound.recent_excess <= TOLERATED_EXCESS
+        if self.measure is None:
+            held = self.bound.recent_excess <= TOLERATED_EXCESS
+        else:
+            held = self.measure() <= 0
+        better = loss < self.best_loss and held
         if better or self.keep_last:
             self.best_loss, self.best = loss, _state(self.pressed)
 

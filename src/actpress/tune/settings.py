@@ -44,8 +44,8 @@ class TuneSettings:
 
     steps: int = 400
     batch_size: int = 32
-    lr: float = 1e-4
-    bias_lr: float = 1e-3
+    lr: float = 3e-4
+    bias_lr: float = 3e-3
     step_lr: float = 2e-3
     network_lr: float = 1e-4
     trainable: Trainable = Trainable.PROJECTIONS
