@@ -15,7 +15,7 @@ from actpress.errors import CalibrationError, ModelError, PlanError
 from actpress.evaluate import RunInfo, evaluate
 from actpress.graph import Graph, capture
 from actpress.plan import Placement, Plan, Transform
-from actpress.press import PressedModel, counting, fit_tables, press, run
+from actpress.press import PressedModel, counting, fit_tables, preserved_tables, press, run
 from actpress.tune import TuneSettings, align_rate_model, tune
 
 MakePlan = Callable[..., Plan]
@@ -146,6 +146,30 @@ def test_fitting_again_starts_from_the_widest_range(
     for name, codec in pressed.codecs.items():
         assert codec.q_min.equal(whole[name][0])
         assert codec.q_max.equal(whole[name][1])
+
+
+def test_a_trained_network_keeps_its_ranges(make_pressed: MakePressed, images: Tensor) -> None:
+    pressed = make_pressed(Transform.PCA, coarseness=0.3)
+    fit_tables(pressed, [images[:4]])
+    narrow = {name: (c.q_min.clone(), c.q_max.clone()) for name, c in pressed.codecs.items()}
+    fit_tables(pressed, images.split(64), within_ranges=True)
+    for name, codec in pressed.codecs.items():
+        assert (codec.q_min >= narrow[name][0]).all()
+        assert (codec.q_max <= narrow[name][1]).all()
+        assert codec.has_tables
+
+
+def test_tables_are_put_back_after_a_look(make_pressed: MakePressed, images: Tensor) -> None:
+    pressed = make_pressed(Transform.PCA, coarseness=0.3)
+    before = {key: value.clone() for key, value in pressed.state_dict().items()}
+    bits = dict(pressed.coded_bits)
+    with preserved_tables(pressed):
+        fit_tables(pressed, [images[:4]])
+        assert pressed.coded_bits != bits
+    after = pressed.state_dict()
+    assert after.keys() == before.keys()
+    assert all(after[key].equal(value) for key, value in before.items())
+    assert (pressed.coded_bits, pressed.table_images) == (bits, len(images))
 
 
 def test_the_identity_range_reaches_the_lowest_value_however_skewed() -> None:

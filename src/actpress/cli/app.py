@@ -22,6 +22,7 @@ from actpress.cli.options import (
     LeafOption,
     ModelArgsOption,
     ModelOption,
+    PrecisionOption,
     RunArgument,
     WeightsOption,
     check_choice,
@@ -130,6 +131,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     ] = "lpddr4",
     seed: Annotated[int, typer.Option(min=0, max=1 << 31, help="Of everything random.")] = 0,
     device: DeviceOption = "cpu",
+    mixed_precision: PrecisionOption = None,
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
@@ -143,7 +145,13 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     images = load_dataset(data, input_shape=shape)
     asked = Origin(model, model_args, weights, data, tuple(leaf or ()))
     source = asked.source(network, images)
-    tune = TuneSettings(steps=steps, batch_size=batch_size, trainable=train, seed=seed)
+    tune = TuneSettings(
+        steps=steps,
+        batch_size=batch_size,
+        trainable=train,
+        mixed_precision=mixed_precision,
+        seed=seed,
+    )
     settings = replace(
         Settings.seeded(calibration_images, search_images, tune),
         grouping=Grouping(groups=groups),

@@ -40,6 +40,13 @@ InputOption = Annotated[
     str | None, typer.Option("--input", help="Shape of one image, such as 3x224x224.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ...")]
+PrecisionOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--mixed-precision/--full-precision",
+        help="Train in bfloat16, as on a GPU by default; faster on a CPU with AVX512-BF16.",
+    ),
+]
 RunArgument = Annotated[Path, typer.Argument(help="Run directory made by actpress compress.")]
 
 

@@ -16,6 +16,7 @@ from actpress.cli.options import (
     LeafOption,
     ModelArgsOption,
     ModelOption,
+    PrecisionOption,
     WeightsOption,
     check_choice,
     complain,
@@ -64,6 +65,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     memory: Annotated[str, typer.Option(help="For the energy.")] = "lpddr4",
     seed: Annotated[int, typer.Option(min=0, max=1 << 31, help="Of everything random.")] = 0,
     device: DeviceOption = "cpu",
+    mixed_precision: PrecisionOption = None,
 ) -> None:
     """Compress with several methods at several budgets, and draw accuracy against bits."""
     names = _listed("--methods", methods)
@@ -76,7 +78,13 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     images = load_dataset(data, input_shape=shape)
     asked = Origin(model, model_args, weights, data, tuple(leaf or ()))
     source = asked.source(network, images)
-    tune = TuneSettings(steps=steps, batch_size=batch_size, trainable=train, seed=seed)
+    tune = TuneSettings(
+        steps=steps,
+        batch_size=batch_size,
+        trainable=train,
+        mixed_precision=mixed_precision,
+        seed=seed,
+    )
     settings = replace(
         Settings.seeded(calibration_images, search_images, tune),
         widths=WidthSettings(steps=width_steps),

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
-from actpress.methods.cap import cap, compensate, gdr, learn, run_search, take_from
+from actpress.methods.cap import cap, gdr, run_search
 from actpress.methods.codesign import choose_widths, codesign
 from actpress.methods.entropy_training import entropy_training
+from actpress.methods.learning import compensate, learn
 from actpress.methods.mixed_precision import layerwise_ilp, layerwise_search
+from actpress.methods.selection import take_from
 from actpress.methods.task import Outcome, Progress, Settings, Silence, Task
 from actpress.methods.transform_coding import transform_coding
 from actpress.methods.uniform import int8, lsq, uniform

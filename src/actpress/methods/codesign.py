@@ -22,7 +22,8 @@ from actpress.calibrate import Statistics
 from actpress.codec import LinearProjection, MixtureCodec
 from actpress.errors import BudgetError
 from actpress.graph import insert_codecs
-from actpress.methods.cap import gdr, learn
+from actpress.methods.cap import gdr
+from actpress.methods.learning import learn
 from actpress.methods.record import SearchRecord, read_record, write_record
 from actpress.methods.settle import settle
 from actpress.methods.task import Outcome, Task

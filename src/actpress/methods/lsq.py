@@ -10,7 +10,7 @@ import torch
 
 from actpress.calibrate import Statistics
 from actpress.codec import stored_step
-from actpress.methods.cap import finish, watch_cost
+from actpress.methods.learning import finish, watch_cost
 from actpress.methods.task import Outcome, Task
 from actpress.plan import Plan
 from actpress.press import PressedModel

@@ -12,7 +12,10 @@ from actpress.evaluate.metrics import (
 from actpress.report.quantities import energy, kib, ratio
 
 FIXED_VIEW = "Every kept symbol takes the whole bits of its range, as plain packing stores it."
-ENTROPY_VIEW = "The ideal length of an entropy coder with static tables from calibration."
+ENTROPY_VIEW = (
+    "The ideal length of an entropy coder with static tables from calibration, which a symbol's "
+    "neighbours choose where that pays."
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,14 @@ def energy_assumptions(spent: EnergyMetrics) -> str:
     return (
         f"{spent.memory} at {spent.pj_per_bit:g} pJ/bit and {spent.mac_pj:g} pJ per extra MAC; "
         "codec parameters included, folded where possible"
+    )
+
+
+def context_fact(metrics: Metrics) -> str:
+    """What the neighbours of a symbol are worth, in one sentence."""
+    return (
+        f"{metrics.bits_per_value.entropy:.2f} bits/value where a symbol's neighbours choose its "
+        f"code table; without them it takes at least {metrics.context_free_bits_per_value:.2f}"
     )
 
 

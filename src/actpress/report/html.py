@@ -5,6 +5,7 @@ from actpress.report.accounting import (
     ENTROPY_VIEW,
     FIXED_VIEW,
     account_rows,
+    context_fact,
     energy_assumptions,
     measured_fact,
 )
@@ -26,6 +27,7 @@ def render_html(metrics: Metrics) -> str:
         caveats=caveats(metrics),
         account=account_rows(metrics),
         assumptions=energy_assumptions(metrics.energy),
+        contexts=context_fact(metrics),
         measured="" if metrics.measured is None else measured_fact(metrics.measured),
         views={"fixed": FIXED_VIEW, "entropy": ENTROPY_VIEW},
         spectra=spectra(metrics),

@@ -10,6 +10,7 @@ from actpress.evaluate.metrics import Metrics, SiteMetrics
 from actpress.report.accounting import (
     AccountRow,
     account_rows,
+    context_fact,
     energy_assumptions,
     measured_fact,
 )
@@ -117,6 +118,7 @@ def _facts(metrics: Metrics) -> Iterator[tuple[str, str]]:
     evaluations = f"{metrics.search_node_evals:,} node evaluations"
     yield "search", f"{duration(metrics.search_seconds)}, {evaluations}"
     yield "tuning", duration(metrics.tune_seconds)
+    yield "contexts", context_fact(metrics)
     if metrics.measured is not None:
         yield "measured", measured_fact(metrics.measured)
     yield "energy", energy_assumptions(metrics.energy)

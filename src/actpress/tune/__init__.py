@@ -3,7 +3,7 @@
 from actpress.tune.checkpoint import Checkpoint
 from actpress.tune.decoders import fit_decoders
 from actpress.tune.learned import Learned, learned_parameters
-from actpress.tune.loop import Progress, TuneReport, tune
+from actpress.tune.loop import Progress, TuneReport, held_out_divergence, tune
 from actpress.tune.rate import RateBound, align_rate_model
 from actpress.tune.settings import Trainable, TuneSettings
 from actpress.tune.widths import WidthSettings, mixtures, search_widths
@@ -19,6 +19,7 @@ __all__ = [
     "WidthSettings",
     "align_rate_model",
     "fit_decoders",
+    "held_out_divergence",
     "learned_parameters",
     "mixtures",
     "search_widths",

@@ -119,6 +119,17 @@ def tune(
     return run_state.train(checkpoint, on_step)
 
 
+def held_out_divergence(
+    pressed: PressedModel, graph: Graph, holdout: Split, settings: TuneSettings
+) -> float:
+    """What `TuneReport.loss_after` is of a network that was not tuned, on the same images."""
+    device, images = next(pressed.buffers()).device, holdout.take(settings.validation_images)
+    teacher = graph.eval_module.to(device)
+    batches = [x.to(device) for x, _ in images.batches(settings.batch_size)]
+    ours, theirs = (torch.cat(run(model, batches)).float() for model in (pressed, teacher))
+    return float(distillation_loss(ours, theirs))
+
+
 class TuningRun:
     """State of one run: model, optimizer, rate bound, best validation."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from actpress.allocate import Criterion, SearchSettings, cost_target
 from actpress.budget import Budget, View
@@ -15,10 +16,21 @@ from actpress.data.dataset import Dataset
 from actpress.errors import BudgetError
 from actpress.evaluate import RunInfo, evaluate, predict
 from actpress.graph import Graph
-from actpress.methods import METHODS, Outcome, Settings, Task, cap, gdr, int8, transform_coding
+from actpress.methods import (
+    METHODS,
+    Outcome,
+    Settings,
+    Task,
+    cap,
+    compensate,
+    gdr,
+    int8,
+    transform_coding,
+)
 from actpress.plan import Placement, Transform
 from actpress.run import CODEC, PLAN, save_model
 from actpress.tune import TuneSettings
+from actpress.tune.losses import distillation_loss
 
 SMALL = Settings(
     calibration_images=256,
@@ -165,6 +177,21 @@ def test_the_path_ends_at_the_plan_that_was_taken(task: Make) -> None:
         if site.site in last:
             assert (site.rank, site.step) == last[site.site]
     assert outcome.variant == "loss_per_bit"
+
+
+def test_decoders_in_closed_form_keep_the_budget_and_win_accuracy_back(task: Make) -> None:
+    given = task("1.2bits")
+    start = gdr(given)
+    plan = start.pressed.plan.with_transform(Transform.LEARNED)
+    pressed = compensate(given, plan, start.statistics, given.cost_target())
+    assert 0.97 * given.cost_target() < given.cost(pressed) <= given.cost_target()
+
+    def divergence(model: nn.Module) -> float:
+        (x, _) = next(given.validation().batches(96))
+        with torch.no_grad():
+            return float(distillation_loss(model(x), given.graph.eval_module(x)))
+
+    assert divergence(pressed) < 0.8 * divergence(start.pressed)
 
 
 def test_cap_learns_at_the_bits_of_gdr(task: Make, tmp_path: Path) -> None:

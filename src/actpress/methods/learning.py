@@ -1,0 +1,158 @@
+"""Learned projections: decoders in closed form, then training, within the bits of a budget."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from actpress.budget import View
+from actpress.calibrate import Statistics
+from actpress.codec import LinearProjection, stored_step
+from actpress.errors import BudgetError
+from actpress.methods.scaling import scale_steps
+from actpress.methods.task import Outcome, Task
+from actpress.plan import Plan, Transform
+from actpress.press import PressedModel, fit_tables, preserved_tables, press
+from actpress.tune import align_rate_model, fit_decoders, held_out_divergence, tune
+
+ATTEMPTS = 10
+
+UNTRAINED = "untrained"
+"""Variant of a result that training did not improve."""
+
+ROUNDING = 0.0005
+"""Share of the bits that rounding what was learned to half precision may add."""
+
+SAVED_PER_OCTAVE = 0.6
+"""Share of the bits that doubling all steps saves, roughly."""
+
+
+def learn(task: Task, start: Outcome, *, method: str = "cap", variant: str = "") -> Outcome:
+    """Train the projections of a plan within its budget; then fix tables anew.
+
+    With an accuracy budget the bits stay at those of the plan. Groups of fixed bit-widths cannot
+    cost more than they do; nothing needs to hold their bits. Where nothing that was learned beats
+    the plan as it was on held-out training images, it is handed back, with the variant `untrained`.
+
+    Args:
+        task: data and settings.
+        start: an outcome with PCA projections.
+        method: name for the results.
+        variant: of the method, likewise.
+    """
+    plan = start.pressed.plan.with_transform(Transform.LEARNED)
+    plan = plan.model_copy(update={"method": method})
+    fixed_groups = task.budget.view is View.FIXED and any(site.groups for site in plan)
+    bound = task.cost_target() or task.cost(start.pressed)
+    pressed = compensate(task, plan, start.statistics, None if fixed_groups else bound)
+    measure = watch_cost(task, pressed, bound)
+    settings = task.settings.tune
+    task.progress.start("tune", settings.steps)
+    report = tune(
+        pressed,
+        task.graph,
+        task.data.train,
+        task.validation(),
+        settings,
+        target_bits=math.inf if fixed_groups else bound,
+        measure=None if fixed_groups else measure,
+        checkpoint=_checkpoint(task),
+        on_step=lambda step: task.progress.advance(1, f"loss {step.loss:.4f}"),
+    )
+    untrained = held_out_divergence(start.pressed, task.graph, task.validation(), settings)
+    if report.loss_after >= untrained:
+        return replace(start, method=method, variant=UNTRAINED, tune_seconds=report.seconds)
+    finish(task, pressed, bound)
+    return replace(
+        start, pressed=pressed, method=method, variant=variant, tune_seconds=report.seconds
+    )
+
+
+def compensate(task: Task, plan: Plan, statistics: Statistics, bound: float | None) -> PressedModel:
+    """Press a plan and fit all its decoders in closed form (see `fit_decoders`).
+
+    With values restored better, the sites after them have less noise to code; steps are scaled
+    together so that what this saves is spent on finer ones.
+
+    Args:
+        task: data and settings.
+        plan: with learned transforms.
+        statistics: for the plan's placements.
+        bound: largest cost (see `Task.cost`); None leaves the steps as they are.
+    """
+    images = task.decoder_batches()
+
+    def press_at(octaves: float) -> PressedModel:
+        pressed = press(task.graph, plan, statistics)
+        for codec in pressed.codecs.values():
+            codec.step.copy_(stored_step(codec.step * 2**octaves))
+        if images:
+            fit_decoders(pressed, task.graph, images)
+        fit_tables(pressed, task.calibration_batches())
+        return pressed
+
+    task.progress.start("decoders", 1)
+    if bound is None or not images:
+        pressed = press_at(0.0)
+    else:
+        pressed = scale_steps(
+            press_at, lambda pressed: task.cost(pressed) / bound - 1 + ROUNDING
+        ).pressed
+    task.progress.advance(1)
+    return pressed
+
+
+def watch_cost(task: Task, pressed: PressedModel, bound: float) -> Callable[[], float]:
+    """Align the smooth rate with the tables now, and get a function that does so again.
+
+    It fits tables to the present state, without keeping them, and returns the excess of their cost
+    over the bound, as a share.
+    """
+    batches = list(islice(task.calibration_batches(), 3))
+    align_rate_model(pressed, batches, task.costs(pressed))
+
+    def measure() -> float:
+        with preserved_tables(pressed):
+            fit_tables(pressed, task.calibration_batches(), within_ranges=True)
+            costs = task.costs(pressed)
+        align_rate_model(pressed, batches, costs)
+        return sum(costs.values()) / bound - 1 + ROUNDING
+
+    return measure
+
+
+def finish(task: Task, pressed: PressedModel, bound: float) -> None:
+    """Round what was learned to its stored precision, fit the final tables, and check the bits.
+
+    Training kept a state whose exact tables met the bound. Should rounding spoil that, all steps
+    are coarsened together until they do; that costs accuracy, since the projections were trained
+    for their steps.
+
+    Args:
+        task: data and budget.
+        pressed: changed in place; its tables are fitted on return.
+        bound: largest cost (see `Task.cost`).
+
+    Raises:
+        BudgetError: coarser steps do not meet the bound either.
+    """
+    for codec in pressed.codecs.values():
+        if isinstance(codec.projection, LinearProjection):
+            codec.projection.round_to_half()
+    excess = 0.0
+    for _ in range(ATTEMPTS):
+        fit_tables(pressed, task.calibration_batches(), within_ranges=True)
+        excess = task.cost(pressed) / bound - 1
+        if excess <= 0:
+            return
+        for codec in pressed.codecs.values():
+            codec.step.copy_(stored_step(codec.step * 2 ** (excess / SAVED_PER_OCTAVE)))
+    raise BudgetError(
+        f"the tuned network exceeds its bits by {100 * excess:.1f} % and coarser steps do not mend "
+        f"it; ask for more than {task.budget}, or tune longer"
+    )
+
+
+def _checkpoint(task: Task) -> Path | None:
+    return None if task.folder is None else task.folder / "tune.pt"

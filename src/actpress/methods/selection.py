@@ -1,0 +1,107 @@
+"""Which plan of a greedy path is taken: the first one whose real tables, or accuracy, fit."""
+
+from actpress.allocate import GreedySearch
+from actpress.budget import BudgetKind
+from actpress.calibrate import Statistics
+from actpress.errors import BudgetError
+from actpress.evaluate import PathPoint
+from actpress.methods.task import Outcome, Task
+from actpress.press import PressedModel
+
+ATTEMPTS = 10
+
+CLOSE_ENOUGH = 0.005
+"""A plan that leaves no more of its budget unused is not improved on."""
+
+
+def take_from(task: Task, statistics: Statistics, found: GreedySearch) -> Outcome:
+    """The first plan of a search whose real tables meet the task's budget."""
+    if task.budget.kind is BudgetKind.ACCURACY_DROP:
+        index, pressed = _within_accuracy(task, statistics, found)
+    else:
+        index, pressed = _within_cost(task, statistics, found)
+    return Outcome(
+        pressed,
+        statistics,
+        "gdr",
+        variant=str(task.settings.search.criterion),
+        path=_path_points(found, index),
+        search_node_evals=found.node_evals,
+        search_seconds=found.seconds,
+    )
+
+
+def _within_cost(
+    task: Task, statistics: Statistics, found: GreedySearch
+) -> tuple[int, PressedModel]:
+    """The first plan of the path whose fitted tables cost no more than the budget.
+
+    The path's costs are estimates. Each plan that is pressed tells by how much they are off, which
+    says where to look next between the last plan that failed and the first that fits.
+    """
+    target = task.cost_target()
+    failed, fits, last = -1, None, len(found.path) - 1
+    index, cost = found.within(target), target
+    for _ in range(ATTEMPTS):
+        pressed = task.press(found.plan(index, method="gdr"), statistics)
+        cost = task.cost(pressed)
+        if cost > target:
+            failed = index
+        else:
+            fits = index, pressed
+            if cost >= target * (1 - CLOSE_ENOUGH):
+                break
+        lowest, highest = failed + 1, last if fits is None else fits[0] - 1
+        if lowest > highest:
+            break
+        aim = found.path[index].cost * target / cost
+        index = min(max(found.within(aim), lowest), highest)
+    if fits is None:
+        raise BudgetError(
+            f"the budget {task.budget} was missed by {100 * (cost / target - 1):.1f} % after "
+            f"{ATTEMPTS} attempts; ask for a little less, or search on more images"
+        )
+    return fits
+
+
+def _within_accuracy(
+    task: Task, statistics: Statistics, found: GreedySearch
+) -> tuple[int, PressedModel]:
+    """Bisect the path for the last plan that keeps the accuracy on held-out training images."""
+    floor = task.accuracy_floor()
+    low, high = 0, len(found.path) - 1
+    best: tuple[int, PressedModel] | None = None
+    task.progress.start("accuracy budget", (high + 1).bit_length())
+    while low <= high:
+        middle = (low + high) // 2
+        pressed = task.press(found.plan(middle, method="gdr"), statistics)
+        accuracy = task.held_out_accuracy(pressed)
+        if accuracy >= floor:
+            best, low = (middle, pressed), middle + 1
+        else:
+            high = middle - 1
+        task.progress.advance(1, f"accuracy {accuracy:.4f}")
+    if best is None:
+        raise BudgetError(
+            f"no plan keeps a drop of at most {task.budget.amount:g} points on held-out training "
+            f"images: they need at least {floor:.4f}; allow a larger drop"
+        )
+    return best
+
+
+def _path_points(found: GreedySearch, index: int) -> tuple[PathPoint, ...]:
+    points = []
+    for move in found.path[1 : index + 1]:
+        ladder = found.ladders[move.site]
+        level = ladder.levels[move.levels[move.site]]
+        points.append(
+            PathPoint(
+                site=ladder.site,
+                rank=level.rank,
+                step=level.step,
+                bits_per_value=move.bits / found.values,
+                loss=move.outcome.loss,
+                agreement=move.outcome.agreement,
+            )
+        )
+    return tuple(points)
