@@ -156,6 +156,17 @@ class Plan(BaseModel):
         sites = tuple(site.model_copy(update={"transform": transform}) for site in self.sites)
         return self.model_copy(update={"sites": sites})
 
+    def with_scaled_steps(self, factor: float) -> "Plan":
+        """The same ranks and widths with every step multiplied."""
+
+        def scaled(site: SitePlan) -> SitePlan:
+            groups = tuple(
+                group.model_copy(update={"step": group.step * factor}) for group in site.groups
+            )
+            return site.model_copy(update={"step": site.step * factor, "groups": groups})
+
+        return self.model_copy(update={"sites": tuple(map(scaled, self.sites))})
+
     def to_json(self) -> str:
         """The plan as indented JSON; `from_json` reads it back to an equal plan."""
         return self.model_dump_json(indent=2) + "\n"

@@ -1,6 +1,6 @@
 """Ladders: the states a site can be in, from nearly lossless to one component."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,6 +16,7 @@ from actpress.kernels import count_symbols
 from actpress.plan import Placement, Transform
 
 COUNT_LEVELS = 1024
+CONTEXT_STRIDE = 4
 TOP_DB, STEP_DB, BOTTOM_DB = 32.0, 2.0, 2.0
 
 
@@ -102,8 +103,8 @@ def build_ladders(
             y = _project(value, bases[name], statistics.sites[name])
             for tally in tallies[name]:
                 tally.add(y)
-                if index == 0 and view is View.ENTROPY:
-                    tally.look_at_contexts(y, value)
+            if index == 0 and view is View.ENTROPY:
+                _look_at_contexts(tallies[name], y, value)
     return [
         _assemble(graph, name, statistics, bases[name], tallies[name], view)
         for name in statistics.sites
@@ -183,12 +184,6 @@ class _Tally:
         self.counts = self.counts.to(y.device)
         count_symbols(y[None, : self.rank], inverse, q_min, self.counts)
 
-    def look_at_contexts(self, y: Tensor, value: Tensor) -> None:
-        """Take the share from components of a value (n, c, ...); y has shape (c, n * p)."""
-        images, _, *spatial = value.shape
-        q = torch.round(y[: self.rank] / self.step).reshape(self.rank, images, *spatial)
-        self.context_share = context_share(q.transpose(0, 1))
-
     def bits_per_pixel(self) -> tuple[float, float]:
         seen = self.counts > 0
         columns = torch.arange(COUNT_LEVELS, device=seen.device)
@@ -196,6 +191,23 @@ class _Tally:
         first = torch.where(seen, columns, COUNT_LEVELS).amin(1)
         fixed = torch.ceil(torch.log2((last - first + 1).double()) - 1e-9).sum()
         return float(fixed), float(entropy_bits(self.counts).sum()) * self.context_share
+
+
+def _look_at_contexts(tallies: Sequence[_Tally], y: Tensor, value: Tensor) -> None:
+    """What contexts save at every few states, and about as much at those after them.
+
+    Args:
+        tallies: of one site.
+        y: its components, shape (c, n * p).
+        value: which they are of, shape (n, c, ...).
+    """
+    images, _, *spatial = value.shape
+    share = 1.0
+    for position, tally in enumerate(tallies):
+        if position % CONTEXT_STRIDE == 0:
+            q = torch.round(y[: tally.rank] / tally.step).reshape(tally.rank, images, *spatial)
+            share = context_share(q.transpose(0, 1))
+        tally.context_share = share
 
 
 def _assemble(

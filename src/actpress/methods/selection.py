@@ -5,6 +5,7 @@ from actpress.budget import BudgetKind
 from actpress.calibrate import Statistics
 from actpress.errors import BudgetError
 from actpress.evaluate import PathPoint
+from actpress.methods import scaling
 from actpress.methods.task import Outcome, Task
 from actpress.press import PressedModel
 
@@ -20,6 +21,7 @@ def take_from(task: Task, statistics: Statistics, found: GreedySearch) -> Outcom
         index, pressed = _within_accuracy(task, statistics, found)
     else:
         index, pressed = _within_cost(task, statistics, found)
+        pressed = _spend_rest(task, statistics, pressed)
     return Outcome(
         pressed,
         statistics,
@@ -62,6 +64,18 @@ def _within_cost(
             f"{ATTEMPTS} attempts; ask for a little less, or search on more images"
         )
     return fits
+
+
+def _spend_rest(task: Task, statistics: Statistics, pressed: PressedModel) -> PressedModel:
+    """Finer steps at all sites, where a plan leaves more of its budget than it should."""
+    target = task.cost_target()
+    if task.cost(pressed) >= target * (1 - scaling.CLOSE_ENOUGH):
+        return pressed
+
+    def press_at(octaves: float) -> PressedModel:
+        return task.press(pressed.plan.with_scaled_steps(2**octaves), statistics)
+
+    return scaling.scale_steps(press_at, lambda finer: task.cost(finer) / target - 1).pressed
 
 
 def _within_accuracy(
