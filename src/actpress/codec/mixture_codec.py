@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from actpress.budget import View
+from actpress.codec.precision import in_float32
 from actpress.codec.projection import Projection
 from actpress.codec.rate import laplace_entropy_bits
 from actpress.codec.site_codec import CodecOutput
@@ -96,10 +97,11 @@ class MixtureCodec(nn.Module):
         """The candidate of the largest weight in each group, shape (G,), int64."""
         return self.widths().gather(1, self.logits.argmax(1, keepdim=True))[:, 0]
 
+    @in_float32
     def forward(self, x: Tensor) -> CodecOutput:
         """Compress x, shape (n, c, ...), at all candidate widths, and mix."""
         unit = torch.ones(len(self.group), device=x.device)
-        y = self.projection.encode(x, unit).float()
+        y = self.projection.encode(x, unit)
         weights = self.weights()
         quantizers = self._quantizers(y[0, 0].numel())
         per_component = Quantizers(*(table[self.group] for table in quantizers))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from actpress.bitstream import ContextCoder, FrequencyTables, RansCoder, read_record, write_record
 from actpress.codec.code_tables import CodeTables
+from actpress.codec.precision import in_float32
 from actpress.codec.projection import Projection
 from actpress.codec.rate import (
     TABLE_ENTRY_BITS,
@@ -117,14 +118,9 @@ class SiteCodec(nn.Module):
         """The lowest symbol of all components."""
         return int(self.q_min.min())
 
+    @in_float32
     def forward(self, x: Tensor) -> CodecOutput:
-        """Compress and decompress x, shape (n, c, ...), in float32 also under autocast."""
-        if torch.is_autocast_enabled(x.device.type):
-            with torch.autocast(x.device.type, enabled=False):
-                return self._forward(x.float())
-        return self._forward(x)
-
-    def _forward(self, x: Tensor) -> CodecOutput:
+        """Compress and decompress x, shape (n, c, ...)."""
         z = self.projection.encode(x, self.step)
         q = _round_clamp(z, _channelwise(self.q_min, z), _channelwise(self.q_max, z))
         if self.transport is not None:

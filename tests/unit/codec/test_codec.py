@@ -133,3 +133,12 @@ def test_entropy_and_widths_by_hand() -> None:
     assert entropy_bits(counts).tolist() == pytest.approx([2.0, 0.0, 1.5])
     low, high = torch.tensor([0, -1, -4, -128]), torch.tensor([0, 1, 3, 127])
     assert fixed_bits(low, high).tolist() == [0, 2, 3, 8]
+
+
+def test_autocast_does_not_reach_the_symbols() -> None:
+    codec = codec_of_two().eval()
+    x = 50 * torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        x_hat = codec(x).x_hat
+    assert x_hat.dtype == torch.float32
+    assert x_hat.equal(codec(x).x_hat)
