@@ -23,6 +23,7 @@ from actpress.data import Dataset, load_fashion_mnist
 from actpress.evaluate import evaluate, predict
 from actpress.graph import Graph, capture, hash_weights
 from actpress.methods import (
+    UNTRAINED,
     Outcome,
     Settings,
     Task,
@@ -134,7 +135,8 @@ class Bench:
             info,
             float_predictions=self.float_predictions,
         )
-        return metrics.model_dump(mode="json", exclude={"sites", "search"})
+        row = metrics.model_dump(mode="json", exclude={"sites", "search"})
+        return row | {"untrained": outcome.variant == UNTRAINED}
 
 
 def said(row: Row) -> str:
@@ -223,7 +225,7 @@ def ablation(bench: Bench) -> None:
     """What CAP trains, and on which loss, at the most aggressive point (ResNet18)."""
     if bench.name != "resnet18":
         return
-    bench.measure("cap", f"{AGGRESSIVE},untrained", partial(closed_form, bench, AGGRESSIVE))
+    bench.measure("cap", f"{AGGRESSIVE},closed_form", partial(closed_form, bench, AGGRESSIVE))
     settings = replace(SETTINGS, decoder_images=0)
     bench.measure(
         "cap",

@@ -138,7 +138,7 @@ def _controls(rows: Sequence[Row]) -> str:
 def _ablation(rows: Sequence[Row]) -> str:
     text = (
         f"## What CAP learns\n\nAt {AGGRESSIVE}: `{AGGRESSIVE}` trains encoders and decoders by "
-        "distillation; `untrained` has decoders fitted in closed form and nothing trained, "
+        "distillation; `closed_form` has decoders fitted in closed form and nothing trained, "
         "`pca_decoders` trains without that start, the others change what learns or the loss."
     )
     chosen = [
@@ -165,7 +165,7 @@ def _table(heading: str, rows: Sequence[Row]) -> str:
     for row in sorted(rows, key=lambda row: order.index(row["model"])):
         bits = row["bits_per_value"]
         lines.append(
-            f"| {TITLES[row['model']]} | {row['method']} | {row['variant']} | {row['seed']} | "
+            f"| {TITLES[row['model']]} | {row['method']} | {_variant(row)} | {row['seed']} | "
             f"{100 * row['accuracy']:.2f} | {row['accuracy_drop_pp']:.2f} | "
             f"{bits['entropy']:.3f} | {row['context_free_bits_per_value']:.3f} | "
             f"{bits['fixed']:.3f} | {row['ratio_vs_8bit']:.2f}x | "
@@ -173,6 +173,11 @@ def _table(heading: str, rows: Sequence[Row]) -> str:
             f"{row['tune_seconds']:.0f} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _variant(row: Row) -> str:
+    """With a mark where training did not improve the plan that it started from."""
+    return f"{row['variant']} (untrained)" if row.get("untrained") else str(row["variant"])
 
 
 def _line(what: str, target: str, measured: str, *, met: bool | None) -> str:

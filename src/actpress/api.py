@@ -168,6 +168,8 @@ def _flat(settings: Settings) -> dict[str, str | int | float | bool]:
     flat: dict[str, str | int | float | bool] = {
         "calibration_images": settings.calibration_images,
         "search_images": settings.search_images,
+        "decoder_images": settings.decoder_images,
+        "holdout_images": settings.holdout_images,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }

@@ -13,6 +13,7 @@ from actpress.codec import (
     LinearProjection,
     Projection,
     SiteCodec,
+    all_finite,
     contexts_for,
     fit_code_tables,
     seen_range,
@@ -160,7 +161,7 @@ def fit_tables(
             it never saw what lies beyond. Otherwise ranges start from what the plan allows.
 
     Raises:
-        CalibrationError: no images.
+        CalibrationError: no images, or NaN or infinite values; names the site.
     """
     for codec in pressed.codecs.values():
         codec.clear_tables()
@@ -170,7 +171,7 @@ def fit_tables(
         outputs = run(pressed, inputs)
     pressed.table_images = sum(len(output) for output in outputs)
     for name, codec in pressed.codecs.items():
-        counts, q_min, q_max = counters[name].seen(name)
+        counts, q_min, q_max = counters[name].seen()
         tables, bits = fit_code_tables(counts)
         codec.set_tables(tables, q_min, q_max)
         pressed.coded_bits[name] = bits / pressed.table_images
@@ -203,7 +204,7 @@ def run(pressed: nn.Module, inputs: Iterable[Tensor]) -> list[Tensor]:
 
 
 class SymbolCounter:
-    """A probe that counts the symbols and the squared error of one codec.
+    """A probe that counts the symbols and the squared error of one codec, `name` in messages.
 
     With tables fitted it counts by the contexts that these tell apart; without, by all of them.
 
@@ -214,7 +215,8 @@ class SymbolCounter:
         values: original values seen.
     """
 
-    def __init__(self, codec: SiteCodec) -> None:
+    def __init__(self, codec: SiteCodec, name: str) -> None:
+        self.name = name
         self.squared_error = 0.0
         self.values = 0
         self.lowest = 0
@@ -234,6 +236,12 @@ class SymbolCounter:
 
     def _make_room(self, q: Tensor) -> None:
         """Columns for the symbols of a batch; contexts are given up where that makes too many."""
+        if not q.numel():
+            return
+        if not all_finite(q):
+            raise CalibrationError(
+                f"site {self.name}: NaN or infinite values; check the images and the weights"
+            )
         lowest, highest = int(q.min()), int(q.max())
         levels = self.counts.shape[2]
         if levels:
@@ -251,17 +259,16 @@ class SymbolCounter:
             self.counts[..., offset : offset + levels] = before
         self.lowest = lowest
 
-    def seen(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    def seen(self) -> tuple[Tensor, Tensor, Tensor]:
         """Counts, with q_min and q_max per component of the symbols that occurred.
-
-        Args:
-            name: of the site, for the message.
 
         Raises:
             CalibrationError: no images.
         """
         if self.values == 0:
-            raise CalibrationError(f"site {name} saw no images; calibrate with at least one batch")
+            raise CalibrationError(
+                f"site {self.name} saw no images; calibrate with at least one batch"
+            )
         first, last = seen_range(self.counts.sum(1) > 0)
         return self.counts, self.lowest + first, self.lowest + last
 
@@ -270,7 +277,7 @@ class SymbolCounter:
 def counting(pressed: PressedModel) -> Iterator[Mapping[str, SymbolCounter]]:
     """Count symbols at every site while the block runs."""
     codecs = pressed.codecs
-    counters = {name: SymbolCounter(codec) for name, codec in codecs.items()}
+    counters = {name: SymbolCounter(codec, name) for name, codec in codecs.items()}
     try:
         for name, codec in codecs.items():
             codec.probe = counters[name]

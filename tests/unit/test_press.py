@@ -159,6 +159,17 @@ def test_a_trained_network_keeps_its_ranges(make_pressed: MakePressed, images: T
         assert codec.has_tables
 
 
+def test_tables_need_finite_values_and_skip_empty_batches(
+    make_pressed: MakePressed, images: Tensor
+) -> None:
+    pressed = make_pressed(Transform.PCA)
+    bits = dict(pressed.coded_bits)
+    fit_tables(pressed, [images[:0], images])
+    assert pressed.coded_bits == pytest.approx(bits)
+    with pytest.raises(CalibrationError, match="site relu: NaN or infinite values; check"):
+        fit_tables(pressed, [torch.full_like(images[:2], torch.nan)])
+
+
 def test_tables_are_put_back_after_a_look(make_pressed: MakePressed, images: Tensor) -> None:
     pressed = make_pressed(Transform.PCA, coarseness=0.3)
     before = {key: value.clone() for key, value in pressed.state_dict().items()}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from actpress.budget import View
 from actpress.calibrate import SiteStatistics, Statistics
-from actpress.codec import Basis, context_share, entropy_bits, stored_step
+from actpress.codec import Basis, context_share, entropy_bits, seen_range, stored_step
 from actpress.graph import Graph, site_values
 from actpress.kernels import count_symbols
 from actpress.plan import Placement, Transform
@@ -185,10 +185,7 @@ class _Tally:
         count_symbols(y[None, : self.rank], inverse, q_min, self.counts)
 
     def bits_per_pixel(self) -> tuple[float, float]:
-        seen = self.counts > 0
-        columns = torch.arange(COUNT_LEVELS, device=seen.device)
-        last = torch.where(seen, columns, -1).amax(1)
-        first = torch.where(seen, columns, COUNT_LEVELS).amin(1)
+        first, last = seen_range(self.counts > 0)
         fixed = torch.ceil(torch.log2((last - first + 1).double()) - 1e-9).sum()
         return float(fixed), float(entropy_bits(self.counts).sum()) * self.context_share
 

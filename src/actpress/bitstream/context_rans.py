@@ -9,12 +9,15 @@ from actpress.bitstream.rans import (
     WORDS_PER_SYMBOL,
     Symbols,
     as_rows,
+    check_names,
     encoded,
     opened,
     room_for,
 )
 from actpress.bitstream.streams import read_streams, write_streams
 from actpress.bitstream.tables import FrequencyTables
+from actpress.errors import StreamError
+from actpress.kernels.context_format import CONTEXTS
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,20 @@ class ContextCoder:
     table_of: NDArray[np.uint8]
     threads: int = 1
 
+    def __post_init__(self) -> None:
+        """Compiled loops do not check their indices.
+
+        Raises:
+            StreamError: tables for different symbols, or names of tables that there are not.
+        """
+        alike = len(set(self.tables.q_min.tolist())) == len(set(self.tables.sizes.tolist())) == 1
+        if not alike or self.table_of.ndim != 2 or self.table_of.shape[1] != CONTEXTS:
+            raise StreamError(
+                f"coding in context takes tables for one range of symbols and {CONTEXTS} names per "
+                f"component; got names of shape {self.table_of.shape}"
+            )
+        check_names(self.table_of, self.tables)
+
     @property
     def components(self) -> int:
         """K."""
@@ -47,6 +64,7 @@ class ContextCoder:
         Raises:
             StreamError: k is not that of the tables, or a symbol is outside of its range.
         """
+        check_planes(symbols.shape)
         rows, width = as_rows(symbols, self.components), symbols.shape[-1]
         if not rows.size:
             return b""
@@ -60,6 +78,7 @@ class ContextCoder:
         self, payload: bytes | memoryview, shape: tuple[int, ...], out: Symbols | None = None
     ) -> Symbols:
         """The symbols again; arguments and errors as for `RansCoder.decode`, shape (n, k, h, w)."""
+        check_planes(shape)
         symbols = room_for(payload, shape, self.components, out)
         rows, width = as_rows(symbols, self.components), shape[-1]
 
@@ -114,3 +133,9 @@ class ContextCoder:
                 rows,
             )
         )
+
+
+def check_planes(shape: tuple[int, ...]) -> None:
+    """Refuse symbols that are not planes."""
+    if len(shape) != 4:
+        raise StreamError(f"coding in context takes symbols of shape (n, k, h, w), got {shape}")

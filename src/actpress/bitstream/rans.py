@@ -42,6 +42,15 @@ class RansCoder:
     threads: int = 1
     table_of: NDArray[np.uint8] | None = None
 
+    def __post_init__(self) -> None:
+        """Compiled loops do not check their indices.
+
+        Raises:
+            StreamError: names of tables that there are not.
+        """
+        if self.table_of is not None:
+            check_names(self.table_of, self.tables)
+
     @property
     def components(self) -> int:
         """K."""
@@ -149,6 +158,14 @@ def check_components(k: int, components: int) -> None:
         raise StreamError(f"got symbols of {k} components for tables of {components}")
 
 
+def check_names(table_of: NDArray[np.uint8], tables: FrequencyTables) -> None:
+    """Refuse names of tables that there are not."""
+    if not table_of.size or table_of.max() >= len(tables):
+        raise StreamError(
+            f"a component's table is number {table_of.max(initial=0)}, but there are {len(tables)}"
+        )
+
+
 def room_for(
     payload: bytes | memoryview, shape: tuple[int, ...], components: int, out: Symbols | None
 ) -> Symbols:
@@ -158,7 +175,11 @@ def room_for(
         raise StreamError(f"the payload is damaged: {len(payload)} bytes for {prod(shape)} symbols")
     if not prod(shape) and len(payload):
         raise StreamError("the payload is damaged: it has bytes, but no symbols")
-    return np.empty(shape, np.int32) if out is None else out
+    if out is None:
+        return np.empty(shape, np.int32)
+    if out.shape != shape or out.dtype != np.int32 or not out.flags.c_contiguous:
+        raise StreamError(f"`out` must be a contiguous int32 array of shape {shape}")
+    return out
 
 
 def encoded(words: NDArray[np.uint16], states: NDArray[np.uint64], begin: int) -> bytes:

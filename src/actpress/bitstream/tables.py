@@ -82,7 +82,7 @@ class FrequencyTables:
         sizes = np.asarray(q_max, np.int64) - np.asarray(q_min, np.int64) + 1
         if len(sizes) == 0 or sizes.min() < 1 or sizes.max() > MAX_RANGE:
             raise StreamError(
-                f"a component has {sizes.max(initial=0)} levels; entropy coding takes 1 to "
+                f"a code table has {sizes.max(initial=0)} levels; entropy coding takes 1 to "
                 f"{MAX_RANGE}; use a coarser step or a smaller bit-width"
             )
         rows = [_scaled(row[:size]) for row, size in zip(counts, sizes, strict=True)]

@@ -18,6 +18,7 @@ from actpress.codec.projection import (
     Projection,
     decode_linear,
     encode_linear,
+    per_component,
 )
 from actpress.codec.rate import (
     code_lengths_bits,
@@ -25,7 +26,14 @@ from actpress.codec.rate import (
     fixed_bits,
     laplace_entropy_bits,
 )
-from actpress.codec.site_codec import PARAMETER_BITS, CodecOutput, Probe, SiteCodec, stored_step
+from actpress.codec.site_codec import (
+    PARAMETER_BITS,
+    CodecOutput,
+    Probe,
+    SiteCodec,
+    all_finite,
+    stored_step,
+)
 
 __all__ = [
     "MOST_TABLES",
@@ -41,6 +49,7 @@ __all__ = [
     "Probe",
     "Projection",
     "SiteCodec",
+    "all_finite",
     "code_lengths_bits",
     "coded_bits",
     "context_share",
@@ -54,6 +63,7 @@ __all__ = [
     "fixed_bits",
     "hadamard_matrix",
     "laplace_entropy_bits",
+    "per_component",
     "seen_range",
     "stored_step",
 ]

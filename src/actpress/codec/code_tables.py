@@ -4,13 +4,14 @@ A table per component and context would be better by about a per cent and cost m
 fetch; contexts that are rare would also be fitted to too few symbols.
 """
 
+from math import prod
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from actpress.codec.rate import code_lengths_bits
-from actpress.kernels import CONTEXTS, as_planes, count_in_contexts
+from actpress.kernels import CONTEXTS, count_in_contexts
 
 MOST_TABLES = 32
 """Of one site."""
@@ -83,7 +84,10 @@ def context_share(q: Tensor) -> float:
     """The same over the bits of tables without contexts; 1 where contexts are not used."""
     counts = _counts(q)
     plain_bits = _fit(counts.sum(1, keepdim=True))[1]
-    return fit_code_tables(counts)[1] / plain_bits if plain_bits else 1.0
+    if counts.shape[1] == 1 or not plain_bits:
+        return 1.0
+    share = _fit(counts)[1] / plain_bits
+    return share if share < 1 - WORTHWHILE else 1.0
 
 
 def _counts(q: Tensor) -> Tensor:
@@ -96,8 +100,7 @@ def _counts(q: Tensor) -> Tensor:
 
 def contexts_for(q: Tensor, levels: int) -> int:
     """Contexts that are worth counting: none without neighbours, or with very many levels."""
-    height, width = as_planes(q).shape[2:]
-    return CONTEXTS if height * width > 1 and levels <= MOST_CONTEXT_LEVELS else 1
+    return CONTEXTS if prod(q.shape[2:]) > 1 and levels <= MOST_CONTEXT_LEVELS else 1
 
 
 def _fit(counts: Tensor) -> tuple[CodeTables, float]:

@@ -29,10 +29,10 @@ class IdentityProjection(nn.Module):
     """Every channel is its own component."""
 
     def encode(self, x: Tensor, step: Tensor) -> Tensor:
-        return x / _per_channel(step, x)
+        return x / per_component(step, x)
 
     def decode(self, q: Tensor, step: Tensor) -> Tensor:
-        return q * _per_channel(step, q)
+        return q * per_component(step, q)
 
     def parameter_count(self) -> int:
         return 0
@@ -105,5 +105,6 @@ def _mix(matrix: Tensor, x: Tensor, bias: Tensor) -> Tensor:
     return cast(Tensor, mixed.unflatten(2, x.shape[2:]))
 
 
-def _per_channel(values: Tensor, like: Tensor) -> Tensor:
-    return values.reshape(-1, *[1] * (like.ndim - 2))
+def per_component(values: Tensor, like: Tensor) -> Tensor:
+    """One value per component, shape (k,), in type and shape to go with (n, k, ...)."""
+    return values.to(like.dtype).reshape(-1, *[1] * (like.ndim - 2))

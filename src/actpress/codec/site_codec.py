@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from actpress.bitstream import ContextCoder, FrequencyTables, RansCoder, read_record, write_record
 from actpress.codec.code_tables import CodeTables
 from actpress.codec.precision import in_float32
-from actpress.codec.projection import Projection
+from actpress.codec.projection import Projection, per_component
 from actpress.codec.rate import (
     TABLE_ENTRY_BITS,
     TABLE_NAME_BITS,
@@ -122,7 +122,7 @@ class SiteCodec(nn.Module):
     def forward(self, x: Tensor) -> CodecOutput:
         """Compress and decompress x, shape (n, c, ...)."""
         z = self.projection.encode(x, self.step)
-        q = _round_clamp(z, _channelwise(self.q_min, z), _channelwise(self.q_max, z))
+        q = _round_clamp(z, per_component(self.q_min, z), per_component(self.q_max, z))
         if self.transport is not None:
             q = self.transport.carry(self, x, q)
         x_hat = self.projection.decode(q, self.step)
@@ -133,7 +133,7 @@ class SiteCodec(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """The integer symbols of x, shape (n, k, ...), int32."""
         z = self.projection.encode(x, self.step)
-        return _round_clamp(z, _channelwise(self.q_min, z), _channelwise(self.q_max, z)).int()
+        return _round_clamp(z, per_component(self.q_min, z), per_component(self.q_max, z)).int()
 
     def decode(self, q: Tensor) -> Tensor:
         """The reconstruction of integer symbols; equals `forward(x).x_hat` for `encode(x)`."""
@@ -190,7 +190,7 @@ class SiteCodec(nn.Module):
         """The entropy coder of the present tables, built on first use.
 
         Raises:
-            StreamError: no tables yet, or a component with too many levels for them.
+            StreamError: no tables yet, or components that have too many levels together.
         """
         if not self.has_tables:
             raise StreamError("the codec has no code tables yet; call fit_tables first")
@@ -300,7 +300,3 @@ def _round_clamp(z: Tensor, low: Tensor, high: Tensor) -> Tensor:
     if torch.is_grad_enabled() and z.requires_grad:
         return cast(Tensor, _RoundClamp.apply(z, low, high))  # type: ignore[no-untyped-call]
     return torch.round(z).clamp_(low, high)
-
-
-def _channelwise(values: Tensor, like: Tensor) -> Tensor:
-    return values.to(like.dtype).reshape(-1, *[1] * (like.ndim - 2))

@@ -32,7 +32,8 @@ def count_in_contexts(q: Tensor, lowest: int, counts: Tensor) -> None:
 
     Args:
         q: whole numbers, shape (n, k, ...), any dtype.
-        lowest: symbol of the first column; none lies outside of the table.
+        lowest: symbol of the first column. What lies outside of the table is counted in its first
+            or last column.
         counts: shape (k, contexts, levels), int64, changed in place; contexts is `CONTEXTS`, or 1
             where they are not told apart.
     """
@@ -54,5 +55,6 @@ def count_in_contexts_reference(planes: Tensor, lowest: int, counts: Tensor) -> 
     components, contexts, levels = counts.shape
     context = contexts_of(planes) if contexts == CONTEXTS else torch.zeros_like(planes).long()
     component = torch.arange(components, device=planes.device)[:, None, None]
-    index = (component * contexts + context) * levels + (planes.long() - lowest)
+    column = (planes.long() - lowest).clamp(0, levels - 1)
+    index = (component * contexts + context) * levels + column
     counts += torch.bincount(index.flatten(), minlength=counts.numel()).reshape(counts.shape)

@@ -67,17 +67,20 @@ def count_patterns(patterns: np.ndarray, shift: int, counts: np.ndarray) -> None
 def count_plain(planes: np.ndarray, lowest: int, counts: np.ndarray) -> None:
     """Count whole numbers of shape (n, k, h, w) into (k, 1, levels)."""
     images, components, height, width = planes.shape
+    last = counts.shape[2] - 1
     for j in numba.prange(components):
         for i in range(images):
             for y in range(height):
                 for x in range(width):
-                    counts[j, 0, int(planes[i, j, y, x]) - lowest] += 1
+                    column = int(planes[i, j, y, x]) - lowest
+                    counts[j, 0, min(max(column, 0), last)] += 1
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
 def count_contexts(planes: np.ndarray, lowest: int, counts: np.ndarray) -> None:
     """The same by context into (k, CONTEXTS, levels)."""
     images, components, height, width = planes.shape
+    last = counts.shape[2] - 1
     for j in numba.prange(components):
         for i in range(images):
             for y in range(height):
@@ -87,5 +90,6 @@ def count_contexts(planes: np.ndarray, lowest: int, counts: np.ndarray) -> None:
                     if y > 0:
                         above = min(max(int(planes[i, j, y - 1, x]), -LIMIT), LIMIT) + LIMIT
                     symbol = int(planes[i, j, y, x])
-                    counts[j, SPREAD * left + above, symbol - lowest] += 1
+                    column = min(max(symbol - lowest, 0), last)
+                    counts[j, SPREAD * left + above, column] += 1
                     left = min(max(symbol, -LIMIT), LIMIT) + LIMIT

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from actpress.methods.cap import cap, gdr, run_search
 from actpress.methods.codesign import choose_widths, codesign
 from actpress.methods.entropy_training import entropy_training
-from actpress.methods.learning import compensate, learn
+from actpress.methods.learning import UNTRAINED, compensate, learn
 from actpress.methods.mixed_precision import layerwise_ilp, layerwise_search
 from actpress.methods.selection import take_from
 from actpress.methods.task import Outcome, Progress, Settings, Silence, Task
@@ -26,6 +26,7 @@ METHODS: dict[str, Callable[[Task], Outcome]] = {
 
 __all__ = [
     "METHODS",
+    "UNTRAINED",
     "Outcome",
     "Progress",
     "Settings",

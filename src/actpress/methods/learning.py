@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from time import perf_counter
 
 from actpress.budget import View
 from actpress.calibrate import Statistics
@@ -45,7 +46,9 @@ def learn(task: Task, start: Outcome, *, method: str = "cap", variant: str = "")
     plan = plan.model_copy(update={"method": method})
     fixed_groups = task.budget.view is View.FIXED and any(site.groups for site in plan)
     bound = task.cost_target() or task.cost(start.pressed)
+    began = perf_counter()
     pressed = compensate(task, plan, start.statistics, None if fixed_groups else bound)
+    fitting_seconds = perf_counter() - began
     measure = watch_cost(task, pressed, bound)
     settings = task.settings.tune
     task.progress.start("tune", settings.steps)
@@ -57,16 +60,16 @@ def learn(task: Task, start: Outcome, *, method: str = "cap", variant: str = "")
         settings,
         target_bits=math.inf if fixed_groups else bound,
         measure=None if fixed_groups else measure,
+        purpose=f"{task.settings.calibration_images}, {task.settings.decoder_images} images",
         checkpoint=_checkpoint(task),
         on_step=lambda step: task.progress.advance(1, f"loss {step.loss:.4f}"),
     )
     untrained = held_out_divergence(start.pressed, task.graph, task.validation(), settings)
+    seconds = fitting_seconds + report.seconds
     if report.loss_after >= untrained:
-        return replace(start, method=method, variant=UNTRAINED, tune_seconds=report.seconds)
+        return replace(start, method=method, variant=UNTRAINED, tune_seconds=seconds)
     finish(task, pressed, bound)
-    return replace(
-        start, pressed=pressed, method=method, variant=variant, tune_seconds=report.seconds
-    )
+    return replace(start, pressed=pressed, method=method, variant=variant, tune_seconds=seconds)
 
 
 def compensate(task: Task, plan: Plan, statistics: Statistics, bound: float | None) -> PressedModel:
@@ -84,9 +87,7 @@ def compensate(task: Task, plan: Plan, statistics: Statistics, bound: float | No
     images = task.decoder_batches()
 
     def press_at(octaves: float) -> PressedModel:
-        pressed = press(task.graph, plan, statistics)
-        for codec in pressed.codecs.values():
-            codec.step.copy_(stored_step(codec.step * 2**octaves))
+        pressed = press(task.graph, plan.with_scaled_steps(2**octaves), statistics)
         if images:
             fit_decoders(pressed, task.graph, images)
         fit_tables(pressed, task.calibration_batches())

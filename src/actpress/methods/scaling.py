@@ -11,6 +11,9 @@ ATTEMPTS = 12
 CLOSE_ENOUGH = 0.01
 """A plan that leaves no more of its budget unused is not improved on."""
 
+MOST_LEVELS = 1024
+"""Of a site that steps are made finer for; the entropy coder takes twice as many."""
+
 PROGRESS = 0.001
 """Finer steps that cost no more than this share of the target more buy nothing: every symbol has
 reached its bound."""
@@ -47,7 +50,8 @@ def scale_steps(
 
     Attempts are extrapolated, twice as far each time, until one fits and one does not, and
     interpolated between these from then on, never closer to either end than a tenth of the way. A
-    plan below its target is returned where finer steps do not make it cost more.
+    plan below its target is returned where finer steps do not make it cost more, or would give a
+    site more symbols than code tables and symbol ranges are made for.
 
     Args:
         press_at: the network with steps scaled by so many octaves; bits fall with them.
@@ -67,11 +71,19 @@ def scale_steps(
             return fits
         else:
             fits = tried
-        if fits is not None and (fits.excess >= -CLOSE_ENOUGH or fits.octaves <= finest):
+        floor = max(finest, tried.octaves - room_octaves(tried.pressed))
+        if fits is not None and (fits.excess >= -CLOSE_ENOUGH or fits.octaves <= floor):
             return fits
-        octaves = max(_next(tried, over, fits, 2.0**reach), finest)
+        octaves = max(_next(tried, over, fits, 2.0**reach), floor)
         tried = _attempt(octaves, press_at, excess_of)
     return fits or tried
+
+
+def room_octaves(pressed: PressedModel) -> float:
+    """By how many octaves all steps can become finer before a site has too many levels."""
+    codecs = pressed.codecs.values()
+    levels = max(int(codec.q_max.max()) - codec.lowest + 1 for codec in codecs)
+    return max(math.log2(MOST_LEVELS / levels), 0.0)
 
 
 def _attempt(

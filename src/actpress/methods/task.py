@@ -118,7 +118,9 @@ class Task:
             yield x.to(self.device)
 
     def decoder_batches(self) -> list[Tensor]:
-        """Training images to fit decoders on."""
+        """Training images to fit decoders on; none where the settings ask for none."""
+        if not self.settings.decoder_images:
+            return []
         largest_bytes = 4 * max(site.values for site in self.graph.sites)
         affordable = max(DECODER_BYTES // (LIVE_VALUES * largest_bytes), 1)
         images = self.data.train.take(min(self.settings.decoder_images, affordable))

@@ -47,7 +47,9 @@ def energy_assumptions(spent: EnergyMetrics) -> str:
 
 
 def context_fact(metrics: Metrics) -> str:
-    """What the neighbours of a symbol are worth, in one sentence."""
+    """What the neighbours of a symbol are worth, in one sentence; empty where it is nothing."""
+    if metrics.context_free_bits_per_value <= metrics.bits_per_value.entropy:
+        return ""
     return (
         f"{metrics.bits_per_value.entropy:.2f} bits/value where a symbol's neighbours choose its "
         f"code table; without them it takes at least {metrics.context_free_bits_per_value:.2f}"

@@ -118,7 +118,8 @@ def _facts(metrics: Metrics) -> Iterator[tuple[str, str]]:
     evaluations = f"{metrics.search_node_evals:,} node evaluations"
     yield "search", f"{duration(metrics.search_seconds)}, {evaluations}"
     yield "tuning", duration(metrics.tune_seconds)
-    yield "contexts", context_fact(metrics)
+    if contexts := context_fact(metrics):
+        yield "contexts", contexts
     if metrics.measured is not None:
         yield "measured", measured_fact(metrics.measured)
     yield "energy", energy_assumptions(metrics.energy)

@@ -23,7 +23,7 @@ from actpress.run.folder import CODEC, NETWORK, PLAN, existing, write_text
 from actpress.run.tensors import read_tensors, write_tensors
 
 TABLE_IMAGES, NETWORK_LEARNED = "table_images", "network_learned"
-MAX_TABLE_LEVELS = 1 << 16
+MAX_TABLE_LEVELS, MOST_COUNTED = 1 << 16, 1 << 44
 
 
 def save_model(pressed: PressedModel, folder: Path) -> None:
@@ -187,7 +187,8 @@ def _check_tables(codec: SiteCodec, name: str, path: Path) -> None:
     width = codec.q_max.long() - codec.q_min.long() + 1
     levels = int(codec.q_max.max()) - codec.lowest + 1
     fits = (width >= 1).all() and codec.counts.shape[1] == levels
-    counted = (codec.counts >= 0).all() and (codec.counts.sum(1) > 0).all()
+    possible = (codec.counts >= 0).all() and (codec.counts < MOST_COUNTED).all()
+    counted = possible and (codec.counts.sum(1) > 0).all()
     named = (codec.table_of < len(codec.counts)).all()
     if not (fits and counted and named and (codec.step > 0).all()):
         raise RunError(f"{path}: ranges, steps or tables of {name} are out of bounds")

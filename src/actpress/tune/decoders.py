@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from actpress.codec import LinearProjection, SiteCodec
+from actpress.codec import LinearProjection, SiteCodec, per_component
 from actpress.graph import Graph, site_values, values_before
 from actpress.press import PressedModel
 
@@ -46,7 +46,7 @@ def fit_decoders(pressed: PressedModel, graph: Graph, inputs: Sequence[Tensor]) 
             assert names[path] == name, "both networks compute their sites in one order"
             codec = pressed.codecs[name]
             fit = fit or _LeastSquares(codec.rank, target.shape[1], target.device)
-            fit.add(codec.encode(x) * _per_component(codec.step, x), target)
+            fit.add(codec.encode(x) * per_component(codec.step, x), target)
         if fit is not None and codec is not None:
             fit.solve_into(codec)
 
@@ -80,7 +80,3 @@ class _LeastSquares:
         projection.decoder.copy_(solved[:-1].T)
         projection.offset.copy_(solved[-1])
         projection.round_to_half()
-
-
-def _per_component(step: Tensor, like: Tensor) -> Tensor:
-    return step.reshape(-1, *[1] * (like.ndim - 2))

@@ -192,7 +192,8 @@ class TuningRun:
         if self.measure is None:
             held = self.bound.recent_excess <= TOLERATED_EXCESS
         else:
-            held = self.measure() <= 0
+            self.bound.recent_excess = self.measure()
+            held = self.bound.recent_excess <= 0
         better = loss < self.best_loss and held
         if better or self.keep_last:
             self.best_loss, self.best = loss, _state(self.pressed)

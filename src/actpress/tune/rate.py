@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from actpress.errors import TuningError
 from actpress.press import PressedModel
 
 MULTIPLIER_STEP = 0.5
@@ -54,6 +55,8 @@ def align_rate_model(
         inputs: batches on which the smooth rate is averaged.
         costs: of each site; None takes `pressed.coded_bits`.
     """
+    if costs is None and not pressed.coded_bits:
+        raise TuningError("the rate is aligned to tables fitted here: call fit_tables first")
     if costs is None:
         costs = dict(pressed.coded_bits)
     smooth: dict[str, list[float]] = {name: [] for name in pressed.codecs}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from actpress.bitstream import ContextCoder, FrequencyTables
+from actpress.bitstream import ContextCoder, FrequencyTables, RansCoder
 from actpress.codec import fit_code_tables
 from actpress.errors import StreamError
 from actpress.kernels import CONTEXTS, count_in_contexts
@@ -116,3 +116,22 @@ def test_a_forged_shape_allocates_nothing() -> None:
     coder = coder_of(smooth((4, 3, 8, 8)))
     with pytest.raises(StreamError, match="damaged"):
         coder.decode(bytes(40), (1 << 20, 3, 1 << 10, 1 << 10))
+
+
+def test_names_and_shapes_are_checked_before_compiled_loops_trust_them() -> None:
+    coder = coder_of(smooth((4, 3, 8, 8)))
+    with pytest.raises(StreamError, match="number 255, but there are"):
+        ContextCoder(coder.tables, np.full_like(coder.table_of, 255))
+    with pytest.raises(StreamError, match=r"25 names per component; got names of shape \(3, 1\)"):
+        ContextCoder(coder.tables, coder.table_of[:, :1])
+    mixed = FrequencyTables.from_counts(np.ones((2, 4), np.int64), np.zeros(2), np.array([3, 2]))
+    with pytest.raises(StreamError, match="tables for one range"):
+        ContextCoder(mixed, np.zeros((3, CONTEXTS), np.uint8))
+    with pytest.raises(StreamError, match="number 255, but there are"):
+        RansCoder(coder.tables, 1, np.full(3, 255, np.uint8))
+    with pytest.raises(StreamError, match=r"shape \(n, k, h, w\)"):
+        coder.encode(np.zeros((2, 3), np.int32))
+    symbols = smooth((2, 3, 8, 8))
+    payload = coder.encode(symbols)
+    with pytest.raises(StreamError, match="must be a contiguous int32 array"):
+        coder.decode(payload, symbols.shape, np.empty((2, 3, 8, 16), np.int32)[..., ::2])

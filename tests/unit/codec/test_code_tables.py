@@ -2,7 +2,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from actpress.codec import MOST_TABLES, coded_bits, entropy_bits, fit_code_tables
+from actpress.codec import (
+    MOST_TABLES,
+    coded_bits,
+    context_share,
+    contexts_for,
+    entropy_bits,
+    fit_code_tables,
+)
 from actpress.codec.code_tables import cluster
 from actpress.kernels import CONTEXTS, contexts_of, count_in_contexts, count_in_contexts_reference
 
@@ -87,3 +94,27 @@ def test_equal_histograms_share_a_table() -> None:
     table = cluster(kinds.repeat(20, 1), 3)
     assert table.reshape(20, 3).unique(dim=0).shape == (1, 3)
     assert sorted(table[:3].tolist()) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("contexts", [1, CONTEXTS])
+def test_what_no_column_holds_is_counted_at_the_ends(contexts: int) -> None:
+    """Not a byte is written beyond the table, whatever a symbol is."""
+    q = torch.tensor([float("nan"), 1e9, -1e9, 99.0, -99.0, 0.0]).reshape(1, 1, 1, 6)
+    counts = torch.zeros(1, contexts, 3, dtype=torch.int64)
+    count_in_contexts(q, -1, counts)
+    assert counts.sum() == 6
+    assert counts[..., 1].sum() == 1
+
+
+def test_no_contexts_for_very_many_levels_or_without_neighbours() -> None:
+    assert contexts_for(torch.zeros(2, 3, 4, 4), 512) == CONTEXTS
+    assert contexts_for(torch.zeros(2, 3, 4, 4), 513) == 1
+    assert contexts_for(torch.zeros(2, 3), 5) == contexts_for(torch.zeros(2, 3, 1, 1), 5) == 1
+
+
+def test_the_share_of_contexts_is_what_the_two_kinds_of_tables_take() -> None:
+    q = smooth((8, 12, 16, 16))
+    counts, _ = counts_of(q)
+    plain = fit_code_tables(counts.sum(1, keepdim=True))[1]
+    assert context_share(q) == pytest.approx(coded_bits(q) / plain)
+    assert context_share(torch.zeros(2, 3, 4, 4)) == 1.0

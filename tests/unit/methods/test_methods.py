@@ -18,6 +18,7 @@ from actpress.evaluate import RunInfo, evaluate, predict
 from actpress.graph import Graph
 from actpress.methods import (
     METHODS,
+    UNTRAINED,
     Outcome,
     Settings,
     Task,
@@ -25,6 +26,7 @@ from actpress.methods import (
     compensate,
     gdr,
     int8,
+    learn,
     transform_coding,
 )
 from actpress.plan import Placement, Transform
@@ -194,6 +196,43 @@ def test_decoders_in_closed_form_keep_the_budget_and_win_accuracy_back(task: Mak
             return float(distillation_loss(model(x), given.graph.eval_module(x)))
 
     assert divergence(pressed) < 0.8 * divergence(start.pressed)
+
+
+@pytest.mark.parametrize("method", [gdr, cap])
+def test_a_budget_that_nobody_can_spend_is_left_over(
+    task: Make, dataset: Dataset, method: Callable[[Task], Outcome]
+) -> None:
+    """Ever finer steps would leave the range of the symbols, and what code tables hold."""
+    given = task("20bits")
+    outcome = method(given)
+    for codec in outcome.pressed.codecs.values():
+        assert codec.counts.shape[1] <= 1024 * 1.01
+        assert codec.coder().components == codec.rank
+    float_predictions = predict(given.graph.eval_module, dataset.holdout)
+    agree = predict(outcome.pressed, dataset.holdout) == float_predictions
+    assert agree.float().mean() > 0.98
+
+
+def test_without_decoder_images_decoders_start_as_pca_made_them(task: Make) -> None:
+    given = task("1.2bits", settings=replace(SMALL, decoder_images=0))
+    start = gdr(given)
+    plan = start.pressed.plan.with_transform(Transform.LEARNED)
+    pressed = compensate(given, plan, start.statistics, given.cost_target())
+    for name, codec in pressed.codecs.items():
+        assert codec.projection.decoder.equal(start.pressed.codecs[name].projection.decoder)
+
+
+def test_what_training_does_not_improve_stays_as_it_was(
+    task: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = task("1.2bits")
+    start = gdr(given)
+    module = importlib.import_module("actpress.methods.learning")
+    monkeypatch.setattr(module, "held_out_divergence", lambda *given: 0.0)
+    outcome = learn(given, start)
+    assert outcome.variant == UNTRAINED
+    assert outcome.pressed is start.pressed
+    assert outcome.tune_seconds > 0
 
 
 def test_cap_learns_at_the_bits_of_gdr(task: Make, tmp_path: Path) -> None:
