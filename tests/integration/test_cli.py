@@ -132,7 +132,7 @@ def artefacts(run: Path) -> list[bytes]:
     "method", ["codesign", "lsq", "layerwise_ilp", "layerwise_search", "entropy_training"]
 )
 def test_runs_of_every_method_evaluate_and_stream_alike(folder: Path, method: str) -> None:
-    result = compress("--method", method, "--width-steps", "8")
+    result = compress("--method", method, "--width-steps", "8", "--mixed-precision")
     assert result.exit_code == 0, result.output
     first = json.loads((folder / "run" / "metrics.json").read_text())
     assert first["bits_per_value"]["entropy"] <= 1.02 * 2.5

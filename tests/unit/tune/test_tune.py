@@ -147,6 +147,32 @@ def test_a_process_killed_after_its_first_checkpoint_resumes_to_the_bit(
     assert_same(last_state(tmp_path / "whole.pt"), last_state(path))
 
 
+def test_mixed_precision_trains_almost_the_same(train: Callable[..., Any]) -> None:
+    losses: dict[bool | None, list[float]] = {}
+    for mixed in (None, False, True):
+        seen = losses.setdefault(mixed, [])
+        settings = replace(QUICK, mixed_precision=mixed)
+        train(settings, on_step=lambda progress, seen=seen: seen.append(progress.loss))
+    assert losses[None] == losses[False], "on a CPU it is asked for"
+    assert losses[True] != losses[False]
+    assert losses[True][:3] == pytest.approx(losses[False][:3], rel=0.2)
+    assert sum(losses[True]) == pytest.approx(sum(losses[False]), rel=0.3)
+
+
+def test_what_a_state_really_costs_decides_what_is_kept(train: Callable[..., Any]) -> None:
+    costs = iter((-0.1, 0.1, -0.1, 0.1))
+    asked: list[float] = []
+
+    def measure() -> float:
+        asked.append(next(costs))
+        return asked[-1]
+
+    train(measure=measure)
+    assert asked == [-0.1, 0.1, -0.1, 0.1], "at the start, and at every validation"
+    with pytest.raises(TuningError, match=r"held its bits \(they exceeded the bound by 7\.0 %\)"):
+        train(measure=lambda: 0.07)
+
+
 def test_a_finished_checkpoint_gives_the_result_without_a_step(
     train: Callable[..., Any], tmp_path: Path
 ) -> None:
