@@ -199,7 +199,7 @@ def test_compress_writes_a_run_that_can_be_evaluated_and_reported(folder: Path) 
 
 
 def test_a_network_that_was_trained_too_is_evaluated_with_its_new_weights(folder: Path) -> None:
-    assert compress("--train", "network").exit_code == 0
+    assert compress("--train", "network", "--steps", "60", "--budget", "1.5bits").exit_code == 0
     assert (folder / "run" / "network.safetensors").exists()
     written = json.loads((folder / "run" / "metrics.json").read_text())
     assert invoke("evaluate", "run", "--json", "again.json").exit_code == 0
@@ -256,7 +256,7 @@ def test_an_image_goes_to_bytes_and_back(folder: Path) -> None:
 
 
 def test_a_run_is_split_into_halves_that_can_be_loaded(folder: Path) -> None:
-    assert compress("--train", "network").exit_code == 0
+    assert compress("--train", "network", "--steps", "60", "--budget", "1.5bits").exit_code == 0
     result = invoke("split", "run", "--at", "4", "--out", "halves")
     assert result.exit_code == 0, result.output
     assert "the head sends 4; written to halves/head, halves/tail" in message_of(result)

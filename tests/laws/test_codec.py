@@ -164,7 +164,7 @@ def test_every_table_is_a_prefix_code(counts: Tensor) -> None:
         escape = distinct / (total + distinct)
         assert float(torch.exp2(-costs[seen]).sum()) + escape == pytest.approx(1)
         unseen = costs[~seen]
-        expected = -math.log2(escape) + math.ceil(math.log2(last - first + 1))
+        expected = -math.log2(escape) + math.ceil(math.log2(len(row)))
         assert unseen.tolist() == pytest.approx([expected] * len(unseen))
 
 

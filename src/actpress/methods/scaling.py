@@ -45,6 +45,7 @@ def scale_steps(
     excess_of: Callable[[PressedModel], float],
     *,
     finest: float = -math.inf,
+    room_of: Callable[[PressedModel], float] | None = None,
 ) -> Scaled:
     """The plan closest below its target that some attempts find.
 
@@ -57,6 +58,7 @@ def scale_steps(
         press_at: the network with steps scaled by so many octaves; bits fall with them.
         excess_of: its cost over the target, as a share.
         finest: octaves below which nothing is tried.
+        room_of: octaves by which a network's steps may become finer; None is `room_octaves`.
 
     Returns:
         The best that fits, or, where none does, the last.
@@ -71,7 +73,7 @@ def scale_steps(
             return fits
         else:
             fits = tried
-        floor = max(finest, tried.octaves - room_octaves(tried.pressed))
+        floor = max(finest, tried.octaves - (room_of or room_octaves)(tried.pressed))
         if fits is not None and (fits.excess >= -CLOSE_ENOUGH or fits.octaves <= floor):
             return fits
         octaves = max(_next(tried, over, fits, 2.0**reach), floor)

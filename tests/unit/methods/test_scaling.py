@@ -1,5 +1,6 @@
 """Steps are scaled until a plan fits closely, also where the first guess of the slope is bad."""
 
+import math
 from typing import Any, cast
 
 import pytest
@@ -8,6 +9,10 @@ from hypothesis import strategies as st
 
 from actpress.methods.scaling import ATTEMPTS, CLOSE_ENOUGH, scale_steps
 from actpress.press import PressedModel
+
+
+def no_limit(_: PressedModel) -> float:
+    return math.inf
 
 
 def scaled(start: float, slope: float) -> tuple[float, int]:
@@ -21,7 +26,7 @@ def scaled(start: float, slope: float) -> tuple[float, int]:
     def excess_of(pressed: Any) -> float:
         return start - slope * pressed
 
-    return scale_steps(press_at, excess_of).excess, len(tried)
+    return scale_steps(press_at, excess_of, room_of=no_limit).excess, len(tried)
 
 
 @given(st.floats(-0.5, 0.5), st.floats(0.1, 3.0))
@@ -50,9 +55,16 @@ def test_a_budget_that_finer_steps_cannot_spend_is_left_over() -> None:
         tried.append(octaves)
         return cast(PressedModel, octaves)
 
-    found = scale_steps(press_at, lambda pressed: min(-0.5 * cast(float, pressed), 0.2) - 0.4)
+    def excess_of(pressed: Any) -> float:
+        return min(-0.5 * cast(float, pressed), 0.2) - 0.4
+
+    found = scale_steps(press_at, excess_of, room_of=no_limit)
     assert found.excess == pytest.approx(-0.2)
     assert min(tried) > -10, "steps stay numbers"
     tried.clear()
-    found = scale_steps(press_at, lambda pressed: -0.5 * cast(float, pressed) - 0.4, finest=0.0)
+    found = scale_steps(press_at, excess_of, finest=0.0, room_of=no_limit)
     assert (found.octaves, tried) == (0.0, [0.0])
+    tried.clear()
+    found = scale_steps(press_at, excess_of, room_of=lambda octaves: cast(float, octaves) + 0.1)
+    assert min(tried) >= -0.1 - 1e-9, "no finer than there is room for"
+    assert found.excess == pytest.approx(-0.35)
