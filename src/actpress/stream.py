@@ -137,7 +137,7 @@ class ByteTransport:
             raise StreamError(
                 f"site {self.site}: NaN or infinite values cannot be compressed; check the input"
             )
-        self.record = codec.write_symbols(q.int())
+        self.record = codec.write_symbols(q.to(torch.int32, memory_format=torch.contiguous_format))
         self.total_bytes += len(self.record)
         return codec.read_symbols(self.record).to(q.dtype)
 

@@ -102,7 +102,7 @@ def decode_by_the_book(payload: bytes, shape: tuple[int, ...]) -> NDArray[np.int
     p = math.prod(shape[2:])
     rows = n * k
     streams = max(1, min(rows, 64, rows * p // 65536))
-    lanes = min(8, 2 ** int(math.log2(max(1, rows * p / 512))))
+    lanes = min(8, 2 ** int(math.log2(max(1, rows * p / 2048))))
     lengths = struct.unpack_from(f"<{streams - 1}I", payload)
     at, decoded = 4 * (streams - 1), []
     levels = (Q_MAX - Q_MIN + 1).tolist()
@@ -174,7 +174,7 @@ def decode_in_context_by_the_book(payload: bytes, shape: tuple[int, ...]) -> NDA
     n, k, height, width = shape
     rows, p = n * k, height * width
     streams = max(1, min(rows, 64, rows * p // 65536))
-    lanes = min(8, 2 ** int(math.log2(max(1, rows * p / 512))))
+    lanes = min(8, 2 ** int(math.log2(max(1, rows * p / 2048))))
     lengths = struct.unpack_from(f"<{streams - 1}I", payload)
     at = 4 * (streams - 1)
     levels = SHARED.shape[1]

@@ -103,9 +103,8 @@ class ContextCoder:
             int(tables.q_min[0]),
             int(tables.sizes[0]),
             int(tables.escape_bits[0]),
-            tables.frequencies,
+            tables.ranges,
             tables.inverses,
-            tables.starts,
             words,
             states,
         )

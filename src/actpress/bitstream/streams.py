@@ -28,7 +28,7 @@ def stream_bounds(shape: tuple[int, int]) -> list[tuple[int, int]]:
 def lanes_of(shape: tuple[int, int]) -> int:
     """States of a stream, a power of two: few where four bytes each would show."""
     symbols = shape[0] * shape[1]
-    return min(1 << max((symbols // 512).bit_length() - 1, 0), MAX_LANES)
+    return min(1 << max((symbols // 2048).bit_length() - 1, 0), MAX_LANES)
 
 
 def write_streams(

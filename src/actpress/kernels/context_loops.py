@@ -8,18 +8,70 @@ of the group do not wait for each other.
 import numba
 import numpy as np
 
-from actpress.kernels.context_format import LIMIT, SPREAD
+from actpress.kernels.context_format import CONTEXTS, LIMIT, SPREAD
 from actpress.kernels.rans_format import LEFTOVER, LOW, OK, OUT_OF_RANGE, OVERRUN, PRECISION
 from actpress.kernels.rans_loops import _after_decoding, _after_encoding
 
 U = np.uint64
 _0, _1 = U(0), U(1)
+_MIDDLE = U(SPREAD * LIMIT)
 _MASK, _LOW, _PRECISION = U((1 << PRECISION) - 1), U(LOW), U(PRECISION)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def _clamped(symbol):
-    return min(max(symbol, -LIMIT), LIMIT) + LIMIT
+@numba.njit(cache=True, nogil=True)
+def _clamp_entries(size, lowest):
+    """What each symbol of the tables is to its neighbours, 0 .. SPREAD - 1."""
+    clamped_of = np.empty(size, np.uint8)
+    for entry in range(size):
+        clamped_of[entry] = min(max(entry + lowest, -LIMIT), LIMIT) + LIMIT
+    return clamped_of
+
+
+@numba.njit(cache=True, nogil=True)
+def _encode_group(
+    group,
+    width,
+    component,
+    table_of,
+    lowest,
+    clamped_of,
+    escape_bits,
+    ranges,
+    inverses,
+    states,
+    words,
+    position,
+):
+    """A group of rows, backwards. Returns the position."""
+    together = U(len(group))
+    plain, unseen = _1 << (_PRECISION - U(escape_bits)), U(len(clamped_of))
+    plain_inverse = 1.0 / np.float64(np.int64(plain))
+    for line in range(group.shape[1] // width - 1, -1, -1):
+        begin = U(line * width)
+        for column in range(width - 1, -1, -1):
+            at = begin + U(column)
+            for index in range(together):
+                lane = together - _1 - index
+                left, above = _MIDDLE, U(LIMIT)
+                if column > 0:
+                    left = U(SPREAD) * U(clamped_of[U(group[lane, at - _1] - lowest)])
+                if line > 0:
+                    above = U(clamped_of[U(group[lane, at - U(width)] - lowest)])
+                base = U(table_of[component[lane], left + above]) * (unseen + _1)
+                entry = U(group[lane, at] - lowest)
+                state, packed = states[lane], U(ranges[base + entry])
+                if packed >> U(16) == _0:  # an escape; decoded in the other order
+                    words[position - _1] = state
+                    state, emits = _after_encoding(state, plain, plain_inverse, entry * plain)
+                    position -= emits
+                    entry = unseen
+                    packed = U(ranges[base + entry])
+                words[position - _1] = state
+                states[lane], emits = _after_encoding(
+                    state, packed >> U(16), inverses[base + entry], packed & U(0xFFFF)
+                )
+                position -= emits
+    return position
 
 
 @numba.njit(cache=True, nogil=True)
@@ -31,9 +83,8 @@ def encode_in_contexts(
     lowest: int,
     size: int,
     escape_bits: int,
-    frequencies: np.ndarray,
+    ranges: np.ndarray,
     inverses: np.ndarray,
-    starts: np.ndarray,
     words: np.ndarray,
     states: np.ndarray,
 ) -> np.int64:
@@ -47,9 +98,8 @@ def encode_in_contexts(
         lowest: symbol of the first entry of every table.
         size: symbols of every table; entry `size` is the escape.
         escape_bits: of an index after an escape.
-        frequencies: flat tables of size + 1 entries.
+        ranges: flat tables of size + 1 entries, frequency << 16 | sum of those before, uint32.
         inverses: 1 / frequency.
-        starts: sum of the frequencies before, within the table.
         words: uint16, at least 2 * symbols.size + 1 entries.
         states: final states, shape (lanes,), uint64.
 
@@ -58,67 +108,70 @@ def encode_in_contexts(
     """
     rows, pixels = symbols.shape
     lanes, position = len(states), U(len(words))
-    plain, entries_of_table, unseen = _1 << (_PRECISION - U(escape_bits)), U(size + 1), U(size)
-    plain_inverse = 1.0 / np.float64(np.int64(plain))
+    smallest, largest = symbols[0, 0], symbols[0, 0]
+    for row in range(rows):
+        line = symbols[row]
+        for pixel in range(pixels):
+            smallest, largest = min(smallest, line[pixel]), max(largest, line[pixel])
+    if smallest < lowest or largest >= lowest + size:
+        return np.int64(-1)
     states[:] = _LOW
+    clamped_of = _clamp_entries(size, lowest)
     component = np.empty(lanes, np.uint64)
     for first in range((rows - 1) // lanes * lanes, -1, -lanes):
-        together = min(lanes, rows - first)
-        group = symbols[first : first + together]
-        for lane in range(U(together)):
-            component[lane] = (first_row + first + np.int64(lane)) % len(table_of)
-        for line in range(pixels // width - 1, -1, -1):
-            begin = U(line * width)
-            above = begin - U(width)  # of the first line it is not read
-            for column in range(width - 1, -1, -1):
-                at = begin + U(column)
-                for lane in range(U(together)):
-                    backwards = U(together - 1) - lane
-                    context = SPREAD * LIMIT + LIMIT
-                    if column > 0:
-                        context += SPREAD * (_clamped(group[backwards, at - _1]) - LIMIT)
-                    if line > 0:
-                        context += _clamped(group[backwards, above + U(column)]) - LIMIT
-                    base = U(table_of[component[backwards], U(context)]) * entries_of_table
-                    entry = U(np.int64(group[backwards, at]) - lowest)
-                    if entry >= unseen:  # below the lowest symbol it wraps around
-                        return np.int64(-1)
-                    state = states[backwards]
-                    if frequencies[base + entry] == 0:  # decoded in the other order
-                        words[position - _1] = state
-                        state, emits = _after_encoding(state, plain, plain_inverse, entry * plain)
-                        position -= emits
-                        entry = unseen
-                    place = base + entry
-                    words[position - _1] = state
-                    states[backwards], emits = _after_encoding(
-                        state, frequencies[place], inverses[place], starts[place]
-                    )
-                    position -= emits
+        group = symbols[first : first + lanes]
+        for lane in range(len(group)):
+            component[lane] = (first_row + first + lane) % len(table_of)
+        position = _encode_group(
+            group,
+            width,
+            component,
+            table_of,
+            lowest,
+            clamped_of,
+            escape_bits,
+            ranges,
+            inverses,
+            states,
+            words,
+            position,
+        )
     return np.int64(position)
 
 
 @numba.njit(cache=True, nogil=True)
 def _decode_group(
-    group, width, component, table_of, lowest, size, shift, ranges, entries, states, words, position
+    flat,
+    begins,
+    names,
+    of_component,
+    lowest,
+    clamped_of,
+    shift,
+    shape,
+    ranges,
+    entries,
+    states,
+    words,
+    position,
 ):
     """A group of rows. Returns the position, and how it went."""
-    together, lines = U(len(group)), U(group.shape[1] // width)
-    entries_of_table, unseen = U(size + 1), U(size)
+    together = U(len(begins))
+    lines, width = shape
+    unseen = U(len(clamped_of))
+    entries_of_table = unseen + _1
     last = U(len(words) - (2 * len(states) + 1))
-    left = np.empty(len(group), np.int64)
+    left = np.empty(len(begins), np.uint64)
+    above = np.full(len(begins) * np.int64(width), LIMIT, np.uint8)
     for line in range(lines):
-        begin = line * U(width)
-        above = begin - U(width)  # of the first line it is not read
-        left[:] = LIMIT
-        for column in range(U(width)):
+        begin = line * width
+        left[:] = _MIDDLE
+        for column in range(width):
             for lane in range(together):
-                context = SPREAD * left[lane] + LIMIT
-                if line > _0:
-                    context += _clamped(group[lane, above + column]) - LIMIT
-                table = U(table_of[component[lane], U(context)])
+                over = lane * width + column
+                table = U(names[of_component[lane] + left[lane] + U(above[over])])
                 slot = states[lane] & _MASK
-                entry = U(entries[table, slot])
+                entry = U(entries[(table << _PRECISION) | slot])
                 packed = ranges[table * entries_of_table + entry]
                 state, refills = _after_decoding(states[lane], slot, packed, words[position])
                 position += refills
@@ -131,9 +184,9 @@ def _decode_group(
                     if entry >= unseen:
                         return position, OUT_OF_RANGE
                 states[lane] = state
-                symbol = np.int64(entry) + lowest
-                group[lane, begin + column] = symbol
-                left[lane] = _clamped(symbol)
+                flat[begins[lane] + begin + column] = np.int64(entry) + lowest
+                above[over] = clamped_of[entry]
+                left[lane] = U(SPREAD) * U(clamped_of[entry])
             if position > last:
                 return position, OVERRUN
     return position, OK
@@ -164,30 +217,36 @@ def decode_in_contexts(
         lowest: as there.
         size: as there.
         escape_bits: as there.
-        ranges: flat tables, frequency << 16 | start, uint32.
+        ranges: as there.
         entries: of `fill_lookup`.
         symbols: output.
 
     Returns:
         A constant of `rans_format`: `OK`, or what is wrong.
     """
-    rows, lanes = len(symbols), len(states)
+    rows, pixels = symbols.shape
+    lanes = len(states)
     position, shift = _0, _PRECISION - U(escape_bits)
-    component = np.empty(lanes, np.uint64)
+    flat, names, lookup = symbols.reshape(-1), table_of.reshape(-1), entries.reshape(-1)
+    shape = U(pixels // width), U(width)
+    clamped_of = _clamp_entries(size, lowest)
+    begins, of_component = np.empty(lanes, np.uint64), np.empty(lanes, np.uint64)
     for first in range(0, rows, lanes):
-        group = symbols[first : first + lanes]
-        for lane in range(len(group)):
-            component[lane] = (first_row + first + lane) % len(table_of)
+        together = min(lanes, rows - first)
+        for lane in range(together):
+            begins[lane] = (first + lane) * pixels
+            of_component[lane] = (first_row + first + lane) % len(table_of) * CONTEXTS
         position, outcome = _decode_group(
-            group,
-            width,
-            component,
-            table_of,
+            flat,
+            begins[:together],
+            names,
+            of_component,
             lowest,
-            size,
+            clamped_of,
             shift,
+            shape,
             ranges,
-            entries,
+            lookup,
             states,
             words,
             position,

@@ -81,7 +81,7 @@ def test_long_arrays_go_into_several_streams() -> None:
     assert bounds[0][0] == 0
     assert bounds[-1][1] == 64
     assert all(a[1] == b[0] for a, b in pairwise(bounds))
-    assert [lanes_of((1, symbols)) for symbols in (1, 511, 1024, 2047, 2048, 10**6)] == [
+    assert [lanes_of((1, symbols)) for symbols in (1, 4095, 4096, 8191, 8192, 10**6)] == [
         1,
         1,
         2,
