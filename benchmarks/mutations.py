@@ -24,13 +24,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from actpress.bitstream import Frame, StreamReader, StreamWriter
 from actpress.calibrate import calibrate
+from actpress.codec import fit_code_tables
 from actpress.errors import StreamError
 from actpress.graph import capture
 from actpress.plan import Placement, Plan, SitePlan, Transform
-from actpress.press import PressedModel, fit_tables, press
+from actpress.press import PressedModel, counting, fit_tables, press
 from actpress.stream import Decoder, Encoder
 from benchmarks.store import environment
 
@@ -90,9 +92,9 @@ class _Tiny(nn.Sequential):
 
 
 def pressed_network() -> tuple[PressedModel, Tensor]:
-    """A small network with tables, and images for it."""
+    """A small network, coded in context at its first site and without at its second; its images."""
     torch.manual_seed(0)
-    images = torch.randn(64, 1, 8, 8)
+    images = 3 * F.avg_pool2d(torch.randn(64, 1, 12, 12), 5, 1)
     graph = capture(_Tiny().eval(), images[:2])
     placements = {site.name: Placement.POST_ACT for site in graph.sites}
     statistics = calibrate(graph, [images], placements)
@@ -110,6 +112,11 @@ def pressed_network() -> tuple[PressedModel, Tensor]:
     plan = Plan(method="mutations", fingerprint=graph.fingerprint, sites=sites)
     pressed = press(graph, plan, statistics)
     fit_tables(pressed, [images])
+    codec = list(pressed.codecs.values())[-1]
+    with counting(pressed) as counters:
+        pressed(images)
+    plain, _ = fit_code_tables(list(counters.values())[-1].counts.sum(1, keepdim=True))
+    codec.set_tables(plain, codec.q_min, codec.q_max)
     return pressed, images
 
 

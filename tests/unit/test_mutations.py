@@ -3,7 +3,8 @@
 import random
 from typing import cast
 
-from benchmarks.mutations import MUTATIONS, accident, run
+from actpress.bitstream import ContextCoder, RansCoder
+from benchmarks.mutations import MUTATIONS, accident, pressed_network, run
 
 
 def test_every_accident_is_refused_and_no_forgery_does_worse_than_decode() -> None:
@@ -13,6 +14,12 @@ def test_every_accident_is_refused_and_no_forgery_does_worse_than_decode() -> No
     assert sum(refused.values()) > 400
     assert cast(float, result["slowest_s"]) < 5
     assert cast(int, result["peak_bytes"]) < 1 << 27
+
+
+def test_both_entropy_coders_are_attacked() -> None:
+    pressed, _ = pressed_network()
+    coders = [type(codec.coder()) for codec in pressed.codecs.values()]
+    assert coders == [ContextCoder, RansCoder]
 
 
 def test_every_mutation_changes_something() -> None:
