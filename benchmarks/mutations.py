@@ -113,7 +113,7 @@ def pressed_network() -> tuple[PressedModel, Tensor]:
     pressed = press(graph, plan, statistics)
     fit_tables(pressed, [images])
     codec = list(pressed.codecs.values())[-1]
-    with counting(pressed) as counters:
+    with torch.no_grad(), counting(pressed) as counters:
         pressed(images)
     plain, _ = fit_code_tables(list(counters.values())[-1].counts.sum(1, keepdim=True))
     codec.set_tables(plain, codec.q_min, codec.q_max)
