@@ -64,7 +64,7 @@ def split(count, seed):
 
 
 def images():
-    return Dataset("toy", split(96, 1), split(32, 2), split(40, 3), 3)
+    return Dataset("toy", split(384, 1), split(32, 2), split(40, 3), 3)
 """
 
 MODEL = ("--model", "toy:network")
@@ -135,7 +135,7 @@ def test_runs_of_every_method_evaluate_and_stream_alike(folder: Path, method: st
     result = compress("--method", method, "--width-steps", "8", "--mixed-precision")
     assert result.exit_code == 0, result.output
     first = json.loads((folder / "run" / "metrics.json").read_text())
-    assert first["bits_per_value"]["entropy"] <= 1.02 * 2.5
+    assert first["bits_per_value"]["entropy"] <= 2.5
     result = invoke("evaluate", "run", "--measured", "--json", "again.json")
     assert result.exit_code == 0, result.output
     again = json.loads((folder / "again.json").read_text())

@@ -1,7 +1,7 @@
 """Which code table each symbol gets: few tables, shared by components and contexts that are alike.
 
-A table per component and context would be better by about a per cent and cost many times more to
-fetch; contexts that are rare would also be fitted to too few symbols.
+A table per component and context would take a little fewer bits and cost many times more to fetch;
+contexts that are rare would also be fitted to too few symbols.
 """
 
 from math import prod

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from actpress.kernels.context_format import CONTEXTS, LIMIT, SPREAD
+from actpress.kernels.count import count_symbols
 
 
 def as_planes(q: Tensor) -> Tensor:
@@ -39,15 +40,18 @@ def count_in_contexts(q: Tensor, lowest: int, counts: Tensor) -> None:
     """
     if q.numel() == 0:
         return
+    if counts.shape[1] == 1:
+        unit = torch.ones(len(counts), device=q.device)
+        count_symbols(q.float(), unit, (unit * lowest).int(), counts[:, 0])
+        return
     planes = as_planes(q.detach())
     if planes.device.type != "cpu":
         count_in_contexts_reference(planes, lowest, counts)
         return
     from actpress.kernels import numba_loops  # noqa: PLC0415 - numba is slow to load
 
-    kernel = numba_loops.count_plain if counts.shape[1] == 1 else numba_loops.count_contexts
     with numba_loops.threads_of_torch():
-        kernel(planes.float().contiguous().numpy(), lowest, counts.numpy())
+        numba_loops.count_contexts(planes.float().contiguous().numpy(), lowest, counts.numpy())
 
 
 def count_in_contexts_reference(planes: Tensor, lowest: int, counts: Tensor) -> None:

@@ -64,21 +64,8 @@ def count_patterns(patterns: np.ndarray, shift: int, counts: np.ndarray) -> None
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
-def count_plain(planes: np.ndarray, lowest: int, counts: np.ndarray) -> None:
-    """Count whole numbers of shape (n, k, h, w) into (k, 1, levels)."""
-    images, components, height, width = planes.shape
-    last = counts.shape[2] - 1
-    for j in numba.prange(components):
-        for i in range(images):
-            for y in range(height):
-                for x in range(width):
-                    column = int(planes[i, j, y, x]) - lowest
-                    counts[j, 0, min(max(column, 0), last)] += 1
-
-
-@numba.njit(parallel=True, cache=True, nogil=True)
 def count_contexts(planes: np.ndarray, lowest: int, counts: np.ndarray) -> None:
-    """The same by context into (k, CONTEXTS, levels)."""
+    """Count whole numbers of shape (n, k, h, w) by context into (k, CONTEXTS, levels)."""
     images, components, height, width = planes.shape
     last = counts.shape[2] - 1
     for j in numba.prange(components):
