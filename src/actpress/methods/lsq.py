@@ -4,7 +4,6 @@ What the baselines without a projection share.
 """
 
 import math
-from dataclasses import replace
 
 import torch
 
@@ -18,7 +17,7 @@ from actpress.tune import (
     Learned,
     Trainable,
     TuneSettings,
-    learned_parameters,
+    network_parameters,
     tune,
 )
 
@@ -88,5 +87,5 @@ def _learned(pressed: PressedModel, settings: TuneSettings) -> list[Learned]:
         for codec in pressed.codecs.values()
     ]
     if settings.trainable is Trainable.NETWORK:
-        steps += learned_parameters(pressed, replace(settings, trainable=Trainable.NETWORK))
+        steps.append(network_parameters(pressed, settings))
     return steps

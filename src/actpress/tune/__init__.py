@@ -2,7 +2,7 @@
 
 from actpress.tune.checkpoint import Checkpoint
 from actpress.tune.decoders import fit_decoders
-from actpress.tune.learned import Learned, learned_parameters
+from actpress.tune.learned import Learned, learned_parameters, network_parameters
 from actpress.tune.loop import Progress, TuneReport, held_out_divergence, tune
 from actpress.tune.rate import RateBound, align_rate_model
 from actpress.tune.settings import Trainable, TuneSettings
@@ -22,6 +22,7 @@ __all__ = [
     "held_out_divergence",
     "learned_parameters",
     "mixtures",
+    "network_parameters",
     "search_widths",
     "tune",
 ]

@@ -1,15 +1,26 @@
-"""Which parameters a run trains, and how fast."""
+"""Which parameters a run trains, and how fast.
 
+Rates of projections are in quantization steps. Networks, sites and budgets differ by orders of
+magnitude in how large a projection's entries are and how coarse its steps: one rate in the entries'
+own units moves the symbols of one site by a thousandth of a step and another's restored values by a
+quarter. Adam moves every entry by about its rate, so a rate is the movement that is wanted, divided
+by what an entry's movement does to a symbol or to a restored value.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import sqrt
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from actpress.codec import LinearProjection, SiteCodec, per_component
+from actpress.graph import values_before
 from actpress.press import PressedModel
 from actpress.tune.settings import Trainable, TuneSettings
 
-ENCODER, DECODER = ("encoder", "mean"), ("decoder", "offset")
-MATRICES, BIASES = ("encoder", "decoder"), ("mean", "offset")
-"""Parameters of a `LinearProjection`."""
+SMALLEST_SCALE = 1e-6
+"""Values that never vary are taken to vary by this much, so that rates stay finite."""
 
 
 @dataclass(frozen=True)
@@ -25,28 +36,63 @@ class Learned:
     peak_lr: float
 
 
-def learned_parameters(pressed: PressedModel, settings: TuneSettings) -> list[Learned]:
-    """What `settings.trainable` names: projections, or decoders alone, or the network as well."""
-    learned = [
-        Learned(_of_projections(pressed, settings.trainable, MATRICES), settings.lr),
-        Learned(_of_projections(pressed, settings.trainable, BIASES), settings.bias_lr),
-    ]
+def learned_parameters(
+    pressed: PressedModel, settings: TuneSettings, inputs: Tensor
+) -> list[Learned]:
+    """What `settings.trainable` names: projections, or decoders alone, or the network as well.
+
+    Args:
+        pressed: the model to train.
+        settings: its rates.
+        inputs: a batch of training images, which says how large values are.
+    """
+    learned = list(_of_projections(pressed, settings, inputs))
     if settings.trainable is Trainable.NETWORK:
-        own = {id(parameter) for parameter in pressed.codec_parameters()}
-        network = tuple(p for p in pressed.parameters() if id(p) not in own)
-        learned.append(Learned(network, settings.network_lr))
+        learned.append(network_parameters(pressed, settings))
     return learned
 
 
+def network_parameters(pressed: PressedModel, settings: TuneSettings) -> Learned:
+    """The network's own weights."""
+    codecs = {id(parameter) for parameter in pressed.codec_parameters()}
+    network = tuple(p for p in pressed.parameters() if id(p) not in codecs)
+    return Learned(network, settings.network_lr)
+
+
+@torch.no_grad()
 def _of_projections(
-    pressed: PressedModel, trainable: Trainable, names: tuple[str, ...]
-) -> tuple[nn.Parameter, ...]:
-    """Parameters of all projections with one of these names, if they learn."""
-    learns = (DECODER,) if trainable is Trainable.DECODER else (ENCODER, DECODER)
-    wanted = {name for part in learns for name in part if name in names}
-    return tuple(
-        parameter
-        for codec in pressed.codecs.values()
-        for name, parameter in codec.projection.named_parameters()
-        if name in wanted
-    )
+    pressed: PressedModel, settings: TuneSettings, inputs: Tensor
+) -> Iterator[Learned]:
+    names = {path: name for name, path in pressed.network.codec_paths.items()}
+    for path, x in values_before(pressed.network.eval_module, inputs, names):
+        codec = pressed.codecs[names[path]]
+        projection = codec.projection
+        if not isinstance(projection, LinearProjection) or codec.rank == 0:
+            continue
+        if settings.trainable is not Trainable.DECODER:
+            yield from _encoder(codec, projection, x, settings.encoder_lr)
+        yield from _decoder(codec, projection, x, settings.decoder_lr)
+
+
+def _encoder(
+    codec: SiteCodec, projection: LinearProjection, x: Tensor, lr: float
+) -> Iterator[Learned]:
+    """Rates that move a component by `lr` steps, for values x (n, c, ...)."""
+    moved = lr * _rms(codec.step)
+    centred = x - per_component(projection.mean, x)
+    yield Learned((projection.encoder,), moved / (_rms(centred) * sqrt(x.shape[1])))
+    yield Learned((projection.mean,), moved / (_rms(projection.encoder) * sqrt(x.shape[1])))
+
+
+def _decoder(
+    codec: SiteCodec, projection: LinearProjection, x: Tensor, lr: float
+) -> Iterator[Learned]:
+    """Rates that move a restored value by `lr` of what a change of all symbols by one does."""
+    one_symbol = _rms((projection.decoder * codec.step).square().sum(1).sqrt())
+    y_hat = codec.encode(x) * per_component(codec.step, x)
+    yield Learned((projection.decoder,), lr * one_symbol / (_rms(y_hat) * sqrt(codec.rank)))
+    yield Learned((projection.offset,), lr * one_symbol)
+
+
+def _rms(values: Tensor) -> float:
+    return max(float(values.float().square().mean().sqrt()), SMALLEST_SCALE)

@@ -154,7 +154,9 @@ class TuningRun:
         self.teacher.to(device)
         self.device = device
         self.keep_last, self.adjust, self.measure = keep_last, adjust, measure
-        learned = learned_parameters(pressed, settings) if learned is None else learned
+        if learned is None:
+            images = next(train.batches(settings.batch_size))[0]
+            learned = learned_parameters(pressed, settings, images.to(device))
         self.optimizer = _optimizer(pressed, learned)
         self.identity = _identity(pressed, graph, settings, bound) + purpose
         self.holdout = holdout.take(settings.validation_images)
@@ -254,10 +256,9 @@ class TuningRun:
 
     def _check_finite(self, value: Tensor) -> None:
         if not torch.isfinite(value):
-            rates = ", ".join(f"{group['peak_lr']:g}" for group in self.optimizer.param_groups)
             raise TuningError(
                 f"training diverged at step {self.step + 1}: loss or gradient is NaN or infinite; "
-                f"the last good checkpoint is kept; lower the learning rates ({rates})"
+                "the last good checkpoint is kept; lower the learning rates of TuneSettings"
             )
 
     def _remaining_batches(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -22,9 +22,10 @@ class TuneSettings:
     Attributes:
         steps: optimizer steps.
         batch_size: images per step.
-        lr: peak learning rate of encoders and decoders (Adam), with linear warm-up and a cosine to
-            zero.
-        bias_lr: the same of means and offsets, which are in activation units.
+        encoder_lr: peak learning rate of encoders and their means, in quantization steps: an update
+            of Adam moves a component by about so much. Linear warm-up, then a cosine to zero.
+        decoder_lr: the same of decoders and their offsets, in what one symbol more changes of a
+            restored value.
         step_lr: the same of quantization steps, as a share of their mean, for methods that train
             them on their own.
         network_lr: peak learning rate of the network's weights, when they learn.
@@ -44,8 +45,8 @@ class TuneSettings:
 
     steps: int = 400
     batch_size: int = 32
-    lr: float = 3e-4
-    bias_lr: float = 3e-3
+    encoder_lr: float = 3e-4
+    decoder_lr: float = 1e-3
     step_lr: float = 2e-3
     network_lr: float = 1e-4
     trainable: Trainable = Trainable.PROJECTIONS
@@ -64,13 +65,13 @@ class TuneSettings:
             raise TuningError(
                 "steps, batch_size, validate_every and validation_images must be at least 1"
             )
-        rates = (self.lr, self.bias_lr, self.step_lr, self.network_lr)
+        rates = (self.encoder_lr, self.decoder_lr, self.step_lr, self.network_lr)
         positive = (*rates, self.grad_clip, self.temperature)
         weights = (self.distillation, self.task, self.reconstruction)
         if not all(isfinite(value) and value > 0 for value in positive):
             raise TuningError(
-                "lr, bias_lr, step_lr, network_lr, grad_clip and temperature must be positive and "
-                "finite"
+                "encoder_lr, decoder_lr, step_lr, network_lr, grad_clip and temperature must be "
+                "positive and finite"
             )
         if not all(isfinite(value) and value >= 0 for value in weights):
             raise TuningError(
