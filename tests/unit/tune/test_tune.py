@@ -119,7 +119,12 @@ def test_run(graph, dataset, make_pressed, images, slow):
     pressed = make_pressed(Transform.LEARNED, rank=3, coarseness=2.5)
     bits = align_rate_model(pressed, [images[:64]])
     settings = TuneSettings(
-        steps=12, batch_size=32, validate_every=4, validation_images=32, encoder_lr=1e-2, decoder_lr=3e-2
+        steps=12,
+        batch_size=32,
+        validate_every=4,
+        validation_images=32,
+        encoder_lr=1e-2,
+        decoder_lr=3e-2,
     )
     path = pathlib.Path({path!r})
     tune(pressed, graph, dataset.train, dataset.holdout, settings, target_bits=1.02 * bits,
