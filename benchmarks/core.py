@@ -52,7 +52,7 @@ SEEDS = (0, 1, 2)
 SETTINGS = Settings(
     calibration_images=1000,
     search_images=128,
-    tune=TuneSettings(steps=300, validate_every=100, validation_images=500, mixed_precision=True),
+    tune=TuneSettings(steps=300, validate_every=50, mixed_precision=True),
 )
 LOSSES = {
     "task": {"distillation": 0.0, "task": 1.0},

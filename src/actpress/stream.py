@@ -18,6 +18,7 @@ from actpress.bitstream import (
     select,
 )
 from actpress.bitstream.container import FINGERPRINT_BYTES, end_bytes
+from actpress.bitstream.numbers import write_number
 from actpress.codec import SiteCodec
 from actpress.codec.site_codec import all_finite
 from actpress.errors import StreamError
@@ -124,7 +125,7 @@ class ByteTransport:
     Attributes:
         site: for messages.
         record: of the last batch.
-        total_bytes: of all batches.
+        total_bytes: of all batches, each with its length in the frame.
     """
 
     site: str
@@ -132,14 +133,14 @@ class ByteTransport:
     total_bytes: int = field(default=0)
 
     def carry(self, codec: SiteCodec, x: Tensor, q: Tensor) -> Tensor:
-        """To bytes and back."""
+        """To bytes and back, in the layout of q: the network goes on in the one it computes in."""
         if not all_finite(x):
             raise StreamError(
                 f"site {self.site}: NaN or infinite values cannot be compressed; check the input"
             )
         self.record = codec.write_symbols(q.to(torch.int32, memory_format=torch.contiguous_format))
-        self.total_bytes += len(self.record)
-        return codec.read_symbols(self.record).to(q.dtype)
+        self.total_bytes += len(write_number(len(self.record))) + len(self.record)
+        return torch.empty_like(q).copy_(codec.read_symbols(self.record))
 
 
 @contextmanager
@@ -168,7 +169,7 @@ def stream_bytes(
 ) -> int:
     """Length of the stream of everything that the transports carried, in so many frames."""
     head, end = len(header_of(pressed, list(transports)).to_bytes()), len(end_bytes(frames))
-    per_frame = len(Frame(1, (b"",) * len(transports)).to_bytes())
+    per_frame = len(Frame(1, ()).to_bytes())
     return head + frames * per_frame + sum(t.total_bytes for t in transports.values()) + end
 
 

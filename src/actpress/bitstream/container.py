@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from actpress.bitstream.numbers import read_number, write_number
 from actpress.errors import StreamError
 
 MAGIC = b"\x89apz\r\n\x1a\n"
@@ -57,7 +58,7 @@ class Frame:
 
     def to_bytes(self) -> bytes:
         """As it is written."""
-        lengths = struct.pack(f"<{len(self.records)}Q", *map(len, self.records))
+        lengths = b"".join(write_number(len(record)) for record in self.records)
         checksum = zlib.crc32(struct.pack("<I", self.images) + lengths)
         return _FRAME.pack(self.images, checksum) + lengths + b"".join(self.records)
 
@@ -140,9 +141,13 @@ class StreamReader:
         return Header(model, codecs, positions)
 
     def _read_frame(self, frames: int, images: int, checksum: int) -> Frame:
-        count = len(self.header.sites)
-        packed = self._read(8 * count, f"frame {frames}")
-        lengths = struct.unpack(f"<{count}Q", packed)
+        packed = bytearray()
+
+        def next_byte() -> int:
+            packed.extend(self._read(1, f"frame {frames}"))
+            return packed[-1]
+
+        lengths = [read_number(next_byte) for _ in self.header.sites]
         if zlib.crc32(struct.pack("<I", images) + packed) != checksum:
             raise StreamError(f"frame {frames} at byte {self.offset} is damaged: wrong checksum")
         if max(lengths) > MAX_RECORD_BYTES:

@@ -104,7 +104,9 @@ class ContextCoder:
             int(tables.sizes[0]),
             int(tables.escape_bits[0]),
             tables.ranges,
+            tables.frequencies,
             tables.inverses,
+            tables.starts,
             words,
             states,
         )

@@ -5,13 +5,14 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+from actpress.bitstream.numbers import read_number, write_number
 from actpress.errors import StreamError
 
 MAX_AXES = 8
 MAX_SYMBOLS = 1 << 31
 """A record never declares more: what a reader may have to allocate is bounded."""
 
-_HEAD = struct.Struct("<IBBH")
+_HEAD = struct.Struct("<IBB")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def write_record(coder: int, shape: tuple[int, ...], payload: bytes) -> bytes:
             f"a record holds symbols of 2 to {MAX_AXES} axes, at most {MAX_SYMBOLS} of them; got "
             f"shape {shape}; encode smaller batches"
         )
-    body = struct.pack(f"<BBH{len(shape)}I", coder, len(shape), 0, *shape) + payload
+    body = bytes((coder, len(shape))) + b"".join(map(write_number, shape)) + payload
     return struct.pack("<I", zlib.crc32(body)) + body
 
 
@@ -53,12 +54,27 @@ def read_record(data: bytes | memoryview) -> Record:
     view = memoryview(data).cast("B")
     if len(view) < _HEAD.size:
         raise StreamError(f"a record of {len(view)} bytes is damaged: its header is incomplete")
-    checksum, coder, axes, reserved = _HEAD.unpack_from(view)
+    checksum, coder, axes = _HEAD.unpack_from(view)
     if zlib.crc32(view[4:]) != checksum:
         raise StreamError("a record is damaged: its checksum does not match; encode it again")
-    if reserved or not 2 <= axes <= MAX_AXES or len(view) < _HEAD.size + 4 * axes:
-        raise StreamError("a record is damaged: its header is out of bounds")
-    shape = struct.unpack_from(f"<{axes}I", view, _HEAD.size)
+    if not 2 <= axes <= MAX_AXES:
+        raise StreamError(f"a record is damaged: it declares {axes} axes")
+    shape, start = _read_shape(view, axes)
     if math.prod(shape) > MAX_SYMBOLS:
         raise StreamError(f"a record declares {math.prod(shape)} symbols, above {MAX_SYMBOLS}")
-    return Record(coder, shape, view[_HEAD.size + 4 * axes :])
+    return Record(coder, shape, view[start:])
+
+
+def _read_shape(view: memoryview, axes: int) -> tuple[tuple[int, ...], int]:
+    """The shape, and where the payload begins."""
+    position = _HEAD.size
+
+    def next_byte() -> int:
+        nonlocal position
+        if position == len(view):
+            raise StreamError("a record is damaged: its header is incomplete")
+        position += 1
+        return view[position - 1]
+
+    shape = tuple(read_number(next_byte) for _ in range(axes))
+    return shape, position

@@ -9,8 +9,16 @@ import numba
 import numpy as np
 
 from actpress.kernels.context_format import CONTEXTS, LIMIT, SPREAD
-from actpress.kernels.rans_format import LEFTOVER, LOW, OK, OUT_OF_RANGE, OVERRUN, PRECISION
-from actpress.kernels.rans_loops import _after_decoding, _after_encoding
+from actpress.kernels.rans_format import (
+    LEFTOVER,
+    LOW,
+    MAX_LANES,
+    OK,
+    OUT_OF_RANGE,
+    OVERRUN,
+    PRECISION,
+)
+from actpress.kernels.rans_loops import _after_decoding, _after_encoding, _encode_eights
 
 U = np.uint64
 _0, _1 = U(0), U(1)
@@ -28,6 +36,27 @@ def _clamp_entries(size, lowest):
 
 
 @numba.njit(cache=True, nogil=True)
+def _look_up(group, width, component, table_of, lowest, entries_of_table, flat):
+    """Where each symbol of a group of eight rows stands in the flat tables, the rows interleaved.
+
+    Nothing here waits for a coder's state, and every step is the same for all symbols.
+    """
+    pixels = group.shape[1]
+    clamped = np.empty(pixels, np.int32)
+    for lane in range(MAX_LANES):
+        row, names = group[lane], table_of[component[lane]]
+        for at in range(pixels):
+            clamped[at] = min(max(row[at], -LIMIT), LIMIT) + LIMIT
+        for begin in range(0, pixels, width):
+            for column in range(width):
+                at = begin + column
+                left = clamped[at - 1] if column > 0 else LIMIT
+                above = clamped[at - width] if begin > 0 else LIMIT
+                table = np.int32(names[SPREAD * left + above])
+                flat[at * MAX_LANES + lane] = table * entries_of_table + row[at] - lowest
+
+
+@numba.njit(cache=True, nogil=True)
 def _encode_group(
     group,
     width,
@@ -42,7 +71,7 @@ def _encode_group(
     words,
     position,
 ):
-    """A group of rows, backwards. Returns the position."""
+    """Any group of rows, backwards. Returns the position."""
     together = U(len(group))
     plain, unseen = _1 << (_PRECISION - U(escape_bits)), U(len(clamped_of))
     plain_inverse = 1.0 / np.float64(np.int64(plain))
@@ -84,7 +113,9 @@ def encode_in_contexts(
     size: int,
     escape_bits: int,
     ranges: np.ndarray,
+    frequencies: np.ndarray,
     inverses: np.ndarray,
+    starts: np.ndarray,
     words: np.ndarray,
     states: np.ndarray,
 ) -> np.int64:
@@ -99,7 +130,9 @@ def encode_in_contexts(
         size: symbols of every table; entry `size` is the escape.
         escape_bits: of an index after an escape.
         ranges: flat tables of size + 1 entries, frequency << 16 | sum of those before, uint32.
+        frequencies: the same tables' frequencies.
         inverses: 1 / frequency.
+        starts: sum of the frequencies before.
         words: uint16, at least 2 * symbols.size + 1 entries.
         states: final states, shape (lanes,), uint64.
 
@@ -118,10 +151,20 @@ def encode_in_contexts(
     states[:] = _LOW
     clamped_of = _clamp_entries(size, lowest)
     component = np.empty(lanes, np.uint64)
+    flat = np.empty(MAX_LANES * pixels, np.int32)
     for first in range((rows - 1) // lanes * lanes, -1, -lanes):
         group = symbols[first : first + lanes]
         for lane in range(len(group)):
             component[lane] = (first_row + first + lane) % len(table_of)
+        escaped = True
+        if len(group) == MAX_LANES:
+            _look_up(group, width, component, table_of, lowest, size + 1, flat)
+            reached, escaped = _encode_eights(
+                flat, 0, frequencies, inverses, starts, states, words, position
+            )
+        if not escaped:
+            position = reached
+            continue
         position = _encode_group(
             group,
             width,

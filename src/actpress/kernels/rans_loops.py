@@ -10,9 +10,10 @@ symbol in a table of sum 2^12:
 The last frequency of a table is that of its escape, which is followed by the plain index.
 
 There is no branch where nobody can predict it: a word is always written or read, and kept by moving
-the position. Integers are unsigned, as an index that cannot be negative needs no check. A row whose
-length is a multiple of eight goes through a loop that keeps eight states in registers; if it turns
-out to hold an escape, it is done again by the loop that knows them.
+the position. Integers are unsigned, as an index that cannot be negative needs no check. With eight
+lanes, what of a row begins with the first state and ends with the last goes through a loop that
+keeps the states in registers; if it turns out to hold an escape, it is done again by the loop that
+knows them.
 """
 
 import numba
@@ -57,7 +58,7 @@ def _after_decoding(state, slot, packed, word):
 
 @numba.njit(cache=True, nogil=True)
 def _encode_row(line, lowest, bits, table, inverses, starts, lanes, index, states, words, position):
-    """Any row, backwards; `index` is that of its last symbol plus one. Returns the position."""
+    """Any part of a row, backwards; `index` is that of its last symbol plus one. Returns the position."""
     lane_mask = U(lanes - 1)
     escape = U(len(table) - 1)
     for pixel in range(len(line) - 1, -1, -1):
@@ -79,8 +80,8 @@ def _encode_row(line, lowest, bits, table, inverses, starts, lanes, index, state
 
 
 @numba.njit(cache=True, nogil=True)
-def _encode_row_of_eights(line, lowest, table, inverses, starts, states, words, position):
-    """A row of eights, backwards. Returns the position, and whether it met an escape."""
+def _encode_eights(line, lowest, table, inverses, starts, states, words, position):
+    """Whole turns of eight lanes, backwards. Returns the position, and whether it met an escape."""
     s0, s1, s2, s3, s4, s5, s6, s7 = states
     escaped = False
     for block in range(len(line) // MAX_LANES - 1, -1, -1):
@@ -132,6 +133,17 @@ def _encode_row_of_eights(line, lowest, table, inverses, starts, states, words, 
 
 
 @numba.njit(cache=True, nogil=True)
+def _whole_eights(index, pixels, lanes):
+    """From where to where a row that begins with symbol `index` holds whole turns of the lanes."""
+    if lanes != MAX_LANES:
+        return pixels, pixels
+    begin = np.int64((_0 - index) & U(MAX_LANES - 1))
+    if begin > pixels:
+        return pixels, pixels
+    return begin, begin + (pixels - begin) // MAX_LANES * MAX_LANES
+
+
+@numba.njit(cache=True, nogil=True)
 def encode_stream(
     symbols: np.ndarray,
     first_row: int,
@@ -169,7 +181,6 @@ def encode_stream(
     position = U(len(words))
     states[:lanes] = _LOW
     index = U(rows * pixels)
-    of_eights = lanes == MAX_LANES and pixels % MAX_LANES == 0
     for row in range(rows - 1, -1, -1):
         number = table_of[(first_row + row) % len(table_of)]
         first, stop = offsets[number], offsets[number + 1]
@@ -180,41 +191,43 @@ def encode_stream(
             smallest, largest = min(smallest, line[pixel]), max(largest, line[pixel])
         if smallest < lowest or largest - lowest >= stop - first - 1:
             return np.int64(-1)
-        table = frequencies[first:stop]
-        reached, escaped = position, not of_eights
-        if of_eights:
-            reached, escaped = _encode_row_of_eights(
-                line,
-                lowest,
-                table,
-                inverses[first:stop],
-                starts[first:stop],
-                states,
-                words,
-                position,
+        bits, table = U(escape_bits[number]), frequencies[first:stop]
+        inverse, start = inverses[first:stop], starts[first:stop]
+        begin, end = _whole_eights(index - U(pixels), pixels, lanes)
+        position = _encode_row(
+            line[end:], lowest, bits, table, inverse, start, lanes, index, states, words, position
+        )
+        index -= U(pixels - end)
+        reached, escaped = position, False
+        if begin < end:
+            reached, escaped = _encode_eights(
+                line[begin:end], lowest, table, inverse, start, states, words, position
             )
         if escaped:
             reached = _encode_row(
-                line,
+                line[begin:end],
                 lowest,
-                U(escape_bits[number]),
+                bits,
                 table,
-                inverses[first:stop],
-                starts[first:stop],
+                inverse,
+                start,
                 lanes,
                 index,
                 states,
                 words,
                 position,
             )
-        position = reached
-        index -= U(pixels)
+        index -= U(end - begin)
+        position = _encode_row(
+            line[:begin], lowest, bits, table, inverse, start, lanes, index, states, words, reached
+        )
+        index -= U(begin)
     return np.int64(position)
 
 
 @numba.njit(cache=True, nogil=True)
 def _decode_row(line, lowest, bits, size, table, names, lanes, index, states, words, position):
-    """Any row; `index` is that of its first symbol. Returns the position, and if it is valid."""
+    """Any part of a row; `index` is that of its first symbol. Returns the position, and if it is valid."""
     lane_mask = U(lanes - 1)
     width = _12 - bits
     for pixel in range(len(line)):
@@ -239,8 +252,8 @@ def _decode_row(line, lowest, bits, size, table, names, lanes, index, states, wo
 
 
 @numba.njit(cache=True, nogil=True)
-def _decode_row_of_eights(line, lowest, size, table, names, states, words, position):
-    """A row of eights. Returns the position, and whether it met an escape."""
+def _decode_eights(line, lowest, size, table, names, states, words, position):
+    """Whole turns of eight lanes. Returns the position, and whether it met an escape."""
     s0, s1, s2, s3, s4, s5, s6, s7 = states
     escaped = False
     for block in range(len(line) // MAX_LANES):
@@ -338,27 +351,47 @@ def decode_stream(
     last = U(len(words) - (2 * pixels + 1))
     position = _0
     index = _0
-    of_eights = lanes == MAX_LANES and pixels % MAX_LANES == 0
     for row in range(rows):
         number = table_of[(first_row + row) % len(table_of)]
         lowest = np.int64(q_min[number])
-        size = sizes[number]
+        size, bits = sizes[number], U(escape_bits[number])
         line, names = symbols[row], entries[number]
         table = ranges[offsets[number] : offsets[number + 1]]
-        reached, escaped = position, not of_eights
-        if of_eights:
-            reached, escaped = _decode_row_of_eights(
-                line, lowest, size, table, names, states, words, position
+        begin, end = _whole_eights(index, pixels, lanes)
+        position, valid = _decode_row(
+            line[:begin], lowest, bits, U(size), table, names, lanes, index, states, words, position
+        )
+        if not valid:
+            return OUT_OF_RANGE
+        index += U(begin)
+        reached, escaped = position, False
+        if begin < end:
+            reached, escaped = _decode_eights(
+                line[begin:end], lowest, size, table, names, states, words, position
             )
         if escaped:
-            bits = U(escape_bits[number])
             reached, valid = _decode_row(
-                line, lowest, bits, U(size), table, names, lanes, index, states, words, position
+                line[begin:end],
+                lowest,
+                bits,
+                U(size),
+                table,
+                names,
+                lanes,
+                index,
+                states,
+                words,
+                position,
             )
             if not valid:
                 return OUT_OF_RANGE
-        position = reached
-        index += U(pixels)
+        index += U(end - begin)
+        position, valid = _decode_row(
+            line[end:], lowest, bits, U(size), table, names, lanes, index, states, words, reached
+        )
+        if not valid:
+            return OUT_OF_RANGE
+        index += U(pixels - end)
         if position > last:
             return OVERRUN
     if position != last:

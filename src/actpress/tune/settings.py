@@ -46,7 +46,7 @@ class TuneSettings:
     steps: int = 400
     batch_size: int = 32
     encoder_lr: float = 3e-4
-    decoder_lr: float = 1e-3
+    decoder_lr: float = 3e-3
     step_lr: float = 2e-3
     network_lr: float = 1e-4
     trainable: Trainable = Trainable.PROJECTIONS

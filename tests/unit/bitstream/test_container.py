@@ -84,7 +84,7 @@ def test_newer_and_foreign_files_are_named() -> None:
 
 def test_a_forged_length_costs_no_memory() -> None:
     """The checksum is right, the length is a lie of 16 GiB."""
-    lengths = struct.pack("<3Q", 1 << 34, 0, 0)
+    lengths = b"\x80\x80\x80\x80\x40" + bytes(2)
     checksum = zlib.crc32(struct.pack("<I", 1) + lengths)
     forged = HEADER.to_bytes() + struct.pack("<II", 1, checksum) + lengths + b"few"
     tracemalloc.start()
@@ -92,9 +92,9 @@ def test_a_forged_length_costs_no_memory() -> None:
         read(forged)
     assert tracemalloc.get_traced_memory()[1] < 1 << 26
     tracemalloc.stop()
-    lengths = struct.pack("<3Q", 1 << 35, 0, 0)
+    lengths = b"\x80\x80\x80\x80\x41" + bytes(2)
     checksum = zlib.crc32(struct.pack("<I", 1) + lengths)
-    with pytest.raises(StreamError, match="declares a record of 34359738368 bytes"):
+    with pytest.raises(StreamError, match="declares a record of 17448304640 bytes"):
         read(HEADER.to_bytes() + struct.pack("<II", 1, checksum) + lengths)
 
 
@@ -139,11 +139,13 @@ def test_every_damaged_record_is_refused() -> None:
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        (struct.pack("<BBH2I", 1, 2, 0, 1 << 20, 1 << 20), "declares 1099511627776 symbols"),
-        (struct.pack("<BBH", 1, 2, 0), "out of bounds"),
-        (struct.pack("<BBH", 1, 1, 0) + bytes(4), "out of bounds"),
-        (struct.pack("<BBH", 1, 200, 0) + bytes(800), "out of bounds"),
-        (struct.pack("<BBH2I", 1, 2, 7, 1, 1), "out of bounds"),
+        (b"\1\2" + 2 * b"\x80\x80\x40", "declares 1099511627776 symbols"),
+        (b"\1\2", "its header is incomplete"),
+        (b"\1\2\5\x80", "its header is incomplete"),
+        (b"\1\1" + bytes(4), "declares 1 axes"),
+        (b"\1\xc8" + bytes(800), "declares 200 axes"),
+        (b"\1\2\x81\0\1", "more bytes than it needs"),
+        (b"\1\2\x80\x80\x80\x80\x80\1\1", "more bytes than it needs"),
     ],
 )
 def test_a_forged_record_is_refused_before_anything_is_allocated(
