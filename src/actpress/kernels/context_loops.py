@@ -156,7 +156,7 @@ def encode_in_contexts(
         group = symbols[first : first + lanes]
         for lane in range(len(group)):
             component[lane] = (first_row + first + lane) % len(table_of)
-        escaped = True
+        reached, escaped = position, True
         if len(group) == MAX_LANES:
             _look_up(group, width, component, table_of, lowest, size + 1, flat)
             reached, escaped = _encode_eights(

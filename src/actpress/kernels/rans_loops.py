@@ -57,8 +57,10 @@ def _after_decoding(state, slot, packed, word):
 
 
 @numba.njit(cache=True, nogil=True)
-def _encode_row(line, lowest, bits, table, inverses, starts, lanes, index, states, words, position):
-    """Any part of a row, backwards; `index` is that of its last symbol plus one. Returns the position."""
+def _encode_part(
+    line, lowest, bits, table, inverses, starts, lanes, index, states, words, position
+):
+    """Any part of a row, backwards; its last symbol is number `index` - 1. Returns the position."""
     lane_mask = U(lanes - 1)
     escape = U(len(table) - 1)
     for pixel in range(len(line) - 1, -1, -1):
@@ -144,6 +146,30 @@ def _whole_eights(index, pixels, lanes):
 
 
 @numba.njit(cache=True, nogil=True)
+def _encode_row(line, lowest, bits, table, inverses, starts, lanes, index, states, words, position):
+    """A row, backwards; its last symbol is number `index` - 1. Returns the position."""
+    begin, end = _whole_eights(index - U(len(line)), len(line), lanes)
+    after, middle, before = line[end:], line[begin:end], line[:begin]
+    position = _encode_part(
+        after, lowest, bits, table, inverses, starts, lanes, index, states, words, position
+    )
+    index -= U(len(after))
+    reached, escaped = position, False
+    if begin < end:
+        reached, escaped = _encode_eights(
+            middle, lowest, table, inverses, starts, states, words, position
+        )
+    if escaped:
+        reached = _encode_part(
+            middle, lowest, bits, table, inverses, starts, lanes, index, states, words, position
+        )
+    index -= U(len(middle))
+    return _encode_part(
+        before, lowest, bits, table, inverses, starts, lanes, index, states, words, reached
+    )
+
+
+@numba.njit(cache=True, nogil=True)
 def encode_stream(
     symbols: np.ndarray,
     first_row: int,
@@ -193,41 +219,16 @@ def encode_stream(
             return np.int64(-1)
         bits, table = U(escape_bits[number]), frequencies[first:stop]
         inverse, start = inverses[first:stop], starts[first:stop]
-        begin, end = _whole_eights(index - U(pixels), pixels, lanes)
         position = _encode_row(
-            line[end:], lowest, bits, table, inverse, start, lanes, index, states, words, position
+            line, lowest, bits, table, inverse, start, lanes, index, states, words, position
         )
-        index -= U(pixels - end)
-        reached, escaped = position, False
-        if begin < end:
-            reached, escaped = _encode_eights(
-                line[begin:end], lowest, table, inverse, start, states, words, position
-            )
-        if escaped:
-            reached = _encode_row(
-                line[begin:end],
-                lowest,
-                bits,
-                table,
-                inverse,
-                start,
-                lanes,
-                index,
-                states,
-                words,
-                position,
-            )
-        index -= U(end - begin)
-        position = _encode_row(
-            line[:begin], lowest, bits, table, inverse, start, lanes, index, states, words, reached
-        )
-        index -= U(begin)
+        index -= U(pixels)
     return np.int64(position)
 
 
 @numba.njit(cache=True, nogil=True)
-def _decode_row(line, lowest, bits, size, table, names, lanes, index, states, words, position):
-    """Any part of a row; `index` is that of its first symbol. Returns the position, and if it is valid."""
+def _decode_part(line, lowest, bits, size, table, names, lanes, index, states, words, position):
+    """Any part of a row; its first symbol is number `index`. Returns position and validity."""
     lane_mask = U(lanes - 1)
     width = _12 - bits
     for pixel in range(len(line)):
@@ -313,6 +314,32 @@ def _decode_eights(line, lowest, size, table, names, states, words, position):
 
 
 @numba.njit(cache=True, nogil=True)
+def _decode_row(line, lowest, bits, size, table, names, lanes, index, states, words, position):
+    """A row; its first symbol is number `index`. Returns position and validity."""
+    begin, end = _whole_eights(index, len(line), lanes)
+    before, middle, after = line[:begin], line[begin:end], line[end:]
+    position, valid = _decode_part(
+        before, lowest, bits, U(size), table, names, lanes, index, states, words, position
+    )
+    index += U(len(before))
+    reached, escaped = position, False
+    if begin < end:
+        reached, escaped = _decode_eights(
+            middle, lowest, size, table, names, states, words, position
+        )
+    if escaped:
+        reached, valid_too = _decode_part(
+            middle, lowest, bits, U(size), table, names, lanes, index, states, words, position
+        )
+        valid &= valid_too
+    index += U(len(middle))
+    position, valid_too = _decode_part(
+        after, lowest, bits, U(size), table, names, lanes, index, states, words, reached
+    )
+    return position, valid & valid_too
+
+
+@numba.njit(cache=True, nogil=True)
 def decode_stream(
     words: np.ndarray,
     states: np.ndarray,
@@ -357,41 +384,12 @@ def decode_stream(
         size, bits = sizes[number], U(escape_bits[number])
         line, names = symbols[row], entries[number]
         table = ranges[offsets[number] : offsets[number + 1]]
-        begin, end = _whole_eights(index, pixels, lanes)
         position, valid = _decode_row(
-            line[:begin], lowest, bits, U(size), table, names, lanes, index, states, words, position
+            line, lowest, bits, size, table, names, lanes, index, states, words, position
         )
         if not valid:
             return OUT_OF_RANGE
-        index += U(begin)
-        reached, escaped = position, False
-        if begin < end:
-            reached, escaped = _decode_eights(
-                line[begin:end], lowest, size, table, names, states, words, position
-            )
-        if escaped:
-            reached, valid = _decode_row(
-                line[begin:end],
-                lowest,
-                bits,
-                U(size),
-                table,
-                names,
-                lanes,
-                index,
-                states,
-                words,
-                position,
-            )
-            if not valid:
-                return OUT_OF_RANGE
-        index += U(end - begin)
-        position, valid = _decode_row(
-            line[end:], lowest, bits, U(size), table, names, lanes, index, states, words, reached
-        )
-        if not valid:
-            return OUT_OF_RANGE
-        index += U(pixels - end)
+        index += U(pixels)
         if position > last:
             return OVERRUN
     if position != last:
