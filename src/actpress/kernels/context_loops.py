@@ -18,7 +18,7 @@ from actpress.kernels.rans_format import (
     OVERRUN,
     PRECISION,
 )
-from actpress.kernels.rans_loops import _after_decoding, _after_encoding, _encode_eights
+from actpress.kernels.rans_loops import _after_decoding, _after_encoding, _encode_row_of_eights
 
 U = np.uint64
 _0, _1 = U(0), U(1)
@@ -159,7 +159,7 @@ def encode_in_contexts(
         reached, escaped = position, True
         if len(group) == MAX_LANES:
             _look_up(group, width, component, table_of, lowest, size + 1, flat)
-            reached, escaped = _encode_eights(
+            reached, escaped = _encode_row_of_eights(
                 flat, 0, frequencies, inverses, starts, states, words, position
             )
         if not escaped:

@@ -10,10 +10,9 @@ symbol in a table of sum 2^12:
 The last frequency of a table is that of its escape, which is followed by the plain index.
 
 There is no branch where nobody can predict it: a word is always written or read, and kept by moving
-the position. Integers are unsigned, as an index that cannot be negative needs no check. With eight
-lanes, what of a row begins with the first state and ends with the last goes through a loop that
-keeps the states in registers; if it turns out to hold an escape, it is done again by the loop that
-knows them.
+the position. Integers are unsigned, as an index that cannot be negative needs no check. A row whose
+length is a multiple of eight goes through a loop that keeps eight states in registers; if it turns
+out to hold an escape, it is done again by the loop that knows them.
 """
 
 import numba
@@ -57,10 +56,8 @@ def _after_decoding(state, slot, packed, word):
 
 
 @numba.njit(cache=True, nogil=True)
-def _encode_part(
-    line, lowest, bits, table, inverses, starts, lanes, index, states, words, position
-):
-    """Any part of a row, backwards; its last symbol is number `index` - 1. Returns the position."""
+def _encode_row(line, lowest, bits, table, inverses, starts, lanes, index, states, words, position):
+    """Any row, backwards; `index` is that of its last symbol plus one. Returns the position."""
     lane_mask = U(lanes - 1)
     escape = U(len(table) - 1)
     for pixel in range(len(line) - 1, -1, -1):
@@ -82,8 +79,8 @@ def _encode_part(
 
 
 @numba.njit(cache=True, nogil=True)
-def _encode_eights(line, lowest, table, inverses, starts, states, words, position):
-    """Whole turns of eight lanes, backwards. Returns the position, and whether it met an escape."""
+def _encode_row_of_eights(line, lowest, table, inverses, starts, states, words, position):
+    """A row of eights, backwards. Returns the position, and whether it met an escape."""
     s0, s1, s2, s3, s4, s5, s6, s7 = states
     escaped = False
     for block in range(len(line) // MAX_LANES - 1, -1, -1):
@@ -135,38 +132,23 @@ def _encode_eights(line, lowest, table, inverses, starts, states, words, positio
 
 
 @numba.njit(cache=True, nogil=True)
-def _whole_eights(index, pixels, lanes):
-    """From where to where a row that begins with symbol `index` holds whole turns of the lanes."""
-    if lanes != MAX_LANES:
-        return pixels, pixels
-    begin = np.int64((_0 - index) & U(MAX_LANES - 1))
-    if begin > pixels:
-        return pixels, pixels
-    return begin, begin + (pixels - begin) // MAX_LANES * MAX_LANES
+def _extremes(symbols):
+    """Smallest and largest symbol of a row."""
+    smallest, largest = symbols[0], symbols[0]
+    for pixel in range(len(symbols)):
+        smallest, largest = min(smallest, symbols[pixel]), max(largest, symbols[pixel])
+    return smallest, largest
 
 
 @numba.njit(cache=True, nogil=True)
-def _encode_row(line, lowest, bits, table, inverses, starts, lanes, index, states, words, position):
-    """A row, backwards; its last symbol is number `index` - 1. Returns the position."""
-    begin, end = _whole_eights(index - U(len(line)), len(line), lanes)
-    after, middle, before = line[end:], line[begin:end], line[:begin]
-    position = _encode_part(
-        after, lowest, bits, table, inverses, starts, lanes, index, states, words, position
-    )
-    index -= U(len(after))
-    reached, escaped = position, False
-    if begin < end:
-        reached, escaped = _encode_eights(
-            middle, lowest, table, inverses, starts, states, words, position
-        )
-    if escaped:
-        reached = _encode_part(
-            middle, lowest, bits, table, inverses, starts, lanes, index, states, words, position
-        )
-    index -= U(len(middle))
-    return _encode_part(
-        before, lowest, bits, table, inverses, starts, lanes, index, states, words, reached
-    )
+def _fits_every_table(symbols, q_min, offsets):
+    """Whether every symbol is in the range of every table: then no row needs to be looked at."""
+    smallest, largest = _extremes(symbols.reshape(-1))
+    for number in range(len(q_min)):
+        symbols_of_table = offsets[number + 1] - offsets[number] - 1
+        if smallest < q_min[number] or largest - q_min[number] >= symbols_of_table:
+            return False
+    return True
 
 
 @numba.njit(cache=True, nogil=True)
@@ -207,28 +189,54 @@ def encode_stream(
     position = U(len(words))
     states[:lanes] = _LOW
     index = U(rows * pixels)
+    of_eights = lanes == MAX_LANES and pixels % MAX_LANES == 0
+    in_every_range = _fits_every_table(symbols, q_min, offsets)
+    component = (first_row + rows) % len(table_of)
     for row in range(rows - 1, -1, -1):
-        number = table_of[(first_row + row) % len(table_of)]
+        component = (component if component > 0 else len(table_of)) - 1
+        number = table_of[component]
         first, stop = offsets[number], offsets[number + 1]
         lowest = np.int64(q_min[number])
         line = symbols[row]
-        smallest, largest = line[0], line[0]
-        for pixel in range(pixels):
-            smallest, largest = min(smallest, line[pixel]), max(largest, line[pixel])
-        if smallest < lowest or largest - lowest >= stop - first - 1:
-            return np.int64(-1)
-        bits, table = U(escape_bits[number]), frequencies[first:stop]
-        inverse, start = inverses[first:stop], starts[first:stop]
-        position = _encode_row(
-            line, lowest, bits, table, inverse, start, lanes, index, states, words, position
-        )
+        if not in_every_range:
+            smallest, largest = _extremes(line)
+            if smallest < lowest or largest - lowest >= stop - first - 1:
+                return np.int64(-1)
+        table = frequencies[first:stop]
+        reached, escaped = position, not of_eights
+        if of_eights:
+            reached, escaped = _encode_row_of_eights(
+                line,
+                lowest,
+                table,
+                inverses[first:stop],
+                starts[first:stop],
+                states,
+                words,
+                position,
+            )
+        if escaped:
+            reached = _encode_row(
+                line,
+                lowest,
+                U(escape_bits[number]),
+                table,
+                inverses[first:stop],
+                starts[first:stop],
+                lanes,
+                index,
+                states,
+                words,
+                position,
+            )
+        position = reached
         index -= U(pixels)
     return np.int64(position)
 
 
 @numba.njit(cache=True, nogil=True)
-def _decode_part(line, lowest, bits, size, table, names, lanes, index, states, words, position):
-    """Any part of a row; its first symbol is number `index`. Returns position and validity."""
+def _decode_row(line, lowest, bits, size, table, names, lanes, index, states, words, position):
+    """Any row; `index` is that of its first symbol. Returns the position, and if it is valid."""
     lane_mask = U(lanes - 1)
     width = _12 - bits
     for pixel in range(len(line)):
@@ -253,8 +261,8 @@ def _decode_part(line, lowest, bits, size, table, names, lanes, index, states, w
 
 
 @numba.njit(cache=True, nogil=True)
-def _decode_eights(line, lowest, size, table, names, states, words, position):
-    """Whole turns of eight lanes. Returns the position, and whether it met an escape."""
+def _decode_row_of_eights(line, lowest, size, table, names, states, words, position):
+    """A row of eights. Returns the position, and whether it met an escape."""
     s0, s1, s2, s3, s4, s5, s6, s7 = states
     escaped = False
     for block in range(len(line) // MAX_LANES):
@@ -314,32 +322,6 @@ def _decode_eights(line, lowest, size, table, names, states, words, position):
 
 
 @numba.njit(cache=True, nogil=True)
-def _decode_row(line, lowest, bits, size, table, names, lanes, index, states, words, position):
-    """A row; its first symbol is number `index`. Returns position and validity."""
-    begin, end = _whole_eights(index, len(line), lanes)
-    before, middle, after = line[:begin], line[begin:end], line[end:]
-    position, valid = _decode_part(
-        before, lowest, bits, U(size), table, names, lanes, index, states, words, position
-    )
-    index += U(len(before))
-    reached, escaped = position, False
-    if begin < end:
-        reached, escaped = _decode_eights(
-            middle, lowest, size, table, names, states, words, position
-        )
-    if escaped:
-        reached, valid_too = _decode_part(
-            middle, lowest, bits, U(size), table, names, lanes, index, states, words, position
-        )
-        valid &= valid_too
-    index += U(len(middle))
-    position, valid_too = _decode_part(
-        after, lowest, bits, U(size), table, names, lanes, index, states, words, reached
-    )
-    return position, valid & valid_too
-
-
-@numba.njit(cache=True, nogil=True)
 def decode_stream(
     words: np.ndarray,
     states: np.ndarray,
@@ -378,17 +360,28 @@ def decode_stream(
     last = U(len(words) - (2 * pixels + 1))
     position = _0
     index = _0
+    of_eights = lanes == MAX_LANES and pixels % MAX_LANES == 0
+    component = first_row % len(table_of)
     for row in range(rows):
-        number = table_of[(first_row + row) % len(table_of)]
+        number = table_of[component]
+        component = component + 1 if component + 1 < len(table_of) else 0
         lowest = np.int64(q_min[number])
-        size, bits = sizes[number], U(escape_bits[number])
+        size = sizes[number]
         line, names = symbols[row], entries[number]
         table = ranges[offsets[number] : offsets[number + 1]]
-        position, valid = _decode_row(
-            line, lowest, bits, size, table, names, lanes, index, states, words, position
-        )
-        if not valid:
-            return OUT_OF_RANGE
+        reached, escaped = position, not of_eights
+        if of_eights:
+            reached, escaped = _decode_row_of_eights(
+                line, lowest, size, table, names, states, words, position
+            )
+        if escaped:
+            bits = U(escape_bits[number])
+            reached, valid = _decode_row(
+                line, lowest, bits, U(size), table, names, lanes, index, states, words, position
+            )
+            if not valid:
+                return OUT_OF_RANGE
+        position = reached
         index += U(pixels)
         if position > last:
             return OVERRUN
