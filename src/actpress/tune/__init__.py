@@ -3,8 +3,9 @@
 from actpress.tune.checkpoint import Checkpoint
 from actpress.tune.decoders import fit_decoders
 from actpress.tune.learned import Learned, learned_parameters, network_parameters
-from actpress.tune.loop import Progress, TuneReport, held_out_divergence, tune
+from actpress.tune.loop import held_out_divergence, tune
 from actpress.tune.rate import RateBound, align_rate_model
+from actpress.tune.report import Progress, TuneReport
 from actpress.tune.settings import Trainable, TuneSettings
 from actpress.tune.widths import WidthSettings, mixtures, search_widths
 

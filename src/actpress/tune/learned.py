@@ -7,14 +7,16 @@ quarter. Adam moves every entry by about its rate, so a rate is the movement tha
 by what an entry's movement does to a symbol or to a restored value.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from actpress.codec import LinearProjection, SiteCodec, per_component
+from actpress.errors import TuningError
 from actpress.graph import values_before
 from actpress.press import PressedModel
 from actpress.tune.settings import Trainable, TuneSettings
@@ -57,6 +59,25 @@ def network_parameters(pressed: PressedModel, settings: TuneSettings) -> Learned
     codecs = {id(parameter) for parameter in pressed.codec_parameters()}
     network = tuple(p for p in pressed.parameters() if id(p) not in codecs)
     return Learned(network, settings.network_lr)
+
+
+def optimizer_of(pressed: PressedModel, learned: Sequence[Learned]) -> torch.optim.Optimizer:
+    """Adam over what learns; marks exactly those parameters as requiring a gradient."""
+    pressed.requires_grad_(False)
+    groups: list[dict[str, Any]] = [
+        {"params": list(group.parameters), "peak_lr": group.peak_lr}
+        for group in learned
+        if group.parameters
+    ]
+    if not groups:
+        raise TuningError(
+            "nothing to train: no site of the plan has a learnable projection; use transform "
+            "'learned', or let the network train"
+        )
+    for group in groups:
+        for parameter in group["params"]:
+            parameter.requires_grad_(True)
+    return torch.optim.Adam(groups)
 
 
 @torch.no_grad()

@@ -5,7 +5,6 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -18,41 +17,15 @@ from actpress.errors import TuningError
 from actpress.graph import Graph, hash_weights
 from actpress.press import PressedModel, run
 from actpress.tune.checkpoint import Checkpoint
-from actpress.tune.learned import Learned, learned_parameters
+from actpress.tune.learned import Learned, learned_parameters, optimizer_of
 from actpress.tune.losses import distillation_loss, prediction_loss, reconstruction
 from actpress.tune.rate import RateBound
+from actpress.tune.report import Progress, TuneReport
 from actpress.tune.settings import Trainable, TuneSettings
 
 TOLERATED_EXCESS = 0.02
 """Where nothing measures real costs, a state whose recent batches cost more than this above the aim
 is not kept. The aim lies a little below the bound (`TARGET_MARGIN`)."""
-
-
-@dataclass(frozen=True)
-class TuneReport:
-    """How a tuning run went.
-
-    Attributes:
-        steps: optimizer steps done.
-        loss_before, loss_after: KL divergence from the float network on held-out training images.
-        seconds: wall clock, over all resumed parts.
-    """
-
-    steps: int
-    loss_before: float
-    loss_after: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One step, as reported to the caller."""
-
-    step: int
-    steps: int
-    loss: float
-    rate_bits: float
-    multiplier: float
 
 
 def tune(
@@ -157,7 +130,7 @@ class TuningRun:
         if learned is None:
             images = next(train.batches(settings.batch_size))[0]
             learned = learned_parameters(pressed, settings, images.to(device))
-        self.optimizer = _optimizer(pressed, learned)
+        self.optimizer = optimizer_of(pressed, learned)
         self.identity = _identity(pressed, graph, settings, bound) + purpose
         self.holdout = holdout.take(settings.validation_images)
         self.holdout_teacher = self._holdout_logits(self.teacher)
@@ -299,25 +272,6 @@ class TuningRun:
 
     def _reconstruction(self) -> AbstractContextManager[Any]:
         return reconstruction(self.pressed) if self.settings.reconstruction else nullcontext()
-
-
-def _optimizer(pressed: PressedModel, learned: Sequence[Learned]) -> torch.optim.Optimizer:
-    """Adam over what learns; marks exactly those parameters as requiring a gradient."""
-    pressed.requires_grad_(False)
-    groups: list[dict[str, Any]] = [
-        {"params": list(group.parameters), "peak_lr": group.peak_lr}
-        for group in learned
-        if group.parameters
-    ]
-    if not groups:
-        raise TuningError(
-            "nothing to train: no site of the plan has a learnable projection; use transform "
-            "'learned', or let the network train"
-        )
-    for group in groups:
-        for parameter in group["params"]:
-            parameter.requires_grad_(True)
-    return torch.optim.Adam(groups)
 
 
 def _identity(pressed: PressedModel, graph: Graph, settings: TuneSettings, bound: RateBound) -> str:

@@ -14,7 +14,8 @@ from actpress.errors import TuningError
 from actpress.graph import Graph
 from actpress.press import PressedModel
 from actpress.tune.learned import Learned
-from actpress.tune.loop import Progress, TuneReport, tune
+from actpress.tune.loop import tune
+from actpress.tune.report import Progress, TuneReport
 from actpress.tune.settings import TuneSettings
 
 ALL_WIDTHS = 9
