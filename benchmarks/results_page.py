@@ -139,9 +139,9 @@ def _controls(rows: Sequence[Row]) -> str:
 def _ablation(rows: Sequence[Row]) -> str:
     text = (
         f"## What CAP learns\n\nAt {AGGRESSIVE}. `{AGGRESSIVE}` is CAP as above, in 600 steps; the "
-        "others take 300. `300steps` is the same method; `closed_form` has decoders fitted in "
-        "closed form and nothing trained, `pca_decoders` trains without that start, the rest change what "
-        "learns or the loss."
+        "others take 300. `300steps` is the same method, `closed_form` has decoders fitted in "
+        "closed form and nothing trained, `pca_decoders` trains without that start, the rest "
+        "change what learns or the loss."
     )
     chosen = [
         row
