@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from actpress.bitstream import Frame, StreamReader, StreamWriter
+from actpress.bitstream.numbers import write_number
 from actpress.calibrate import calibrate
 from actpress.codec import fit_code_tables
 from actpress.errors import StreamError
@@ -129,6 +130,15 @@ def accident(whole: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
+def forge_axis(body: bytearray, rng: random.Random) -> None:
+    """Another size for one axis of a record's shape (n, k, h, w), where it still has one."""
+    ends = [place + 1 for place in range(2, len(body)) if body[place] < 0x80][:4]
+    if len(ends) == 4:
+        axis = rng.randrange(4)
+        size = rng.choice([0, 1, 7, 1 << 12, 1 << 31, (1 << 35) - 1])
+        body[(2, *ends)[axis] : ends[axis]] = write_number(size)
+
+
 def forgery(whole: bytes, rng: random.Random) -> bytes:
     """The stream with a record mutated, or with two swapped, and every checksum right."""
     reader = StreamReader(io.BytesIO(whole))
@@ -141,9 +151,8 @@ def forgery(whole: bytes, rng: random.Random) -> bytes:
         place = rng.randrange(len(records))
         body = bytearray(records[place][4:])
         rng.choice([mutate for mutate in MUTATIONS if mutate is not swap])(body, rng)
-        if rng.random() < 0.3:  # an axis of the shape
-            axis = 4 + 4 * rng.randrange(4)
-            body[axis : axis + 4] = struct.pack("<I", rng.choice([0, 1, 7, 1 << 12, 1 << 31]))
+        if rng.random() < 0.3:
+            forge_axis(body, rng)
         records[place] = struct.pack("<I", zlib.crc32(body)) + bytes(body)
     file = io.BytesIO()
     writer = StreamWriter(file, reader.header)

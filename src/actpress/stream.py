@@ -150,13 +150,14 @@ def through_bytes(
     """Send sites (all by default) through real bytes while the block runs."""
     codecs = pressed.codecs
     transports = {name: ByteTransport(name) for name in (codecs if sites is None else sites)}
+    before = {name: codecs[name].transport for name in transports}
     try:
         for name, transport in transports.items():
             codecs[name].transport = transport
         yield transports
     finally:
-        for name in transports:
-            codecs[name].transport = None
+        for name, previous in before.items():
+            codecs[name].transport = previous
 
 
 def frame_of(images: int, transports: Mapping[str, ByteTransport], sites: Iterable[str]) -> Frame:

@@ -15,7 +15,7 @@ from actpress.evaluate import RunInfo, evaluate
 from actpress.graph import Graph
 from actpress.plan import Placement, Transform
 from actpress.press import PressedModel, fit_tables
-from actpress.stream import Decoder, Encoder, fingerprint, through_bytes
+from actpress.stream import ByteTransport, Decoder, Encoder, fingerprint, through_bytes
 
 MakePressed = Callable[..., PressedModel]
 
@@ -67,6 +67,10 @@ def test_decompress_undoes_compress_to_the_bit(
             x = 4 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
             with torch.no_grad():
                 assert codec.decompress(codec.compress(x)).equal(codec(x).x_hat)
+        x = 4 * torch.randn(32, channels, 32, 32, generator=torch.Generator().manual_seed(0))
+        x = x.to(memory_format=torch.channels_last)  # as torch's convolutions hand it on
+        with torch.no_grad():
+            assert codec.decompress(codec.compress(x)).equal(codec(x).x_hat)
     with torch.no_grad(), through_bytes(pressed):
         carried = pressed(images[:9])
     with torch.no_grad():
@@ -181,6 +185,28 @@ def test_tables_come_first(make_pressed: MakePressed) -> None:
     codec.widen()
     with pytest.raises(StreamError, match="no code tables yet; call fit_tables"):
         codec.compress(torch.zeros(1, 8, 4, 4))
+
+
+def test_images_without_pixels_are_refused_and_no_images_are_not(
+    make_pressed: MakePressed,
+) -> None:
+    codec = make_pressed().codecs["relu"]
+    with pytest.raises(StreamError, match=r"shape \(1, 8, 0, 4\) have no pixels"):
+        codec.compress(torch.zeros(1, 8, 0, 4))
+    nothing = torch.zeros(0, 8, 4, 4)
+    assert codec.decompress(codec.compress(nothing)).shape == nothing.shape
+    assert codec(nothing.requires_grad_()).rate_bits == 0
+
+
+def test_a_transport_of_the_users_own_is_put_back(
+    make_pressed: MakePressed, images: Tensor
+) -> None:
+    pressed = make_pressed()
+    own = ByteTransport("relu")
+    pressed.codecs["relu"].transport = own
+    encoded(pressed, images[:2])
+    assert pressed.codecs["relu"].transport is own
+    assert pressed.codecs["mean"].transport is None
 
 
 @pytest.mark.parametrize("batch", [1, 40])

@@ -60,8 +60,8 @@ def read_record(data: bytes | memoryview) -> Record:
     if not 2 <= axes <= MAX_AXES:
         raise StreamError(f"a record is damaged: it declares {axes} axes")
     shape, start = _read_shape(view, axes)
-    if math.prod(shape) > MAX_SYMBOLS:
-        raise StreamError(f"a record declares {math.prod(shape)} symbols, above {MAX_SYMBOLS}")
+    if math.prod(max(size, 1) for size in shape) > MAX_SYMBOLS:
+        raise StreamError(f"a record declares the shape {shape}, above {MAX_SYMBOLS} symbols")
     return Record(coder, shape, view[start:])
 
 

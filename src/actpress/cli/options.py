@@ -13,7 +13,7 @@ from rich.text import Text
 from actpress.errors import ActpressError, RunError
 from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel
 
-EXIT_BAD_INPUT = 2
+EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
 P = ParamSpec("P")
 
 ModelOption = Annotated[
@@ -63,6 +63,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except OSError as error:
             complain(f"error: {error.strerror or error}: {error.filename}; check the path")
             raise typer.Exit(EXIT_BAD_INPUT) from error
+        except KeyboardInterrupt:
+            complain("interrupted; nothing was written")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
 
     return run
 

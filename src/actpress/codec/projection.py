@@ -91,8 +91,12 @@ def encode_linear(x: Tensor, encoder: Tensor, mean: Tensor, step: Tensor) -> Ten
 
 
 def decode_linear(q: Tensor, decoder: Tensor, offset: Tensor, step: Tensor) -> Tensor:
-    """D (q * step) + offset: q (n, k, ...), D (c, k), step (k,) -> (n, c, ...)."""
-    return _mix(decoder * step, q, offset)
+    """D (q * step) + offset: q (n, k, ...), D (c, k), step (k,) -> (n, c, ...).
+
+    Convolutions round differently in different memory layouts. Symbols that come from bytes and
+    symbols that the network just computed are therefore brought into one.
+    """
+    return _mix(decoder * step, _pixel_by_pixel(q), offset)
 
 
 def _mix(matrix: Tensor, x: Tensor, bias: Tensor) -> Tensor:
@@ -103,6 +107,16 @@ def _mix(matrix: Tensor, x: Tensor, bias: Tensor) -> Tensor:
         return F.linear(x, matrix, bias)
     mixed = F.conv1d(x.flatten(2), matrix[:, :, None], bias)
     return cast(Tensor, mixed.unflatten(2, x.shape[2:]))
+
+
+def _pixel_by_pixel(q: Tensor) -> Tensor:
+    """Planes q (n, k, h, w) in channels_last; its strides, too, where sizes of 1 leave a choice."""
+    if q.ndim != 4:
+        return q
+    _, k, h, w = q.shape
+    if q.stride() == (h * w * k, 1, w * k, k):
+        return q
+    return q.clone(memory_format=torch.channels_last)
 
 
 def per_component(values: Tensor, like: Tensor) -> Tensor:

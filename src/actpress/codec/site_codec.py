@@ -143,8 +143,10 @@ class SiteCodec(nn.Module):
         """One record with the symbols of x, shape (n, c, ...), entropy-coded.
 
         Raises:
-            StreamError: NaN or infinite values, or no tables yet.
+            StreamError: NaN or infinite values, images without pixels, or no tables yet.
         """
+        if len(x) and not prod(x.shape[2:]):
+            raise StreamError(f"values of shape {tuple(x.shape)} have no pixels to compress")
         if not all_finite(x):
             raise StreamError("NaN or infinite values cannot be compressed; check the input")
         return self.write_symbols(self.encode(x))
@@ -255,6 +257,8 @@ class SiteCodec(nn.Module):
         if not torch.is_grad_enabled():
             return self.rate_scale * 0
         spatial = tuple(range(2, z.ndim))
+        if not z.numel():
+            return self.rate_scale * 0
         symbols_per_component = z[0, 0].numel()
         mean_abs = z.abs().mean(dim=(0, *spatial))
         return self.rate_scale * symbols_per_component * laplace_entropy_bits(mean_abs).sum()

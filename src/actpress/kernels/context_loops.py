@@ -151,7 +151,7 @@ def encode_in_contexts(
     states[:] = _LOW
     clamped_of = _clamp_entries(size, lowest)
     component = np.empty(lanes, np.uint64)
-    flat = np.empty(MAX_LANES * pixels, np.int32)
+    flat = np.empty(MAX_LANES * pixels if lanes == MAX_LANES else 0, np.int32)
     for first in range((rows - 1) // lanes * lanes, -1, -lanes):
         group = symbols[first : first + lanes]
         for lane in range(len(group)):

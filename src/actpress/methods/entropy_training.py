@@ -3,6 +3,7 @@
 Steps of 8-bit activations, and the network if asked, are trained on the loss and the entropy.
 """
 
+from actpress.errors import BudgetError
 from actpress.methods.lsq import train_steps
 from actpress.methods.scaling import scale_steps
 from actpress.methods.task import Outcome, Task
@@ -30,6 +31,11 @@ def entropy_training(task: Task) -> Outcome:
     start = scale_steps(
         press_at, lambda pressed: task.cost(pressed) / task.cost_target() - 1, finest=0.0
     )
+    if start.excess > 0:
+        raise BudgetError(
+            f"steps as coarse as they may be exceed the budget {task.budget} by "
+            f"{100 * start.excess:.1f} %: code tables have a floor; ask for more"
+        )
     return train_steps(
         task, start.pressed.plan, statistics, hold_bits=True, method="entropy_training"
     )

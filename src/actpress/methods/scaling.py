@@ -21,6 +21,9 @@ reached its bound."""
 OCTAVES_PER_EXCESS = 1.5
 """First guess: steps that double save two thirds of the bits, roughly."""
 
+COARSEST = 24.0
+"""Octaves above which no step is coarsened: every symbol has long been zero."""
+
 SHORTEST = 0.05
 """Octaves that an attempt moves at least; less would tell too little about the slope."""
 
@@ -76,7 +79,9 @@ def scale_steps(
         floor = max(finest, tried.octaves - (room_of or room_octaves)(tried.pressed))
         if fits is not None and (fits.excess >= -CLOSE_ENOUGH or fits.octaves <= floor):
             return fits
-        octaves = max(_next(tried, over, fits, 2.0**reach), floor)
+        if fits is None and tried.octaves >= COARSEST:
+            return tried
+        octaves = min(max(_next(tried, over, fits, 2.0**reach), floor), COARSEST)
         tried = _attempt(octaves, press_at, excess_of)
     return fits or tried
 

@@ -60,8 +60,8 @@ def _within_cost(
         index = min(max(found.within(aim), lowest), highest)
     if fits is None:
         raise BudgetError(
-            f"the budget {task.budget} was missed by {100 * (cost / target - 1):.1f} % after "
-            f"{ATTEMPTS} attempts; ask for a little less, or search on more images"
+            f"no plan of the search meets the budget {task.budget}: with real tables the last that "
+            f"was tried exceeds it by {100 * (cost / target - 1):.1f} %; ask for a looser budget"
         )
     return fits
 

@@ -90,7 +90,9 @@ def new_file(target: Path, *, force: bool) -> Iterator[BinaryIO]:
     Raises:
         RunError: `target` exists and `force` is not set, or it is no file.
     """
-    if target.exists() and not (force and target.is_file()):
+    if target.exists() and not target.is_file():
+        raise RunError(f"{target} exists and is no file; choose another name")
+    if target.exists() and not force:
         raise RunError(f"{target} exists already; choose another name, or replace it with --force")
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.part")

@@ -1,5 +1,6 @@
 """A pressed network on disk, and reading it back without trust."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from actpress.press import PressedModel
 from actpress.run.folder import CODEC, NETWORK, PLAN, existing, write_text
 from actpress.run.tensors import read_tensors, write_tensors
 
-TABLE_IMAGES, NETWORK_LEARNED = "table_images", "network_learned"
+TABLE_IMAGES, NETWORK_LEARNED, PLAN_DIGEST = "table_images", "network_learned", "plan_sha256"
 MAX_TABLE_LEVELS, MOST_COUNTED = 1 << 16, 1 << 44
 
 
@@ -45,6 +46,7 @@ def save_codecs(pressed: PressedModel, folder: Path, *, network_learned: bool) -
     tensors: dict[str, Tensor] = {
         TABLE_IMAGES: torch.tensor(pressed.table_images),
         NETWORK_LEARNED: torch.tensor(network_learned),
+        PLAN_DIGEST: _digest(pressed.plan),
     }
     for name, codec in pressed.codecs.items():
         for key, tensor in codec.state_dict().items():
@@ -73,6 +75,11 @@ def load_model_from(folder: Path, graph: Graph) -> PressedModel:
     _check_channels(plan, graph, folder / PLAN)
     path = existing(folder, CODEC)
     tensors = read_tensors(path)
+    if not _tensor(tensors, PLAN_DIGEST, path).equal(_digest(plan)):
+        raise RunError(
+            f"{path} was written with another plan than {folder / PLAN}, or the plan was edited "
+            f"since; put the plan back, or compress again"
+        )
     codecs = {site.site: _read_codec(site, tensors, path) for site in plan}
     placements = {site.site: site.placement for site in plan}
     pressed = PressedModel(insert_codecs(graph, codecs, placements), plan)
@@ -81,6 +88,11 @@ def load_model_from(folder: Path, graph: Graph) -> PressedModel:
         _read_network(existing(folder, NETWORK), pressed)
     device = next((p.device for p in graph.root.parameters()), torch.device("cpu"))
     return pressed.eval().to(device)
+
+
+def _digest(plan: Plan) -> Tensor:
+    """SHA-256 of a plan, which its codecs are stored with."""
+    return torch.tensor(list(hashlib.sha256(plan.to_json().encode()).digest()), dtype=torch.uint8)
 
 
 def _stored_dtype(key: str, tensor: Tensor) -> torch.dtype:

@@ -24,6 +24,10 @@ from actpress.tune.settings import Trainable, TuneSettings
 SMALLEST_SCALE = 1e-6
 """Values that never vary are taken to vary by this much, so that rates stay finite."""
 
+LARGEST_SHARE = 0.1
+"""No rate is above this share of the entries: where a batch holds hardly a symbol that is not zero,
+they could move far before anything shows."""
+
 
 @dataclass(frozen=True)
 class Learned:
@@ -98,11 +102,12 @@ def _of_projections(
 def _encoder(
     codec: SiteCodec, projection: LinearProjection, x: Tensor, lr: float
 ) -> Iterator[Learned]:
-    """Rates that move a component by `lr` steps, for values x (n, c, ...)."""
-    moved = lr * _rms(codec.step)
+    """Rates that move a component of the middle step by `lr` steps, for values x (n, c, ...)."""
+    moved, entry = lr * float(codec.step.median()), _rms(projection.encoder)
     centred = x - per_component(projection.mean, x)
-    yield Learned((projection.encoder,), moved / (_rms(centred) * sqrt(x.shape[1])))
-    yield Learned((projection.mean,), moved / (_rms(projection.encoder) * sqrt(x.shape[1])))
+    rate = moved / (_rms(centred) * sqrt(x.shape[1]))
+    yield Learned((projection.encoder,), min(rate, LARGEST_SHARE * entry))
+    yield Learned((projection.mean,), moved / (entry * sqrt(x.shape[1])))
 
 
 def _decoder(
@@ -111,7 +116,8 @@ def _decoder(
     """Rates that move a restored value by `lr` of what a change of all symbols by one does."""
     one_symbol = _rms((projection.decoder * codec.step).square().sum(1).sqrt())
     y_hat = codec.encode(x) * per_component(codec.step, x)
-    yield Learned((projection.decoder,), lr * one_symbol / (_rms(y_hat) * sqrt(codec.rank)))
+    rate = lr * one_symbol / (_rms(y_hat) * sqrt(codec.rank))
+    yield Learned((projection.decoder,), min(rate, LARGEST_SHARE * _rms(projection.decoder)))
     yield Learned((projection.offset,), lr * one_symbol)
 
 

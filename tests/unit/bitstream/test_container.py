@@ -139,7 +139,8 @@ def test_every_damaged_record_is_refused() -> None:
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        (b"\1\2" + 2 * b"\x80\x80\x40", "declares 1099511627776 symbols"),
+        (b"\1\2" + 2 * b"\x80\x80\x40", "declares the shape"),
+        (b"\1\4\0\2" + 2 * b"\xff\xff\xff\xff\x7f", "declares the shape"),
         (b"\1\2", "its header is incomplete"),
         (b"\1\2\5\x80", "its header is incomplete"),
         (b"\1\1" + bytes(4), "declares 1 axes"),

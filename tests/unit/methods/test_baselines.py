@@ -92,6 +92,12 @@ def test_less_than_one_bit_at_every_site_is_refused(
         method(task("0.5bits", view=View.FIXED))
 
 
+@pytest.mark.parametrize("budget", ["0.0001bits", "100000x"])
+def test_entropy_training_says_when_no_step_is_coarse_enough(task: Make, budget: str) -> None:
+    with pytest.raises(BudgetError, match=r"exceed the budget .* by \d+\.\d %"):
+        entropy_training(task(budget))
+
+
 def test_lsq_goes_on_to_fewer_bits_when_training_raises_the_entropy(
     task: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
