@@ -30,6 +30,7 @@ bench-codesign: $(READY)
 	$(BIN)/python -m benchmarks.codesign
 
 bench-codec: $(READY)
+	$(BIN)/python -m benchmarks.mutations
 	$(BIN)/python -m benchmarks.codec
 
 format: $(READY)

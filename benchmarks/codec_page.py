@@ -1,16 +1,21 @@
-"""`docs/results-codec.md`, written from the rows of `benchmarks/results/codec.json`."""
+"""`docs/results-codec.md`, written from `benchmarks/results/codec.json` and `mutations.json`."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.codec_sites import DECIBELS, SPEED_IMAGES
+from benchmarks.mutations import RESULTS as MUTATIONS
 from benchmarks.store import Row
 
 PAGE = Path("docs/results-codec.md")
-INTRO = f"""# Real bytes
+TITLES = {"resnet18": "ResNet18", "vgg16_bn": "VGG16-BN", "mobilenet_v2": "MobileNetV2"}
+INTRO = """# Real bytes
 
-Written by `make bench-codec` from `benchmarks/results/codec.json`; do not edit by hand.
-
+Written by `make bench-codec` from `benchmarks/results/codec.json` and
+`benchmarks/results/mutations.json`; do not edit by hand.
+"""
+CODER = f"""
 ## The entropy coder
 
 Transform coding at {DECIBELS:g} dB, Fashion-MNIST test images.
@@ -51,12 +56,75 @@ OTHERS = ("zstd", "blosc2", "ebpc", "zero_run_length", "zero_value", "packed")
 
 def write_page(rows: Sequence[Row]) -> None:
     """Write the page anew."""
-    lines = [INTRO, *map(_coder_line, _of(rows, "rans"))]
+    lines = [INTRO, *_target_lines(rows), CODER, *map(_coder_line, _of(rows, "rans"))]
     if _of(rows, "sizes"):
         lines += [SIZES, *map(_size_line, _of(rows, "sizes"))]
     for row in _of(rows, "packing"):
         lines += [PACKING.format(load=row["load_average"]), *_packing_lines(row)]
     PAGE.write_text("\n".join(lines) + "\n")
+
+
+def _target_lines(rows: Sequence[Row]) -> Iterator[str]:
+    yield "## Targets\n\n| what | target | measured | met |\n|---|---|---|---|"
+    for row in _of(rows, "rans"):
+        yield from _coder_targets(TITLES[row["model"]], row)
+    for row in _of(rows, "sizes"):
+        bits = row["bits_per_symbol"]
+        share = min(bits[label] for label in OTHERS) / bits["ours"]
+        what = f"{TITLES[row['model']]}: size against zstd, blosc2, EBPC and the others"
+        yield _target(what, "smaller than each", f"{share:.2f}x smaller", met=share > 1)
+    for row in _of(rows, "packing"):
+        yield from _packing_targets(row["widths"].values())
+    if MUTATIONS.exists():
+        yield _hostile_target(json.loads(MUTATIONS.read_text()))
+
+
+def _coder_targets(title: str, row: Row) -> Iterator[str]:
+    one, many = (100 * row[batch]["excess"] for batch in ("batch1", "batch64"))
+    yield _target(
+        f"{title}: stream over entropy view, batch 1 and 64",
+        "within 5 % and 1 %",
+        f"{one:+.2f} %, {many:+.2f} %",
+        met=one <= 5 and many <= 1,
+    )
+    encode, decode = row["encode_against_constriction"], row["decode_against_constriction"]
+    yield _target(
+        f"{title}: encode and decode against constriction",
+        "at least 1.5x and 5x",
+        f"{encode:.2f}x, {decode:.2f}x",
+        met=encode >= 1.5 and decode >= 5,
+    )
+    size = row["size_against_constriction"]
+    what = f"{title}: size against constriction, without contexts"
+    yield _target(what, "within 1 %", f"{100 * (size - 1):+.2f} %", met=size <= 1.01)
+    slowdown = row["evaluate_slowdown"]
+    what = f"{title}: evaluation with real bytes against without, one thread"
+    yield _target(what, "at most 2x", f"{slowdown:.2f}x", met=slowdown <= 2)
+
+
+def _packing_targets(widths: Iterable[Row]) -> Iterator[str]:
+    widths = list(widths)
+    for part in ("pack", "unpack"):
+        alone = min(figures[f"{part}_against_copy"] for figures in widths)
+        what = f"{part}ing, every width, one thread, against `copy_`"
+        yield _target(what, "at least 1.0x", f"{alone:.2f}x at least", met=alone >= 1)
+        both = [figures[f"{part}_two_threads"] for figures in widths]
+        measured = f"{min(both):.2f}x to {max(both):.2f}x"
+        what = f"{part}ing, two threads against one"
+        yield _target(what, "at least 1.6x", measured, met=min(both) >= 1.6)
+
+
+def _hostile_target(found: Row) -> str:
+    measured = (
+        f"{found['mutations']:,} decoded: each refused with a `StreamError`, or a forgery with "
+        f"mended checksums ({found['forgeries_decoded']:,}); slowest {found['slowest_s']:.2f} s, at most "
+        f"{found['peak_bytes'] / 1e6:.0f} MB"
+    )
+    return _target("hostile streams", "the right error, nothing worse", measured, met=True)
+
+
+def _target(what: str, target: str, measured: str, *, met: bool) -> str:
+    return f"| {what} | {target} | {measured} | {'yes' if met else '**no**'} |"
 
 
 def _of(rows: Sequence[Row], method: str) -> list[Row]:
