@@ -117,8 +117,8 @@ def _packing_targets(widths: Iterable[Row]) -> Iterator[str]:
 def _hostile_target(found: Row) -> str:
     measured = (
         f"{found['mutations']:,} decoded: each refused with a `StreamError`, or a forgery with "
-        f"mended checksums ({found['forgeries_decoded']:,}); slowest {found['slowest_s']:.2f} s, at most "
-        f"{found['peak_bytes'] / 1e6:.0f} MB"
+        f"mended checksums ({found['forgeries_decoded']:,}); slowest {found['slowest_s']:.2f} s, "
+        f"at most {found['peak_bytes'] / 1e6:.0f} MB"
     )
     return _target("hostile streams", "the right error, nothing worse", measured, met=True)
 

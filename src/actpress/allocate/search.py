@@ -261,7 +261,8 @@ def _check_reachable(costs: Costs, target: float, budget: Budget) -> None:
         return
     best = best_reachable(budget, lowest=costs.lowest(), target=target)
     raise BudgetError(
-        f"the budget {budget} cannot be reached; the best reachable for this network is {best}"
+        f"the budget {budget} cannot be reached; the best reachable for this network is {best} by "
+        f"estimate, and real tables may need a few percent more"
     )
 
 
