@@ -208,6 +208,8 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
     energy = energy_of(memory)
     if json_file is not None and json_file.is_dir():
         raise RunError(f"--json {json_file} is a folder; give the name of a file")
+    if json_file is not None and not json_file.parent.is_dir():
+        raise RunError(f"--json {json_file}: there is no folder {json_file.parent}; make it first")
     opened = open_run(run, weights=weights, device=device_of(device))
     source, graph, pressed = opened.source, opened.graph, opened.pressed
     images = load_dataset(data or source.data, input_shape=source.input)

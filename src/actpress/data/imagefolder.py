@@ -128,9 +128,7 @@ def read_image(path: Path, size: tuple[int, int, int]) -> Tensor:
         with Image.open(path) as image:
             fitted = ImageOps.fit(image.convert(MODES[c]), (w, h), Image.Resampling.BILINEAR)
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"cannot read the image {path}: {error}; replace it or take it out of the folder"
-        ) from error
+        raise DataError(f"cannot read the image {path}: {error}; give another file") from error
     return torch.from_numpy(np.array(fitted)).view(h, w, c).permute(2, 0, 1)
 
 

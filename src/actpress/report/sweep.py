@@ -100,7 +100,7 @@ def print_sweep(runs: Sequence[Metrics], console: Console) -> None:
         _Column("bits\nentropy", lambda run: f"{run.bits_per_value.entropy:.3f}"),
         _Column("bits\nfixed", lambda run: f"{run.bits_per_value.fixed:.3f}"),
         _Column("accuracy", lambda run: percent(run.accuracy)),
-        _Column("drop", lambda run: points(run.accuracy_drop_pp)),
+        _Column("change", lambda run: points(run.accuracy_drop_pp)),
         _Column("traffic", lambda run: ratio(run.traffic.ratio_8bit.entropy)),
         _Column("time", lambda run: duration(run.search_seconds + run.tune_seconds)),
     ]
