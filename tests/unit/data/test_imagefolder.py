@@ -107,7 +107,7 @@ def test_a_broken_image_is_named(folder: Path) -> None:
     broken = folder / "test" / "dog" / "1.bmp"
     broken.write_bytes(broken.read_bytes()[:60])
 
-    with pytest.raises(DataError, match=r"cannot read the image .*dog/1\.bmp.*replace it"):
+    with pytest.raises(DataError, match=r"cannot read the image .*dog/1\.bmp.*give another file"):
         list(load_image_folder(folder, size=(3, 4, 4)).test.batches(2))
 
 
