@@ -13,7 +13,9 @@ CRITERIA = ("loss", "bits", "energy", "uniform")
 
 INTRO = """# Results
 
-Written by `make bench-core` from `benchmarks/results/core.json`; do not edit by hand.
+Written by `make bench-core` from `benchmarks/results/core.json`; do not edit by hand. Learned
+bit-widths are in [results-codesign.md](results-codesign.md), real bytes in
+[results-codec.md](results-codec.md).
 
 Full Fashion-MNIST test set (10,000 images); the bundled float checkpoints; every stored activation
 of the network is a site, input and logits excluded. Statistics, ranges, code tables, searches and
