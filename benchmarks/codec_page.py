@@ -6,10 +6,10 @@ from pathlib import Path
 
 from benchmarks.codec_sites import DECIBELS, SPEED_IMAGES
 from benchmarks.mutations import RESULTS as MUTATIONS
+from benchmarks.page import TITLES, target_line
 from benchmarks.store import Row
 
 PAGE = Path("docs/results-codec.md")
-TITLES = {"resnet18": "ResNet18", "vgg16_bn": "VGG16-BN", "mobilenet_v2": "MobileNetV2"}
 INTRO = """# Real bytes
 
 Written by `make bench-codec` from `benchmarks/results/codec.json` and
@@ -72,7 +72,7 @@ def _target_lines(rows: Sequence[Row]) -> Iterator[str]:
         bits = row["bits_per_symbol"]
         share = min(bits[label] for label in OTHERS) / bits["ours"]
         what = f"{TITLES[row['model']]}: size against zstd, blosc2, EBPC and the others"
-        yield _target(what, "smaller than each", f"{share:.2f}x smaller", met=share > 1)
+        yield target_line(what, "smaller than each", f"{share:.2f}x smaller", met=share > 1)
     for row in _of(rows, "packing"):
         yield from _packing_targets(row["widths"].values())
     if MUTATIONS.exists():
@@ -81,14 +81,14 @@ def _target_lines(rows: Sequence[Row]) -> Iterator[str]:
 
 def _coder_targets(title: str, row: Row) -> Iterator[str]:
     one, many = (100 * row[batch]["excess"] for batch in ("batch1", "batch64"))
-    yield _target(
+    yield target_line(
         f"{title}: stream over entropy view, batch 1 and 64",
         "within 5 % and 1 %",
         f"{one:+.2f} %, {many:+.2f} %",
         met=one <= 5 and many <= 1,
     )
     encode, decode = row["encode_against_constriction"], row["decode_against_constriction"]
-    yield _target(
+    yield target_line(
         f"{title}: encode and decode against constriction",
         "at least 1.5x and 5x",
         f"{encode:.2f}x, {decode:.2f}x",
@@ -96,10 +96,10 @@ def _coder_targets(title: str, row: Row) -> Iterator[str]:
     )
     size = row["size_against_constriction"]
     what = f"{title}: size against constriction, without contexts"
-    yield _target(what, "within 1 %", f"{100 * (size - 1):+.2f} %", met=size <= 1.01)
+    yield target_line(what, "within 1 %", f"{100 * (size - 1):+.2f} %", met=size <= 1.01)
     slowdown = row["evaluate_slowdown"]
     what = f"{title}: evaluation with real bytes against without, one thread"
-    yield _target(what, "at most 2x", f"{slowdown:.2f}x", met=slowdown <= 2)
+    yield target_line(what, "at most 2x", f"{slowdown:.2f}x", met=slowdown <= 2)
 
 
 def _packing_targets(widths: Iterable[Row]) -> Iterator[str]:
@@ -107,11 +107,11 @@ def _packing_targets(widths: Iterable[Row]) -> Iterator[str]:
     for part in ("pack", "unpack"):
         alone = min(figures[f"{part}_against_copy"] for figures in widths)
         what = f"{part}ing, every width, one thread, against `copy_`"
-        yield _target(what, "at least 1.0x", f"{alone:.2f}x at least", met=alone >= 1)
+        yield target_line(what, "at least 1.0x", f"{alone:.2f}x at least", met=alone >= 1)
         both = [figures[f"{part}_two_threads"] for figures in widths]
         measured = f"{min(both):.2f}x to {max(both):.2f}x"
         what = f"{part}ing, two threads against one"
-        yield _target(what, "at least 1.6x", measured, met=min(both) >= 1.6)
+        yield target_line(what, "at least 1.6x", measured, met=min(both) >= 1.6)
 
 
 def _hostile_target(found: Row) -> str:
@@ -120,11 +120,7 @@ def _hostile_target(found: Row) -> str:
         f"mended checksums ({found['forgeries_decoded']:,}); slowest {found['slowest_s']:.2f} s, "
         f"at most {found['peak_bytes'] / 1e6:.0f} MB"
     )
-    return _target("hostile streams", "the right error, nothing worse", measured, met=True)
-
-
-def _target(what: str, target: str, measured: str, *, met: bool) -> str:
-    return f"| {what} | {target} | {measured} | {'yes' if met else '**no**'} |"
+    return target_line("hostile streams", "the right error, nothing worse", measured, met=True)
 
 
 def _of(rows: Sequence[Row], method: str) -> list[Row]:

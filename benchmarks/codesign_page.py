@@ -6,7 +6,7 @@ from pathlib import Path
 from actpress.budget import View
 from actpress.report.sweep import Point, curves_chart
 from benchmarks.codesign_targets import target_table
-from benchmarks.results_page import TITLES
+from benchmarks.page import TITLES
 from benchmarks.store import Row
 
 PAGE = Path("docs/results-codesign.md")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from statistics import mean
 
-from benchmarks.results_page import TITLES
+from benchmarks.page import TITLES, target_line
 from benchmarks.store import Row
 
 BUDGETS = {"0.8bits,entropy": ("entropy", 0.80), "1.34bits,fixed": ("fixed", 1.34)}
@@ -46,13 +46,13 @@ def _headline(own: Sequence[Row], title: str, budget: str, suffix: str) -> str:
     target = f"{most:g} bits/value, {view}"
     runs = _select(own, "codesign", budget + suffix)
     if not runs:
-        return _line(what, target, NOT_MEASURED, met=None)
+        return target_line(what, target, NOT_MEASURED, met=None)
     drop = mean(row["accuracy_drop_pp"] for row in runs)
     bits = mean(row["bits_per_value"][view] for row in runs)
     count = f"{len(runs)} seed" + ("s" if len(runs) > 1 else "")
     measured = f"{bits:.3f} bits/value, drop {drop:.2f} ({count})"
     met = drop <= 0.5 and bits <= most
-    return _line(what, target, measured, met=met if len(runs) > 2 else None)
+    return target_line(what, target, measured, met=met if len(runs) > 2 else None)
 
 
 def _ahead(own: Sequence[Row], title: str, points: float, bits: float) -> str:
@@ -62,11 +62,11 @@ def _ahead(own: Sequence[Row], title: str, points: float, bits: float) -> str:
     best = _best_at_each_budget(_seed_0(own, LAYERWISE))
     pairs = [(ours, theirs) for ours in _seed_0(own, ("codesign",)) for theirs in best]
     if not pairs:
-        return _line(what, target, NOT_MEASURED, met=None)
+        return target_line(what, target, NOT_MEASURED, met=None)
     gains = [(_points(a) - _points(b), _bits(b) - _bits(a)) for a, b in pairs]
     gain, saved = max(gains, key=lambda pair: min(pair[0] / points, pair[1] / bits))
     measured = f"{gain:+.2f} points, {saved:.2f} bits/value less"
-    return _line(what, target, measured, met=gain >= points and saved >= bits)
+    return target_line(what, target, measured, met=gain >= points and saved >= bits)
 
 
 def _never_below(own: Sequence[Row], title: str) -> str:
@@ -80,10 +80,10 @@ def _never_below(own: Sequence[Row], title: str) -> str:
         if row["variant"] in ours
     ]
     if not leads:
-        return _line(what, "never below", NOT_MEASURED, met=None)
+        return target_line(what, "never below", NOT_MEASURED, met=None)
     lead, row = min(leads, key=lambda pair: pair[0])
     measured = f"smallest lead {lead:+.2f} points, over {row['method']} at {row['variant']}"
-    return _line(what, "never below", f"{measured} ({len(leads)} compared)", met=lead >= 0)
+    return target_line(what, "never below", f"{measured} ({len(leads)} compared)", met=lead >= 0)
 
 
 def _budget_hit(rows: Sequence[Row]) -> str:
@@ -96,16 +96,16 @@ def _budget_hit(rows: Sequence[Row]) -> str:
             amount = float(asked.removesuffix("bits"))
             off.append(100 * (row["bits_per_value"][view] / amount - 1))
     if not off:
-        return _line(what, target, NOT_MEASURED, met=None)
+        return target_line(what, target, NOT_MEASURED, met=None)
     measured = f"{min(off):+.1f} to {max(off):+.1f} % on test images ({len(off)} runs)"
-    return _line(what, target, measured, met=max(map(abs, off)) <= 2)
+    return target_line(what, target, measured, met=max(map(abs, off)) <= 2)
 
 
 def _step_cost(row: Row) -> str:
     ratio = row["search_3_ratio"]
     measured = f"{ratio:.2f}x; with all nine candidates {row['search_9_ratio']:.2f}x"
     what = "ResNet18: a step of the search against a CAP step"
-    return _line(what, "at most 2x", measured, met=ratio <= 2)
+    return target_line(what, "at most 2x", measured, met=ratio <= 2)
 
 
 def _select(own: Sequence[Row], method: str, variant: str) -> list[Row]:
@@ -132,8 +132,3 @@ def _points(row: Row) -> float:
 
 def _bits(row: Row) -> float:
     return float(row["bits_per_value"]["entropy"])
-
-
-def _line(what: str, target: str, measured: str, *, met: bool | None) -> str:
-    verdict = "-" if met is None else "yes" if met else "**no**"
-    return f"| {what} | {target} | {measured} | {verdict} |"

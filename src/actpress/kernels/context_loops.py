@@ -18,7 +18,12 @@ from actpress.kernels.rans_format import (
     OVERRUN,
     PRECISION,
 )
-from actpress.kernels.rans_loops import _after_decoding, _after_encoding, _encode_row_of_eights
+from actpress.kernels.rans_loops import (
+    _after_decoding,
+    _after_encoding,
+    _encode_row_of_eights,
+    _extremes,
+)
 
 U = np.uint64
 _0, _1 = U(0), U(1)
@@ -141,11 +146,7 @@ def encode_in_contexts(
     """
     rows, pixels = symbols.shape
     lanes, position = len(states), U(len(words))
-    smallest, largest = symbols[0, 0], symbols[0, 0]
-    for row in range(rows):
-        line = symbols[row]
-        for pixel in range(pixels):
-            smallest, largest = min(smallest, line[pixel]), max(largest, line[pixel])
+    smallest, largest = _extremes(symbols.reshape(-1))
     if smallest < lowest or largest >= lowest + size:
         return np.int64(-1)
     states[:] = _LOW

@@ -2,9 +2,9 @@
 
 Rates of projections are in quantization steps. Networks, sites and budgets differ by orders of
 magnitude in how large a projection's entries are and how coarse its steps: one rate in the entries'
-own units moves the symbols of one site by a thousandth of a step and another's restored values by a
-quarter. Adam moves every entry by about its rate, so a rate is the movement that is wanted, divided
-by what an entry's movement does to a symbol or to a restored value.
+own units is too slow for one site and too fast for another. Adam moves every entry by about its
+rate, so a rate is the movement that is wanted, divided by what an entry's movement does to a symbol
+or to a restored value.
 """
 
 from collections.abc import Iterator, Sequence
