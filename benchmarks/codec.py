@@ -11,7 +11,6 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import constriction
@@ -118,8 +117,8 @@ class _Site:
         )
         tables, _ = fit_code_tables(torch.from_numpy(counts)[:, None])
         shared = FrequencyTables.from_shared_counts(tables.counts.numpy(), int(q.min()))
-        self.coder = RansCoder(shared, 1, tables.table_of[:, 0].numpy())
-        self.context_coder = replace(codec.coder(), threads=1)
+        self.coder = RansCoder(shared, tables.table_of[:, 0].numpy())
+        self.context_coder = codec.coder()
         self.planes = as_planes(torch.from_numpy(q)).numpy()
         self.payload, self.context_payload = self.coder.encode(q), b""
         self.context_encode()

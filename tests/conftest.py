@@ -1,6 +1,7 @@
 """A tiny trained network and its data; session-wide, so tests must not change them."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -17,10 +18,21 @@ from actpress.press import PressedModel, fit_tables, press
 # One thread: tiny tensors gain nothing from more, and the trained fixture is the same everywhere.
 torch.set_num_threads(1)
 
+
 CLASSES = 4
 SIDE = 8
 
 MakePlan = Callable[..., Plan]
+
+
+@contextmanager
+def two_threads() -> Iterator[None]:
+    """What runs here has two threads instead of one."""
+    torch.set_num_threads(2)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(1)
 
 
 class Tiny(nn.Module):

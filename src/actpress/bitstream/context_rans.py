@@ -6,15 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actpress.bitstream.rans import (
-    WORDS_PER_SYMBOL,
     Symbols,
     as_rows,
     check_names,
-    encoded,
-    opened,
     room_for,
 )
-from actpress.bitstream.streams import read_streams, write_streams
+from actpress.bitstream.streams import WORDS_PER_SYMBOL, Streams, check_outcomes, lanes_of
 from actpress.bitstream.tables import FrequencyTables
 from actpress.errors import StreamError
 from actpress.kernels.context_format import CONTEXTS
@@ -32,12 +29,10 @@ class ContextCoder:
     Attributes:
         tables: shared, all of them for the same symbols.
         table_of: table of each component in each context, shape (k, contexts), uint8.
-        threads: streams coded at a time.
     """
 
     tables: FrequencyTables
     table_of: NDArray[np.uint8]
-    threads: int = 1
 
     def __post_init__(self) -> None:
         """Compiled loops do not check their indices.
@@ -64,67 +59,55 @@ class ContextCoder:
         Raises:
             StreamError: k is not that of the tables, or a symbol is outside of its range.
         """
+        from actpress.kernels import context_loops, numba_loops  # noqa: PLC0415 - loads slowly
+
         check_planes(symbols.shape)
-        rows, width = as_rows(symbols, self.components), symbols.shape[-1]
+        rows, tables = as_rows(symbols, self.components), self.tables
         if not rows.size:
             return b""
-
-        def encode(first: int, last: int, lanes: int) -> bytes:
-            return self._encode_rows(rows[first:last], width, first, lanes)
-
-        return write_streams(rows.shape, encode, threads=self.threads)
+        streams = Streams.to_fill(rows.shape)
+        begins = np.empty(len(streams.states), np.int64)
+        with numba_loops.threads_of_torch():
+            context_loops.encode_streams_in_contexts(
+                rows,
+                symbols.shape[-1],
+                streams.edges,
+                self.table_of,
+                int(tables.q_min[0]),
+                int(tables.sizes[0]),
+                int(tables.escape_bits[0]),
+                tables.ranges,
+                tables.frequencies,
+                tables.inverses,
+                tables.starts,
+                streams.words,
+                streams.word_edges,
+                streams.states,
+                begins,
+            )
+        return streams.payload(begins)
 
     def decode(
         self, payload: bytes | memoryview, shape: tuple[int, ...], out: Symbols | None = None
     ) -> Symbols:
         """The symbols again; arguments and errors as for `RansCoder.decode`, shape (n, k, h, w)."""
+        from actpress.kernels import context_loops, numba_loops  # noqa: PLC0415 - loads slowly
+
         check_planes(shape)
-        symbols = room_for(payload, shape, self.components, out)
-        rows, width = as_rows(symbols, self.components), shape[-1]
-
-        def decode(part: memoryview, first: int, last: int, lanes: int) -> int:
-            return self._decode_rows(part, rows[first:last], width, first, lanes)
-
-        if rows.size:
-            read_streams(payload, rows.shape, decode, threads=self.threads)
-        return symbols
-
-    def _encode_rows(self, rows: Symbols, width: int, first_row: int, lanes: int) -> bytes:
-        from actpress.kernels.context_loops import encode_in_contexts  # noqa: PLC0415 - numba
-
-        tables = self.tables
-        words = np.empty(WORDS_PER_SYMBOL * rows.size + 1, "<u2")
-        states = np.empty(lanes, np.uint64)
-        begin = encode_in_contexts(
-            rows,
-            width,
-            first_row,
-            self.table_of,
-            int(tables.q_min[0]),
-            int(tables.sizes[0]),
-            int(tables.escape_bits[0]),
-            tables.ranges,
-            tables.frequencies,
-            tables.inverses,
-            tables.starts,
-            words,
-            states,
-        )
-        return encoded(words, states, int(begin))
-
-    def _decode_rows(
-        self, part: memoryview, rows: Symbols, width: int, first_row: int, lanes: int
-    ) -> int:
-        from actpress.kernels.context_loops import decode_in_contexts  # noqa: PLC0415 - numba
-
-        tables = self.tables
-        states, words = opened(part, lanes, room=WORDS_PER_SYMBOL * lanes + 1)
-        return int(
-            decode_in_contexts(
-                words,
-                states,
-                width,
-                first_row,
+        symbols, tables = room_for(payload, shape, self.components, out), self.tables
+        rows = as_rows(symbols, self.components)
+        if not rows.size:
+            return symbols
+        room = WORDS_PER_SYMBOL * lanes_of(rows.shape) + 1
+        streams = Streams.opened(payload, rows.shape, room=room)
+        outcomes = np.empty(len(streams.states), np.int64)
+        with numba_loops.threads_of_torch():
+            context_loops.decode_streams_in_contexts(
+                streams.words,
+                streams.word_edges,
+                streams.states,
+                shape[-1],
+                streams.edges,
                 self.table_of,
                 int(tables.q_min[0]),
                 int(tables.sizes[0]),
@@ -132,8 +115,10 @@ class ContextCoder:
                 tables.ranges,
                 tables.entries,
                 rows,
+                outcomes,
             )
-        )
+        check_outcomes(outcomes)
+        return symbols
 
 
 def check_planes(shape: tuple[int, ...]) -> None:

@@ -6,13 +6,9 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from actpress.bitstream.streams import read_streams, write_streams
+from actpress.bitstream.streams import WORDS_PER_SYMBOL, Streams, check_outcomes
 from actpress.bitstream.tables import FrequencyTables
 from actpress.errors import StreamError
-from actpress.kernels.rans_format import LOW
-
-WORDS_PER_SYMBOL = 2
-"""At most: an escape and its plain index emit one word each."""
 
 MOST_SYMBOLS_PER_BYTE = 1 << 15
 """No table is more certain: -log2(4095 / 4096) bits a symbol are 22,700 symbols a byte."""
@@ -34,12 +30,10 @@ class RansCoder:
 
     Attributes:
         tables: of the components.
-        threads: streams coded at a time.
         table_of: table of each component, shape (k,); None is a table for each, in order.
     """
 
     tables: FrequencyTables
-    threads: int = 1
     table_of: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
@@ -62,14 +56,30 @@ class RansCoder:
         Raises:
             StreamError: k is not that of the tables, or a symbol is outside of its range.
         """
-        rows = as_rows(symbols, self.components)
+        from actpress.kernels import numba_loops, rans_loops  # noqa: PLC0415 - numba loads slowly
+
+        rows, tables = as_rows(symbols, self.components), self.tables
         if not rows.size:
             return b""
-
-        def encode(first: int, last: int, lanes: int) -> bytes:
-            return self._encode_rows(rows[first:last], first, lanes)
-
-        return write_streams(rows.shape, encode, threads=self.threads)
+        streams = Streams.to_fill(rows.shape)
+        begins = np.empty(len(streams.states), np.int64)
+        with numba_loops.threads_of_torch():
+            rans_loops.encode_streams(
+                rows,
+                streams.edges,
+                self._names(),
+                tables.q_min,
+                tables.offsets,
+                tables.frequencies,
+                tables.inverses,
+                tables.starts,
+                tables.escape_bits,
+                streams.words,
+                streams.word_edges,
+                streams.states,
+                begins,
+            )
+        return streams.payload(begins)
 
     def decode(
         self, payload: bytes | memoryview, shape: tuple[int, ...], out: Symbols | None = None
@@ -85,53 +95,20 @@ class RansCoder:
         Raises:
             StreamError: the payload is damaged, or of another shape or other tables.
         """
-        symbols = room_for(payload, shape, self.components, out)
+        from actpress.kernels import numba_loops, rans_loops  # noqa: PLC0415 - numba loads slowly
+
+        symbols, tables = room_for(payload, shape, self.components, out), self.tables
         rows = as_rows(symbols, self.components)
-
-        def decode(part: memoryview, first: int, last: int, lanes: int) -> int:
-            return self._decode_rows(part, rows[first:last], first, lanes)
-
-        if rows.size:
-            read_streams(payload, rows.shape, decode, threads=self.threads)
-        return symbols
-
-    def _names(self) -> NDArray[np.int64]:
-        if self.table_of is None:
-            return np.arange(len(self.tables))
-        return self.table_of.astype(np.int64)
-
-    def _encode_rows(self, rows: Symbols, first_row: int, lanes: int) -> bytes:
-        from actpress.kernels.rans_loops import encode_stream  # noqa: PLC0415 - numba loads slowly
-
-        tables = self.tables
-        words = np.empty(WORDS_PER_SYMBOL * rows.size + 1, "<u2")
-        states = np.empty(lanes, np.uint64)
-        begin = encode_stream(
-            rows,
-            first_row,
-            self._names(),
-            tables.q_min,
-            tables.offsets,
-            tables.frequencies,
-            tables.inverses,
-            tables.starts,
-            tables.escape_bits,
-            lanes,
-            words,
-            states,
-        )
-        return encoded(words, states, int(begin))
-
-    def _decode_rows(self, part: memoryview, rows: Symbols, first_row: int, lanes: int) -> int:
-        from actpress.kernels.rans_loops import decode_stream  # noqa: PLC0415 - numba loads slowly
-
-        tables = self.tables
-        states, words = opened(part, lanes, room=WORDS_PER_SYMBOL * rows.shape[1] + 1)
-        return int(
-            decode_stream(
-                words,
-                states,
-                first_row,
+        if not rows.size:
+            return symbols
+        streams = Streams.opened(payload, rows.shape, room=WORDS_PER_SYMBOL * rows.shape[1] + 1)
+        outcomes = np.empty(len(streams.states), np.int64)
+        with numba_loops.threads_of_torch():
+            rans_loops.decode_streams(
+                streams.words,
+                streams.word_edges,
+                streams.states,
+                streams.edges,
                 self._names(),
                 tables.q_min,
                 tables.sizes,
@@ -139,10 +116,16 @@ class RansCoder:
                 tables.offsets,
                 tables.ranges,
                 tables.entries,
-                lanes,
                 rows,
+                outcomes,
             )
-        )
+        check_outcomes(outcomes)
+        return symbols
+
+    def _names(self) -> NDArray[np.int64]:
+        if self.table_of is None:
+            return np.arange(len(self.tables))
+        return self.table_of.astype(np.int64)
 
 
 def as_rows(symbols: Symbols, components: int) -> Symbols:
@@ -180,21 +163,3 @@ def room_for(
     if out.shape != shape or out.dtype != np.int32 or not out.flags.c_contiguous:
         raise StreamError(f"`out` must be a contiguous int32 array of shape {shape}")
     return out
-
-
-def encoded(words: NDArray[np.uint16], states: NDArray[np.uint64], begin: int) -> bytes:
-    """Bytes of a stream whose words stand from `begin` to the end of their array."""
-    if begin < 0:
-        raise StreamError("a symbol is outside of the range of its component's table")
-    return states.astype("<u4").tobytes() + words[begin:].tobytes()
-
-
-def opened(
-    part: memoryview, lanes: int, *, room: int
-) -> tuple[NDArray[np.uint64], NDArray[np.uint16]]:
-    """States and words of a stream, with `room` to read past the words."""
-    states = np.frombuffer(part[: 4 * lanes], "<u4").astype(np.uint64)
-    if (states < LOW).any():
-        raise StreamError("the payload is damaged: a coder state is out of bounds")
-    words = np.frombuffer(part[4 * lanes :], "<u2")
-    return states, np.concatenate([words, np.zeros(room, np.uint16)])

@@ -1,91 +1,112 @@
 """A payload of several streams that know nothing of each other, for threads."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
+from math import prod
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actpress.errors import StreamError
-from actpress.kernels.rans_format import LEFTOVER, MAX_LANES, OK, OVERRUN
+from actpress.kernels.rans_format import LEFTOVER, LOW, MAX_LANES, OK, OVERRUN
 
 STREAM_SYMBOLS = 1 << 16
 """Symbols from which a second stream pays: about so many go into each."""
 
 MAX_STREAMS = 64
-T = TypeVar("T")
+
+WORDS_PER_SYMBOL = 2
+"""At most: an escape and its plain index emit one word each."""
+
+Ints = NDArray[np.int64]
 
 
-def stream_bounds(shape: tuple[int, int]) -> list[tuple[int, int]]:
-    """First and last row of every stream of an array of rows, shape (rows, p)."""
-    rows, pixels = shape
-    streams = max(min(rows, MAX_STREAMS, rows * pixels // STREAM_SYMBOLS), 1)
-    edges = [rows * index // streams for index in range(streams + 1)]
-    return list(pairwise(edges))
+@dataclass(frozen=True)
+class Streams:
+    """The streams of an array of rows, side by side, for loops that take all of them at once.
+
+    Their numbers follow from the shape alone. Compiled loops read and write a little past the words
+    that are valid, so that every stream has room of its own.
+
+    Attributes:
+        edges: first row of every stream, and the number of rows, shape (s + 1,).
+        words: of all streams, uint16.
+        word_edges: where the room of every stream begins, and where the last one ends, shape
+            (s + 1,).
+        states: of all streams, shape (s, lanes), uint64.
+    """
+
+    edges: Ints
+    words: NDArray[np.uint16]
+    word_edges: Ints
+    states: NDArray[np.uint64]
+
+    @classmethod
+    def to_fill(cls, shape: tuple[int, int]) -> Self:
+        """Room to encode rows, shape (rows, p), not empty."""
+        edges, lanes = stream_edges(shape), lanes_of(shape)
+        word_edges = WORDS_PER_SYMBOL * shape[1] * edges + np.arange(len(edges))
+        words = np.empty(word_edges[-1], "<u2")
+        return cls(edges, words, word_edges, np.empty((len(edges) - 1, lanes), np.uint64))
+
+    def payload(self, begins: Ints) -> bytes:
+        """The bytes of streams whose words stand from `begins`, shape (s,), to their ends.
+
+        Raises:
+            StreamError: a stream begins at -1, as the loops say of a symbol that no table has.
+        """
+        if (begins < 0).any():
+            raise StreamError("a symbol is outside of the range of its component's table")
+        states = self.states.astype("<u4")
+        lengths = self.word_edges[1:] - begins
+        parts = [lengths[:-1].astype("<u4").tobytes()]
+        for state, begin, end in zip(states, begins, self.word_edges[1:], strict=True):
+            parts += [state.tobytes(), self.words[begin:end].tobytes()]
+        return b"".join(parts)
+
+    @classmethod
+    def opened(cls, payload: bytes | memoryview, shape: tuple[int, int], *, room: int) -> Self:
+        """The streams of a payload, with `room` to read past the words of each.
+
+        Raises:
+            StreamError: the payload is damaged.
+        """
+        edges, lanes = stream_edges(shape), lanes_of(shape)
+        parts = _split(memoryview(payload).cast("B"), len(edges) - 1, lanes)
+        lengths = [(len(part) - 4 * lanes) // 2 + room for part in parts]
+        word_edges = np.concatenate([[0], np.cumsum(lengths)])
+        words = np.zeros(word_edges[-1], np.uint16)
+        states = np.empty((len(parts), lanes), np.uint64)
+        for index, part in enumerate(parts):
+            states[index] = np.frombuffer(part[: 4 * lanes], "<u4")
+            begin, end = word_edges[index], word_edges[index + 1] - room
+            words[begin:end] = np.frombuffer(part[4 * lanes :], "<u2")
+        if (states < LOW).any():
+            raise StreamError("the payload is damaged: a coder state is out of bounds")
+        return cls(edges, words, word_edges, states)
+
+
+def check_outcomes(outcomes: NDArray[np.int64]) -> None:
+    """Raise what went wrong in a stream: constants of `kernels.rans_format`, shape (s,)."""
+    wrong = outcomes[outcomes != OK]
+    if len(wrong):
+        what = {OVERRUN: "it ends too early", LEFTOVER: "it does not end where it should"}
+        raise StreamError(
+            f"the payload is damaged: {what.get(int(wrong[0]), 'a symbol is out of its range')}"
+        )
+
+
+def stream_edges(shape: tuple[int, int]) -> Ints:
+    """First row of every stream of an array of rows, shape (rows, p), and the number of rows."""
+    rows = shape[0]
+    streams = max(min(rows, MAX_STREAMS, prod(shape) // STREAM_SYMBOLS), 1)
+    return rows * np.arange(streams + 1) // streams
 
 
 def lanes_of(shape: tuple[int, int]) -> int:
     """States of a stream, a power of two: few where four bytes each would show."""
-    symbols = shape[0] * shape[1]
-    return min(1 << max((symbols // 2048).bit_length() - 1, 0), MAX_LANES)
-
-
-def write_streams(
-    shape: tuple[int, int], encode: Callable[[int, int, int], bytes], *, threads: int
-) -> bytes:
-    """The payload of an array of rows.
-
-    Args:
-        shape: (rows, p), not empty.
-        encode: bytes of the rows from .. to, with so many lanes: their states, then their words.
-        threads: streams coded at a time.
-    """
-    lanes = lanes_of(shape)
-    tasks = [lambda a=a, b=b: encode(a, b, lanes) for a, b in stream_bounds(shape)]
-    parts = _each(tasks, threads)
-    lengths = [(len(part) - 4 * lanes) // 2 for part in parts[:-1]]
-    return np.array(lengths, "<u4").tobytes() + b"".join(parts)
-
-
-def read_streams(
-    payload: bytes | memoryview,
-    shape: tuple[int, int],
-    decode: Callable[[memoryview, int, int, int], int],
-    *,
-    threads: int,
-) -> None:
-    """Decode what `write_streams` wrote.
-
-    Args:
-        payload: see there.
-        shape: see there.
-        decode: decodes a part, the rows from .. to, with so many lanes; returns how that went, as a
-            constant of `kernels.rans_format`.
-        threads: streams decoded at a time.
-
-    Raises:
-        StreamError: the payload is damaged.
-    """
-    lanes, bounds = lanes_of(shape), stream_bounds(shape)
-    parts = _split(memoryview(payload).cast("B"), len(bounds), lanes)
-    tasks = [
-        lambda a=a, b=b, part=part: decode(part, a, b, lanes)
-        for (a, b), part in zip(bounds, parts, strict=True)
-    ]
-    outcome = next((outcome for outcome in _each(tasks, threads) if outcome != OK), OK)
-    if outcome != OK:
-        what = {OVERRUN: "it ends too early", LEFTOVER: "it does not end where it should"}
-        raise StreamError(
-            f"the payload is damaged: {what.get(outcome, 'a symbol is out of its range')}"
-        )
-
-
-def _each(tasks: Sequence[Callable[[], T]], threads: int) -> list[T]:
-    if threads == 1 or len(tasks) == 1:
-        return [task() for task in tasks]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda task: task(), tasks))
+    return min(1 << max((prod(shape) // 2048).bit_length() - 1, 0), MAX_LANES)
 
 
 def _split(payload: memoryview, streams: int, lanes: int) -> list[memoryview]:

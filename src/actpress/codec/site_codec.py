@@ -199,11 +199,10 @@ class SiteCodec(nn.Module):
         if self._coder is None:
             counts, table_of = self.counts.cpu().numpy(), self.table_of.cpu().numpy()
             tables = FrequencyTables.from_shared_counts(counts, self.lowest)
-            threads = torch.get_num_threads()
             if table_of.shape[1] == 1:
-                self._coder = RansCoder(tables, threads, table_of[:, 0])
+                self._coder = RansCoder(tables, table_of[:, 0])
             else:
-                self._coder = ContextCoder(tables, table_of, threads)
+                self._coder = ContextCoder(tables, table_of)
         return self._coder
 
     def set_tables(self, tables: CodeTables, q_min: Tensor, q_max: Tensor) -> None:

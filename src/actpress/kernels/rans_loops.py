@@ -11,8 +11,9 @@ The last frequency of a table is that of its escape, which is followed by the pl
 
 There is no branch where nobody can predict it: a word is always written or read, and kept by moving
 the position. Integers are unsigned, as an index that cannot be negative needs no check. A row whose
-length is a multiple of eight goes through a loop that keeps eight states in registers; if it turns
-out to hold an escape, it is done again by the loop that knows them.
+length is a multiple of eight goes through a loop that keeps eight states in registers, and so does
+the encoding of eight rows of any other length, one after another; where there turns out to be an
+escape, the loop that knows them does it again.
 """
 
 import numba
@@ -152,6 +153,17 @@ def _fits_every_table(symbols, q_min, offsets):
 
 
 @numba.njit(cache=True, nogil=True)
+def _look_up(group, first_row, table_of, q_min, offsets, flat):
+    """Where each symbol of a group of rows stands in the flat tables."""
+    pixels = group.shape[1]
+    for row in range(len(group)):
+        number = table_of[(first_row + row) % len(table_of)]
+        shift = np.int32(offsets[number] - q_min[number])
+        for pixel in range(pixels):
+            flat[row * pixels + pixel] = group[row, pixel] + shift
+
+
+@numba.njit(cache=True, nogil=True)
 def encode_stream(
     symbols: np.ndarray,
     first_row: int,
@@ -188,50 +200,110 @@ def encode_stream(
     rows, pixels = symbols.shape
     position = U(len(words))
     states[:lanes] = _LOW
-    index = U(rows * pixels)
-    of_eights = lanes == MAX_LANES and pixels % MAX_LANES == 0
+    together = 1 if pixels % MAX_LANES == 0 else MAX_LANES
+    flat = np.empty(together * pixels if together > 1 else 0, np.int32)
     in_every_range = _fits_every_table(symbols, q_min, offsets)
-    component = (first_row + rows) % len(table_of)
-    for row in range(rows - 1, -1, -1):
-        component = (component if component > 0 else len(table_of)) - 1
-        number = table_of[component]
-        first, stop = offsets[number], offsets[number + 1]
-        lowest = np.int64(q_min[number])
-        line = symbols[row]
+    for first in range((rows - 1) // together * together, -1, -together):
+        stop = min(first + together, rows)
         if not in_every_range:
-            smallest, largest = _extremes(line)
-            if smallest < lowest or largest - lowest >= stop - first - 1:
-                return np.int64(-1)
-        table = frequencies[first:stop]
-        reached, escaped = position, not of_eights
-        if of_eights:
+            for row in range(first, stop):
+                number = table_of[(first_row + row) % len(table_of)]
+                smallest, largest = _extremes(symbols[row])
+                known = offsets[number + 1] - offsets[number] - 1
+                if smallest < q_min[number] or largest - q_min[number] >= known:
+                    return np.int64(-1)
+        reached, escaped = position, True
+        if lanes == MAX_LANES and together == 1:
+            number = table_of[(first_row + first) % len(table_of)]
+            begin, end = offsets[number], offsets[number + 1]
             reached, escaped = _encode_row_of_eights(
-                line,
-                lowest,
-                table,
-                inverses[first:stop],
-                starts[first:stop],
+                symbols[first],
+                np.int64(q_min[number]),
+                frequencies[begin:end],
+                inverses[begin:end],
+                starts[begin:end],
                 states,
                 words,
                 position,
             )
-        if escaped:
-            reached = _encode_row(
-                line,
-                lowest,
+        elif lanes == MAX_LANES and stop - first == together:
+            _look_up(symbols[first:stop], first_row + first, table_of, q_min, offsets, flat)
+            reached, escaped = _encode_row_of_eights(
+                flat, 0, frequencies, inverses, starts, states, words, position
+            )
+        if not escaped:
+            position = reached
+            continue
+        for row in range(stop - 1, first - 1, -1):
+            number = table_of[(first_row + row) % len(table_of)]
+            begin, end = offsets[number], offsets[number + 1]
+            position = _encode_row(
+                symbols[row],
+                np.int64(q_min[number]),
                 U(escape_bits[number]),
-                table,
-                inverses[first:stop],
-                starts[first:stop],
+                frequencies[begin:end],
+                inverses[begin:end],
+                starts[begin:end],
                 lanes,
-                index,
+                U((row + 1) * pixels),
                 states,
                 words,
                 position,
             )
-        position = reached
-        index -= U(pixels)
     return np.int64(position)
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+def encode_streams(
+    symbols: np.ndarray,
+    edges: np.ndarray,
+    table_of: np.ndarray,
+    q_min: np.ndarray,
+    offsets: np.ndarray,
+    frequencies: np.ndarray,
+    inverses: np.ndarray,
+    starts: np.ndarray,
+    escape_bits: np.ndarray,
+    words: np.ndarray,
+    word_edges: np.ndarray,
+    states: np.ndarray,
+    begins: np.ndarray,
+) -> None:
+    """Encode all streams of an array of rows with `encode_stream`, several at a time.
+
+    Args:
+        symbols: as there, of all streams.
+        edges: first row of every stream, and the number of rows, shape (s + 1,).
+        table_of: as there.
+        q_min: as there.
+        offsets: as there.
+        frequencies: as there.
+        inverses: as there.
+        starts: as there.
+        escape_bits: as there.
+        words: of all streams.
+        word_edges: where those of every stream begin, and where the last ones end, shape (s + 1,).
+        states: of all streams, shape (s, lanes).
+        begins: output: where each stream's words begin, or -1, shape (s,).
+    """
+    for stream in numba.prange(len(states)):
+        first, last = edges[stream], edges[stream + 1]
+        begin, end = word_edges[stream], word_edges[stream + 1]
+        at = encode_stream(
+            symbols[first:last],
+            first,
+            table_of,
+            q_min,
+            offsets,
+            frequencies,
+            inverses,
+            starts,
+            escape_bits,
+            states.shape[1],
+            words[begin:end],
+            states[stream],
+        )
+        begins[stream] = begin + at if at >= 0 else at
 
 
 @numba.njit(cache=True, nogil=True)
@@ -391,6 +463,57 @@ def decode_stream(
         if states[lane] != _LOW:
             return LEFTOVER
     return OK
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+def decode_streams(
+    words: np.ndarray,
+    word_edges: np.ndarray,
+    states: np.ndarray,
+    edges: np.ndarray,
+    table_of: np.ndarray,
+    q_min: np.ndarray,
+    sizes: np.ndarray,
+    escape_bits: np.ndarray,
+    offsets: np.ndarray,
+    ranges: np.ndarray,
+    entries: np.ndarray,
+    symbols: np.ndarray,
+    outcomes: np.ndarray,
+) -> None:
+    """Decode all streams of an array of rows with `decode_stream`, several at a time.
+
+    Args:
+        words: of all streams, each with the room that is asked for there.
+        word_edges: as for `encode_streams`, the room included.
+        states: as for `encode_streams`; changed.
+        edges: as for `encode_streams`.
+        table_of: as for `decode_stream`, like all that follow but the last.
+        q_min: see there.
+        sizes: see there.
+        escape_bits: see there.
+        offsets: see there.
+        ranges: see there.
+        entries: see there.
+        symbols: output, of all streams.
+        outcomes: output: what `decode_stream` returned for each, shape (s,).
+    """
+    for stream in numba.prange(len(states)):
+        first, last = edges[stream], edges[stream + 1]
+        outcomes[stream] = decode_stream(
+            words[word_edges[stream] : word_edges[stream + 1]],
+            states[stream],
+            first,
+            table_of,
+            q_min,
+            sizes,
+            escape_bits,
+            offsets,
+            ranges,
+            entries,
+            states.shape[1],
+            symbols[first:last],
+        )
 
 
 @numba.njit(cache=True, nogil=True)

@@ -22,6 +22,7 @@ from actpress.kernels import (
     unpack_dequantize,
     unpack_dequantize_reference,
 )
+from tests.conftest import two_threads
 
 
 class Quantizer(NamedTuple):
@@ -127,12 +128,8 @@ def test_threads_change_no_byte() -> None:
     quantizer = Quantizer.drawn((5, 5, 0, 2, 7))
     x = quantizer.values(3, (150, 150))
     alone = quantize_pack(x, *quantizer)
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
+    with two_threads():
         assert quantize_pack(x, *quantizer).equal(alone)
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_an_output_is_filled() -> None:
