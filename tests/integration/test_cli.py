@@ -416,3 +416,6 @@ def test_ctrl_c_says_how_to_resume(folder: Path) -> None:
     assert "Traceback" not in errors
     assert not (folder / "run").exists()
     assert finish(start("run", "--resume", "--seed", "5")) == 2
+    again = compress()
+    assert "holds an unfinished run; go on with --resume" in message(again)
+    assert (folder / "run.partial" / "search.json").exists()

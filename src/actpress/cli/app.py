@@ -133,7 +133,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     device: DeviceOption = "cpu",
     mixed_precision: PrecisionOption = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing run.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier run.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
 ) -> None:
     """Compress a trained network and write a run directory: plan, codec, metrics, report."""

@@ -26,18 +26,19 @@ REFUSALS = (ModelError, DataError, CalibrationError, PlanError, BudgetError)
 def workplace(
     out: Path, request: Mapping[str, object], *, force: bool, resume: bool
 ) -> Iterator[Path]:
-    """The folder next to `out` for checkpoints while a compression runs; emptied unless resumed.
+    """The folder next to `out` for checkpoints while a compression runs; new unless resumed.
 
     It goes when the work is done or refused, and stays when the work was interrupted or diverged.
 
     Args:
         out: where the run directory will appear.
         request: everything that decides the result; must be the same to resume.
-        force: an existing run directory may be replaced.
+        force: an existing run directory and an unfinished one may be replaced.
         resume: go on with what an interrupted command left.
 
     Raises:
-        RunError: `out` exists, there is nothing to resume, or it was another request.
+        RunError: `out` exists, or an unfinished run; there is nothing to resume, or it was another
+            request.
     """
     folder = _opened(out.resolve(), request, force=force, resume=resume)
     try:
@@ -58,6 +59,10 @@ def _opened(out: Path, request: Mapping[str, object], *, force: bool, resume: bo
     if folder.exists():
         if not (folder / REQUEST).is_file():
             raise RunError(f"{folder} is in the way and was not made by actpress; remove it")
+        if not force:
+            raise RunError(
+                f"{folder} holds an unfinished run; go on with --resume, or begin anew with --force"
+            )
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     write_text(folder / REQUEST, wanted)
@@ -74,5 +79,5 @@ def _check_same(folder: Path, wanted: str) -> None:
     if found != wanted:
         raise RunError(
             f"{folder} was begun with other options, weights or data; resume with the same ones, "
-            f"or start again without --resume"
+            f"or start again with --force"
         )
