@@ -36,6 +36,7 @@ RESULTS = Path("benchmarks/results/codec.json")
 MODELS = ("resnet18", "vgg16_bn", "mobilenet_v2")
 IMAGES = {1: 100, 64: 512}
 ROUNDS = 7
+THREADS = (1, 2)
 PARTS = ("packing", "sizes", "rans")
 
 
@@ -43,7 +44,8 @@ def measure_coder(name: str, coded: Coded) -> Row:
     """Length and speed of the entropy coder on one network."""
     row: Row = {"model": name, "method": "rans", "variant": VARIANT, "seed": 0}
     pressed, graph, data = coded.pressed, coded.graph, coded.data
-    return row | _lengths(pressed, graph, data) | _speed(coded) | _slowdown(pressed, data)
+    row |= _lengths(pressed, graph, data) | _speed(coded)
+    return row | {"evaluate_slowdown": {str(n): _slowdown(pressed, data, n) for n in THREADS}}
 
 
 def _lengths(pressed: PressedModel, graph: Graph, data: Dataset) -> Row:
@@ -165,7 +167,7 @@ class _Site:
         return sum(4 * len(words) for words in self.compressed)
 
 
-def _slowdown(pressed: PressedModel, data: Dataset) -> Row:
+def _slowdown(pressed: PressedModel, data: Dataset, threads: int) -> float:
     """Evaluation with real bytes at every site against evaluation without, in turn."""
     test = data.test.take(500)
 
@@ -176,12 +178,14 @@ def _slowdown(pressed: PressedModel, data: Dataset) -> Row:
         with through_bytes(pressed):
             predict(pressed, test)
 
-    measured()
-    ratios = []
-    for _ in range(3):
-        without = _seconds(plain)
-        ratios.append(_seconds(measured) / without)
-    return {"evaluate_slowdown": statistics.median(ratios)}
+    torch.set_num_threads(threads)
+    try:
+        plain()
+        measured()
+        rounds = [(_seconds(plain), _seconds(measured)) for _ in range(ROUNDS)]
+    finally:
+        torch.set_num_threads(1)
+    return statistics.median(with_bytes / without for without, with_bytes in rounds)
 
 
 def _seconds(work: Callable[[], None]) -> float:
@@ -196,6 +200,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=MODELS)
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS)
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     store = Store(RESULTS)
     if "packing" in arguments.parts and not store.has("none", "packing", "64 MiB", 0):
         store.add(measure_packing())

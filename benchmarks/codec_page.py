@@ -27,7 +27,8 @@ Transform coding at {DECIBELS:g} dB, Fashion-MNIST test images.
   component, in the same process (targets: at least 1.5, at least 5, within 1 %).
 - *in context*: speed of encoding and decoding with the codecs' own tables, where a symbol's
   neighbours choose the table, and the size of that against constriction's.
-- *evaluate*: time with every site going through bytes over the time without (target: at most 2).
+- *evaluate*: time with every site going through bytes over the time without, on one thread and on
+  two (target: at most 2).
 
 | network | 1 | 64 | encode | decode | encode x | decode x | size | in context | size | evaluate |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"""
@@ -97,9 +98,9 @@ def _coder_targets(title: str, row: Row) -> Iterator[str]:
     size = row["size_against_constriction"]
     what = f"{title}: size against constriction, without contexts"
     yield target_line(what, "within 1 %", f"{100 * (size - 1):+.2f} %", met=size <= 1.01)
-    slowdown = row["evaluate_slowdown"]
-    what = f"{title}: evaluation with real bytes against without, one thread"
-    yield target_line(what, "at most 2x", f"{slowdown:.2f}x", met=slowdown <= 2)
+    alone, both = row["evaluate_slowdown"].values()
+    what = f"{title}: evaluation with real bytes against without, one thread and two"
+    yield target_line(what, "at most 2x", f"{alone:.2f}x, {both:.2f}x", met=max(alone, both) <= 2)
 
 
 def _packing_targets(widths: Iterable[Row]) -> Iterator[str]:
@@ -136,7 +137,7 @@ def _coder_line(row: Row) -> str:
         f"{row['size_against_constriction']:.4f} | "
         f"{row['context_encode_msymbols_per_s']:.0f} / {row['context_decode_msymbols_per_s']:.0f} "
         f"Msymbol/s | {row['context_size_against_constriction']:.4f} | "
-        f"{row['evaluate_slowdown']:.2f}x |"
+        f"{row['evaluate_slowdown']['1']:.2f}x / {row['evaluate_slowdown']['2']:.2f}x |"
     )
 
 

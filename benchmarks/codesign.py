@@ -74,6 +74,8 @@ def measure(
         return
     peak_mib = peak_memory_mib()
     row = bench.evaluate(outcome, budget, settings, variant, seed)
+    if method == "codesign":
+        row["learned_widths"] = any(site.groups for site in outcome.pressed.plan)
     bench.store.add(row | {"peak_memory_mib": peak_mib})
     print(f"{said(row)}, {peak_mib:.0f} MiB", flush=True)
 

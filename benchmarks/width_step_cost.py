@@ -8,9 +8,9 @@ from torch import Tensor
 from actpress.budget import Budget
 from actpress.data import Dataset
 from actpress.graph import Graph
-from actpress.methods import Settings, Task
-from actpress.methods.codesign import group_components, mixture_network, start_plan
-from actpress.plan import Placement, Transform
+from actpress.methods import Settings, Task, gdr
+from actpress.methods.codesign import group_components, mixture_network
+from actpress.plan import Transform
 from actpress.press import PressedModel
 from actpress.tune import Learned, TuneSettings, WidthSettings, mixtures
 from actpress.tune.loop import TuningRun
@@ -25,14 +25,13 @@ CANDIDATES = (3, 9)
 def measure_width_step_cost(graph: Graph, data: Dataset) -> dict[str, float | int]:
     """Median seconds of all steps on the same batch, taken in turn, and their ratios to CAP's."""
     task = Task(graph, data, Budget.parse("0.8bits"), Settings(calibration_images=200))
-    statistic = task.calibrate_with_fisher(Placement.PRE_ACT)
-    ladders, start = start_plan(task, statistic)
-    groups = group_components(task, ladders, start)
-    tuned = task.press(start.with_transform(Transform.LEARNED), statistic)
+    start = gdr(task)
+    groups = group_components(task, start)
+    tuned = task.press(start.pressed.plan.with_transform(Transform.LEARNED), start.statistics)
     runs = {"cap": _run(task, tuned, None)}
     for candidates in CANDIDATES:
         settings = replace(task.settings, widths=WidthSettings(candidates=candidates))
-        network = mixture_network(replace(task, settings=settings), statistic, start, groups)
+        network = mixture_network(replace(task, settings=settings), start, groups)
         codecs = mixtures(network).values()
         learned = [
             Learned(tuple(codec.logits for codec in codecs), settings.widths.logit_lr),

@@ -10,7 +10,6 @@ from actpress.allocate.search import (
     SearchSettings,
     best_reachable,
     cost_target,
-    screened_levels,
     search,
 )
 from actpress.allocate.sensitivity import component_losses, estimate_losses
@@ -38,6 +37,5 @@ __all__ = [
     "greedy_path",
     "ladder_states",
     "make_groups",
-    "screened_levels",
     "search",
 ]

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -172,33 +172,6 @@ def search(
         replay.node_evals,
         time.perf_counter() - began,
     )
-
-
-def screened_levels(
-    graph: Graph,
-    ladders: Sequence[Ladder],
-    inputs: Iterable[Tensor],
-    budget: Budget,
-    *,
-    seed: int,
-) -> list[int]:
-    """The level of every site that Fisher estimates alone choose for a budget; nothing is tried.
-
-    Args:
-        graph: the captured network.
-        ladders: one per site.
-        inputs: batches of search images.
-        budget: of bits or traffic.
-        seed: of the estimates.
-
-    Raises:
-        BudgetError: the last levels do not reach the budget; says the floor.
-    """
-    costs = Costs(ladders, budget.view, _weights(ladders, budget))
-    target = cost_target(ladders, budget)
-    _check_reachable(costs, target, budget)
-    estimates = estimate_losses(graph, ladders, inputs, seed=seed)
-    return screened_start(costs, estimates, stop_cost=target, max_loss=math.inf)
 
 
 def start_search(

@@ -29,28 +29,32 @@ SAVED_PER_OCTAVE = 0.6
 """Share of the bits that doubling all steps saves, roughly."""
 
 
-def learn(task: Task, start: Outcome, *, method: str = "cap", variant: str = "") -> Outcome:
+def learn(
+    task: Task, start: Outcome, *others: Outcome, method: str = "cap", variant: str = ""
+) -> Outcome:
     """Train the projections of a plan within its budget; then fix tables anew.
 
-    With an accuracy budget the bits stay at those of the plan. Groups of fixed bit-widths cannot
-    cost more than they do; nothing needs to hold their bits. Where nothing that was learned beats
-    the plan as it was on held-out training images, it is handed back, with the variant `untrained`.
+    Of several plans the one is trained that loses least on held-out training images once its
+    decoders are fitted in closed form. With an accuracy budget the bits stay at those of the plan.
+    Where nothing that was learned beats the plan as it was on held-out training images, it is
+    handed back, with the variant `untrained`.
 
     Args:
         task: data and settings.
         start: an outcome with PCA projections.
+        others: more of them, for the same budget.
         method: name for the results.
         variant: of the method, likewise.
     """
-    plan = start.pressed.plan.with_transform(Transform.LEARNED)
-    plan = plan.model_copy(update={"method": method})
-    fixed_groups = task.budget.view is View.FIXED and any(site.groups for site in plan)
-    bound = task.cost_target() or task.cost(start.pressed)
     began = perf_counter()
-    pressed = compensate(task, plan, start.statistics, None if fixed_groups else bound)
+    candidates = [_compensated(task, outcome, method) for outcome in (start, *others)]
+    start, pressed = candidates[0]
+    if others:
+        start, pressed = min(candidates, key=lambda candidate: _held_out(task, candidate[1]))
     fitting_seconds = perf_counter() - began
-    measure = watch_cost(task, pressed, bound)
+    bound = _bound(task, start)
     settings = task.settings.tune
+    measure = watch_cost(task, pressed, bound)
     task.progress.start("tune", settings.steps)
     report = tune(
         pressed,
@@ -58,21 +62,39 @@ def learn(task: Task, start: Outcome, *, method: str = "cap", variant: str = "")
         task.data.train,
         task.validation(),
         settings,
-        target_bits=math.inf if fixed_groups else bound,
-        measure=None if fixed_groups else measure,
+        target_bits=bound,
+        measure=measure if math.isfinite(bound) else None,
         purpose=f"{task.settings.calibration_images}, {task.settings.decoder_images} images",
         checkpoint=_checkpoint(task),
         on_step=lambda step: task.progress.advance(1, f"loss {step.loss:.4f}"),
     )
-    untrained = held_out_divergence(start.pressed, task.graph, task.validation(), settings)
     seconds = fitting_seconds + report.seconds
-    if report.loss_after >= untrained:
+    if report.loss_after >= _held_out(task, start.pressed):
         return replace(start, method=method, variant=UNTRAINED, tune_seconds=seconds)
     finish(task, pressed, bound)
     return replace(start, pressed=pressed, method=method, variant=variant, tune_seconds=seconds)
 
 
-def compensate(task: Task, plan: Plan, statistics: Statistics, bound: float | None) -> PressedModel:
+def _compensated(task: Task, start: Outcome, method: str) -> tuple[Outcome, PressedModel]:
+    """An outcome, and its plan with decoders in closed form."""
+    plan = start.pressed.plan.with_transform(Transform.LEARNED)
+    plan = plan.model_copy(update={"method": method})
+    return start, compensate(task, plan, start.statistics, _bound(task, start))
+
+
+def _bound(task: Task, start: Outcome) -> float:
+    """Largest cost of what is learned; infinite where groups of fixed widths bound it already."""
+    if task.budget.view is View.FIXED and any(site.groups for site in start.pressed.plan):
+        return math.inf
+    return task.cost_target() or task.cost(start.pressed)
+
+
+def _held_out(task: Task, pressed: PressedModel) -> float:
+    """Divergence on the images that validate training."""
+    return held_out_divergence(pressed, task.graph, task.validation(), task.settings.tune)
+
+
+def compensate(task: Task, plan: Plan, statistics: Statistics, bound: float) -> PressedModel:
     """Press a plan and fit all its decoders in closed form (see `fit_decoders`).
 
     With values restored better, the sites after them have less noise to code; steps are scaled
@@ -82,7 +104,7 @@ def compensate(task: Task, plan: Plan, statistics: Statistics, bound: float | No
         task: data and settings.
         plan: with learned transforms.
         statistics: for the plan's placements.
-        bound: largest cost (see `Task.cost`); None leaves the steps as they are.
+        bound: largest cost (see `Task.cost`); infinity leaves the steps as they are.
     """
     images = task.decoder_batches()
 
@@ -94,7 +116,7 @@ def compensate(task: Task, plan: Plan, statistics: Statistics, bound: float | No
         return pressed
 
     task.progress.start("decoders", 1)
-    if bound is None or not images:
+    if not images or not math.isfinite(bound):
         pressed = press_at(0.0)
     else:
         pressed = scale_steps(

@@ -16,9 +16,9 @@ from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
 from actpress.errors import BudgetError
 from actpress.graph import Graph, capture
-from actpress.methods import Settings, Task, choose_widths, codesign
-from actpress.methods.codesign import group_components, mixture_network, start_plan
-from actpress.plan import Placement, Plan
+from actpress.methods import Outcome, Settings, Task, choose_widths, codesign, gdr
+from actpress.methods.codesign import group_components, mixture_network
+from actpress.plan import Plan
 from actpress.tune import TuneSettings, WidthSettings, mixtures, search_widths
 
 SMALL = Settings(
@@ -40,6 +40,11 @@ def task(graph: Graph, dataset: Dataset) -> Make:
     return make
 
 
+def searched(task: Task) -> Outcome:
+    """Learned widths, from the greedy start."""
+    return choose_widths(task, gdr(task))
+
+
 def spent_share(task: Task, plan_bits: float, *, traffic: bool = False) -> float:
     values = sum(site.values * (1 + site.reads if traffic else 1) for site in task.graph.sites)
     allowed = 8 / task.budget.amount if traffic else task.budget.amount
@@ -49,7 +54,7 @@ def spent_share(task: Task, plan_bits: float, *, traffic: bool = False) -> float
 @pytest.mark.parametrize("budget", ["2.5bits", "1.2bits", "6x"])
 def test_an_entropy_budget_is_hit_within_two_per_cent(task: Make, budget: str) -> None:
     given, traffic = task(budget), budget.endswith("x")
-    outcome = choose_widths(given)
+    outcome = searched(given)
     bits = sum(
         outcome.pressed.coded_bits[site.name] * (1 + site.reads if traffic else 1)
         for site in given.graph.sites
@@ -60,7 +65,7 @@ def test_an_entropy_budget_is_hit_within_two_per_cent(task: Make, budget: str) -
 @pytest.mark.parametrize("budget", ["3bits", "1.5bits"])
 def test_a_fixed_budget_is_hit_by_the_widths(task: Make, budget: str) -> None:
     given = task(budget, view=View.FIXED)
-    outcome = choose_widths(given)
+    outcome = searched(given)
     bits = 0.0
     for plan in outcome.pressed.plan:
         site = given.graph.site(plan.site)
@@ -74,7 +79,7 @@ def test_a_fixed_budget_is_hit_by_the_widths(task: Make, budget: str) -> None:
 def test_tuning_follows_and_stays_in_the_budget(task: Make, tmp_path: Path) -> None:
     given = task("1.2bits", folder=tmp_path)
     outcome = codesign(given)
-    assert outcome.method == outcome.pressed.plan.method == "codesign"
+    assert outcome.method == "codesign"
     assert outcome.tune_seconds > 0
     bits = sum(outcome.pressed.coded_bits[site.name] for site in given.graph.sites)
     assert spent_share(given, bits) <= 1
@@ -107,7 +112,7 @@ def test_a_dead_channel_is_no_trouble(
 
 
 def test_plans_of_groups_survive_json_and_name_every_component(task: Make) -> None:
-    plan = choose_widths(task("1.2bits")).pressed.plan
+    plan = searched(task("1.2bits")).pressed.plan
     assert Plan.from_json(plan.to_json()) == plan
     for site in plan:
         listed = sorted(j for group in site.groups for j in group.components)
@@ -118,10 +123,9 @@ def test_plans_of_groups_survive_json_and_name_every_component(task: Make) -> No
 def test_widths_move_further_than_one_window(task: Make) -> None:
     """From a start for 6 bits down to a budget of 1: the pull of the bits moves windows."""
     given = task("6bits", view=View.FIXED)
-    statistics = given.calibrate_with_fisher(Placement.PRE_ACT)
-    ladders, start = start_plan(given, statistics)
-    groups = group_components(given, ladders, start)
-    network = mixture_network(given, statistics, start, groups)
+    start = gdr(given)
+    groups = group_components(given, start)
+    network = mixture_network(given, start, groups)
     before = {name: codec.chosen_widths() for name, codec in mixtures(network).items()}
     settings = WidthSettings(steps=60, move_every=2, logit_lr=0.5)
     data = given.data
@@ -148,7 +152,7 @@ def test_widths_move_further_than_one_window(task: Make) -> None:
 def test_groups_of_equal_size(task: Make, importance: Importance) -> None:
     grouping = Grouping(importance=importance, groups=2)
     given = task("1.5bits", settings=replace(SMALL, grouping=grouping))
-    for site in choose_widths(given).pressed.plan:
+    for site in searched(given).pressed.plan:
         sizes = [len(group.components) for group in site.groups]
         assert len(sizes) == 2
         assert max(sizes) - min(sizes) <= 1
@@ -157,21 +161,20 @@ def test_groups_of_equal_size(task: Make, importance: Importance) -> None:
 def test_more_groups_than_components_names_the_site(task: Make) -> None:
     given = task(settings=replace(SMALL, grouping=Grouping(groups=100)))
     with pytest.raises(BudgetError, match=r"site \S+: its \d+ components cannot be cut into 100"):
-        choose_widths(given)
+        searched(given)
 
 
 @pytest.mark.parametrize(("budget", "view"), [("0.0001bits", v) for v in View])
 def test_an_unreachable_budget_says_the_floor(task: Make, budget: str, view: View) -> None:
     with pytest.raises(BudgetError, match=r"best reachable .* is \d\.\d+bits"):
-        choose_widths(task(budget, view=view))
+        searched(task(budget, view=view))
 
 
 def test_candidates_of_the_control_cover_all_widths(task: Make) -> None:
     given = task(settings=replace(SMALL, widths=WidthSettings(steps=2, candidates=9)))
-    statistics = given.calibrate_with_fisher(Placement.PRE_ACT)
-    ladders, start = start_plan(given, statistics)
-    groups = group_components(given, ladders, start)
-    for codec in mixtures(mixture_network(given, statistics, start, groups)).values():
+    start = gdr(given)
+    groups = group_components(given, start)
+    for codec in mixtures(mixture_network(given, start, groups)).values():
         assert codec.widths().tolist() == [list(range(9))] * len(codec.lowest)
         assert not codec.move_windows().any()
         assert math.isclose(float(codec.weights().sum()), len(codec.lowest), rel_tol=1e-5)
