@@ -36,6 +36,7 @@ def measure_packing() -> Row:
             "unpack_gb_per_s": gigabytes / statistics.median(alone["unpack"]),
             "pack_against_copy": _ratio(alone["copy"], alone["pack"]),
             "unpack_against_copy": _ratio(alone["copy"], alone["unpack"]),
+            "copy_two_threads": _ratio(wall["copy"], both["copy"]),
             "pack_two_threads": _ratio(wall["pack"], both["pack"]),
             "unpack_two_threads": _ratio(wall["unpack"], both["unpack"]),
         }
