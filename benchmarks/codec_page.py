@@ -48,9 +48,8 @@ PACKING = """
 64 MiB of float32, outputs preallocated. GB/s of the float side on one thread, by its processor
 time, and against `copy_` of the same tensor, medians of ratios side by side (target: at least
 1.0x); *2 threads* against one by the clock on the wall (target: at least 1.6x where two cores are
-free; the load average of the machine was {load:.1f} here). `copy_` itself shows what a second thread
-can gain where memory is the limit. Writing past the caches was tried for unpacking: slower than
-`copy_` on one thread, and no faster on two.
+free; the load average of the machine was {load:.1f} here). `copy_` itself shows what a second
+thread can gain where memory is the limit.
 
 | bits | copy | pack | unpack | pack / copy | unpack / copy | copy, 2 threads | pack, 2 threads |\
  unpack, 2 threads |
