@@ -67,24 +67,25 @@ class ContextCoder:
             return b""
         streams = Streams.to_fill(rows.shape)
         begins = np.empty(len(streams.states), np.int64)
-        with numba_loops.threads_of_torch():
-            context_loops.encode_streams_in_contexts(
-                rows,
-                symbols.shape[-1],
-                streams.edges,
-                self.table_of,
-                int(tables.q_min[0]),
-                int(tables.sizes[0]),
-                int(tables.escape_bits[0]),
-                tables.ranges,
-                tables.frequencies,
-                tables.inverses,
-                tables.starts,
-                streams.words,
-                streams.word_edges,
-                streams.states,
-                begins,
-            )
+        numba_loops.run_streams(
+            context_loops.encode_streams_in_contexts,
+            len(streams.states),
+            rows,
+            symbols.shape[-1],
+            streams.edges,
+            self.table_of,
+            int(tables.q_min[0]),
+            int(tables.sizes[0]),
+            int(tables.escape_bits[0]),
+            tables.ranges,
+            tables.frequencies,
+            tables.inverses,
+            tables.starts,
+            streams.words,
+            streams.word_edges,
+            streams.states,
+            begins,
+        )
         return streams.payload(begins)
 
     def decode(
@@ -101,22 +102,23 @@ class ContextCoder:
         room = WORDS_PER_SYMBOL * lanes_of(rows.shape) + 1
         streams = Streams.opened(payload, rows.shape, room=room)
         outcomes = np.empty(len(streams.states), np.int64)
-        with numba_loops.threads_of_torch():
-            context_loops.decode_streams_in_contexts(
-                streams.words,
-                streams.word_edges,
-                streams.states,
-                shape[-1],
-                streams.edges,
-                self.table_of,
-                int(tables.q_min[0]),
-                int(tables.sizes[0]),
-                int(tables.escape_bits[0]),
-                tables.ranges,
-                tables.entries,
-                rows,
-                outcomes,
-            )
+        numba_loops.run_streams(
+            context_loops.decode_streams_in_contexts,
+            len(streams.states),
+            streams.words,
+            streams.word_edges,
+            streams.states,
+            shape[-1],
+            streams.edges,
+            self.table_of,
+            int(tables.q_min[0]),
+            int(tables.sizes[0]),
+            int(tables.escape_bits[0]),
+            tables.ranges,
+            tables.entries,
+            rows,
+            outcomes,
+        )
         check_outcomes(outcomes)
         return symbols
 

@@ -63,22 +63,23 @@ class RansCoder:
             return b""
         streams = Streams.to_fill(rows.shape)
         begins = np.empty(len(streams.states), np.int64)
-        with numba_loops.threads_of_torch():
-            rans_loops.encode_streams(
-                rows,
-                streams.edges,
-                self._names(),
-                tables.q_min,
-                tables.offsets,
-                tables.frequencies,
-                tables.inverses,
-                tables.starts,
-                tables.escape_bits,
-                streams.words,
-                streams.word_edges,
-                streams.states,
-                begins,
-            )
+        numba_loops.run_streams(
+            rans_loops.encode_streams,
+            len(streams.states),
+            rows,
+            streams.edges,
+            self._names(),
+            tables.q_min,
+            tables.offsets,
+            tables.frequencies,
+            tables.inverses,
+            tables.starts,
+            tables.escape_bits,
+            streams.words,
+            streams.word_edges,
+            streams.states,
+            begins,
+        )
         return streams.payload(begins)
 
     def decode(
@@ -103,22 +104,23 @@ class RansCoder:
             return symbols
         streams = Streams.opened(payload, rows.shape, room=WORDS_PER_SYMBOL * rows.shape[1] + 1)
         outcomes = np.empty(len(streams.states), np.int64)
-        with numba_loops.threads_of_torch():
-            rans_loops.decode_streams(
-                streams.words,
-                streams.word_edges,
-                streams.states,
-                streams.edges,
-                self._names(),
-                tables.q_min,
-                tables.sizes,
-                tables.escape_bits,
-                tables.offsets,
-                tables.ranges,
-                tables.entries,
-                rows,
-                outcomes,
-            )
+        numba_loops.run_streams(
+            rans_loops.decode_streams,
+            len(streams.states),
+            streams.words,
+            streams.word_edges,
+            streams.states,
+            streams.edges,
+            self._names(),
+            tables.q_min,
+            tables.sizes,
+            tables.escape_bits,
+            tables.offsets,
+            tables.ranges,
+            tables.entries,
+            rows,
+            outcomes,
+        )
         check_outcomes(outcomes)
         return symbols
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numba
 import numpy as np
@@ -23,6 +24,19 @@ def threads_of_torch() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def run_streams(loop: Any, streams: int, *arguments: object) -> None:
+    """Run a compiled loop over streams on torch's threads.
+
+    Where one thread does it all, the outer loop is Python's: a process that has used OpenMP cannot
+    be forked and go on, and those that load data are forked, with one thread.
+    """
+    if min(streams, torch.get_num_threads()) == 1:
+        loop.py_func(*arguments)
+        return
+    with threads_of_torch():
+        loop(*arguments)
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)

@@ -1,5 +1,6 @@
 """Entropy coding: exact, close to the ideal code length, and safe with damaged payloads."""
 
+import multiprocessing
 import tracemalloc
 
 import constriction
@@ -96,6 +97,23 @@ def test_long_arrays_go_into_several_streams() -> None:
         4,
         8,
     ]
+
+
+def test_a_forked_process_with_one_thread_codes_after_threads_were_used() -> None:
+    """As the workers do that load data."""
+    symbols = laplace((64, 16, 256), 2)
+    coder = RansCoder(fit(symbols))
+    with two_threads():
+        payload = coder.encode(symbols)
+
+    def in_child() -> None:
+        assert coder.encode(symbols) == payload
+        assert (coder.decode(payload, symbols.shape) == symbols).all()
+
+    child = multiprocessing.get_context("fork").Process(target=in_child)
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
 
 
 def test_the_size_is_that_of_the_ideal_code() -> None:
