@@ -43,8 +43,9 @@ EVERY_METHOD = (
 FEW_METHODS = ("codesign", "cap", "layerwise_ilp")
 NETWORK_LR = 3e-5
 PEER_BIT_WIDTHS = (4, 3, 2)
-WIDTHS = WidthSettings(steps=120)
-ALL_CANDIDATES = WidthSettings(steps=120, candidates=9)
+WIDTHS = WidthSettings(steps=60)
+"""A fifth of all steps: with two fifths the network lost more on held-out images."""
+ALL_CANDIDATES = replace(WIDTHS, candidates=9)
 
 
 def settings_of(method: str, seed: int = 0, widths: WidthSettings = WIDTHS) -> Settings:
