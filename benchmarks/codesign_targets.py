@@ -52,7 +52,7 @@ def _headline(own: Sequence[Row], title: str, budget: str, suffix: str) -> str:
     count = f"{len(runs)} seed" + ("s" if len(runs) > 1 else "")
     measured = f"{bits:.3f} bits/value, drop {drop:.2f} ({count})"
     met = drop <= 0.5 and bits <= most
-    return target_line(what, target, measured, met=met if len(runs) > 2 else None)
+    return target_line(what, target, measured, met=met if len(runs) > 2 or not met else None)
 
 
 def _ahead(own: Sequence[Row], title: str, points: float, bits: float) -> str:

@@ -139,7 +139,7 @@ class Bench:
             float_predictions=self.float_predictions,
         )
         row = metrics.model_dump(mode="json", exclude={"sites", "search"})
-        return row | {"untrained": outcome.variant == UNTRAINED}
+        return row | {"untrained": UNTRAINED in outcome.variant.split(",")}
 
 
 def said(row: Row) -> str:

@@ -111,7 +111,7 @@ def _decompress(codec: SiteCodec, record: bytes, name: str, images: int) -> Tens
     try:
         declared = read_record(record).shape[0]
         value = codec.decompress(record) if declared == images else None
-    except (StreamError, MemoryError) as error:
+    except (StreamError, MemoryError, RuntimeError) as error:  # torch's word for short memory
         raise StreamError(f"site {name}: {error}") from error
     if value is None:
         raise StreamError(f"site {name}: {declared} images in a frame of {images}")

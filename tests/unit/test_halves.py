@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from actpress.errors import PlanError, RunError, StreamError
 from actpress.plan import Transform
 from actpress.press import PressedModel
-from actpress.run import Source, load_head, load_tail, save_halves
+from actpress.run import Source, load_head, load_tail, save_halves, save_model
 from tests.conftest import Tiny
 
 MakePressed = Callable[..., PressedModel]
@@ -30,6 +30,19 @@ def test_loaded_halves_are_the_whole_at_every_site(
         save_halves(pressed, site, SOURCE, folder)
         head, tail = load_head(folder / "head", Tiny()), load_tail(folder / "tail", Tiny())
         assert tail(head(images[:6])).equal(expected)
+
+
+def test_weights_in_any_memory_layout_are_saved(make_pressed: MakePressed, tmp_path: Path) -> None:
+    """The reference networks compute in channels_last."""
+    pressed = make_pressed().to(memory_format=torch.channels_last)
+    weights = pressed.network_state()
+    assert not weights["stem.weight"].is_contiguous() or not weights["a.weight"].is_contiguous()
+    save_halves(pressed, "relu", SOURCE, tmp_path)
+    pressed.network_learned = True
+    save_model(pressed, tmp_path)
+    for part in ("head", "tail", "."):
+        for key, saved in load_file(tmp_path / part / "network.safetensors").items():
+            assert saved.equal(weights[key])
 
 
 def test_a_half_has_the_weights_that_it_needs(make_pressed: MakePressed, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_saving_twice_gives_equal_bytes(make_pressed: MakePressed, tmp_path: Pat
 @pytest.mark.parametrize("name", [PLAN, CODEC])
 def test_a_missing_file_is_named(saved: Path, graph: Graph, name: str) -> None:
     (saved / name).unlink()
-    with pytest.raises(RunError, match=f"not a complete run directory: {name} is missing"):
+    with pytest.raises(RunError, match=f"is not complete: {name} is missing"):
         load_model_from(saved, graph)
 
 

@@ -91,7 +91,8 @@ class RansCoder:
             payload: what `encode` returned.
             shape: (n, k, ...).
             out: array of that shape, int32, contiguous, to be filled; None makes one. Besides it,
-                little more than the payload's size is allocated.
+                the payload's size is allocated, and room of two words for each symbol of a row in
+                every stream: at most as much again as the array.
 
         Raises:
             StreamError: the payload is damaged, or of another shape or other tables.

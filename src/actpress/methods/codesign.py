@@ -43,9 +43,12 @@ def codesign(task: Task) -> Outcome:
     if task.budget.kind is BudgetKind.ACCURACY_DROP:
         return _within_accuracy(task)
     start = gdr(_in_subfolder(task, "gdr"))
-    outcome = learn(task, choose_widths(task, start), start, method="codesign")
-    grouped = any(site.groups for site in outcome.pressed.plan)
-    return outcome if grouped or outcome.variant else replace(outcome, variant=GREEDY)
+    searched = choose_widths(task, start)
+    outcome = learn(task, searched, start, method="codesign")
+    outcome = replace(outcome, search_seconds=searched.search_seconds)
+    if any(site.groups for site in outcome.pressed.plan):
+        return outcome
+    return replace(outcome, variant=",".join(filter(None, (GREEDY, outcome.variant))))
 
 
 def choose_widths(task: Task, start: Outcome) -> Outcome:

@@ -1,7 +1,7 @@
 """Learned projections: decoders in closed form, then training, within the bits of a budget."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -47,14 +47,10 @@ def learn(
         variant: of the method, likewise.
     """
     began = perf_counter()
-    candidates = [_compensated(task, outcome, method) for outcome in (start, *others)]
-    start, pressed = candidates[0]
-    if others:
-        start, pressed = min(candidates, key=lambda candidate: _held_out(task, candidate[1]))
+    start, pressed = _best_start(task, (start, *others), method)
     fitting_seconds = perf_counter() - began
     bound = _bound(task, start)
     settings = task.settings.tune
-    measure = watch_cost(task, pressed, bound)
     task.progress.start("tune", settings.steps)
     report = tune(
         pressed,
@@ -63,7 +59,7 @@ def learn(
         task.validation(),
         settings,
         target_bits=bound,
-        measure=measure if math.isfinite(bound) else None,
+        measure=watch_cost(task, pressed, bound) if math.isfinite(bound) else None,
         purpose=f"{task.settings.calibration_images}, {task.settings.decoder_images} images",
         checkpoint=_checkpoint(task),
         on_step=lambda step: task.progress.advance(1, f"loss {step.loss:.4f}"),
@@ -75,11 +71,18 @@ def learn(
     return replace(start, pressed=pressed, method=method, variant=variant, tune_seconds=seconds)
 
 
-def _compensated(task: Task, start: Outcome, method: str) -> tuple[Outcome, PressedModel]:
-    """An outcome, and its plan with decoders in closed form."""
-    plan = start.pressed.plan.with_transform(Transform.LEARNED)
-    plan = plan.model_copy(update={"method": method})
-    return start, compensate(task, plan, start.statistics, _bound(task, start))
+def _best_start(task: Task, starts: Sequence[Outcome], method: str) -> tuple[Outcome, PressedModel]:
+    """The outcome whose plan loses least with decoders in closed form, and that network."""
+    best: tuple[float, Outcome, PressedModel] | None = None
+    for start in starts:
+        plan = start.pressed.plan.with_transform(Transform.LEARNED)
+        plan = plan.model_copy(update={"method": method})
+        pressed = compensate(task, plan, start.statistics, _bound(task, start))
+        loss = _held_out(task, pressed) if len(starts) > 1 else 0.0
+        if best is None or loss < best[0]:
+            best = loss, start, pressed
+    assert best is not None, "there is at least one start"
+    return best[1:]
 
 
 def _bound(task: Task, start: Outcome) -> float:

@@ -104,8 +104,8 @@ def new_file(target: Path, *, force: bool) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def existing(folder: Path, name: str) -> Path:
-    """The path of a file of a run.
+def existing(folder: Path, name: str, *, made_by: str = "compress") -> Path:
+    """The path of a file in a folder that an actpress command, `made_by`, wrote.
 
     Raises:
         RunError: it is missing.
@@ -113,7 +113,6 @@ def existing(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.is_file():
         raise RunError(
-            f"{folder} is not a complete run directory: {name} is missing; expected the --out of "
-            f"actpress compress"
+            f"{folder} is not complete: {name} is missing; expected the --out of actpress {made_by}"
         )
     return path

@@ -53,7 +53,7 @@ def save_halves(pressed: PressedModel, at: str, source: Source, folder: Path) ->
         target = folder / part
         target.mkdir()
         save_codecs(pressed, target, network_learned=False)
-        weights = {key: value.cpu().clone() for key, value in _weights(module).items()}
+        weights = {key: value.clone() for key, value in _weights(module).items()}  # none shared
         write_tensors(target / NETWORK, weights)
         write_text(target / SOURCE, source.model_dump_json(indent=2) + "\n")
         write_text(target / HALF, Half(part=part, at=at).model_dump_json(indent=2) + "\n")
@@ -86,7 +86,7 @@ def load_tail(folder: Path | str, model: nn.Module) -> Tail:
 
 
 def _load(folder: Path, part: Part, model: nn.Module) -> tuple[PressedModel, str]:
-    path = existing(folder, HALF)
+    path = existing(folder, HALF, made_by="split")
     try:
         half = Half.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
@@ -110,5 +110,5 @@ def _weights(module: fx.GraphModule) -> dict[str, Tensor]:
 
 
 def _read_weights(folder: Path, module: fx.GraphModule) -> None:
-    path = existing(folder, NETWORK)
+    path = existing(folder, NETWORK, made_by="split")
     copy_tensors(read_tensors(path), _weights(module), path)

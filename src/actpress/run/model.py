@@ -31,7 +31,9 @@ def save_model(pressed: PressedModel, folder: Path) -> None:
     """Write `plan.json`, `codec.safetensors` and, if the network learned, `network.safetensors`."""
     save_codecs(pressed, folder, network_learned=pressed.network_learned)
     if pressed.network_learned:
-        state = {key: value.cpu().clone() for key, value in pressed.network_state().items()}
+        state = {
+            key: value.clone() for key, value in pressed.network_state().items()
+        }  # none shared
         write_tensors(folder / NETWORK, state)
 
 
@@ -50,8 +52,7 @@ def save_codecs(pressed: PressedModel, folder: Path, *, network_learned: bool) -
     }
     for name, codec in pressed.codecs.items():
         for key, tensor in codec.state_dict().items():
-            stored = tensor.to(_stored_dtype(key, tensor))
-            tensors[f"{name}/{key}"] = stored.cpu().contiguous()
+            tensors[f"{name}/{key}"] = tensor.to(_stored_dtype(key, tensor))
     write_text(folder / PLAN, pressed.plan.to_json())
     write_tensors(folder / CODEC, tensors)
 

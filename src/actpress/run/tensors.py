@@ -16,8 +16,9 @@ DIGEST = "sha256"
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a file whole or not at all; tensors are contiguous and on the CPU."""
-    write_bytes(path, save(tensors, metadata={DIGEST: _digest(tensors)}))
+    """Write a file whole or not at all; tensors may lie on any device and in any memory layout."""
+    stored = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    write_bytes(path, save(stored, metadata={DIGEST: _digest(stored)}))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from actpress.data.dataset import Dataset
 from actpress.errors import BudgetError
 from actpress.graph import Graph, capture
 from actpress.methods import Outcome, Settings, Task, choose_widths, codesign, gdr
-from actpress.methods.codesign import group_components, mixture_network
+from actpress.methods.codesign import GREEDY, group_components, mixture_network
 from actpress.plan import Plan
 from actpress.tune import TuneSettings, WidthSettings, mixtures, search_widths
 
@@ -81,6 +81,10 @@ def test_tuning_follows_and_stays_in_the_budget(task: Make, tmp_path: Path) -> N
     outcome = codesign(given)
     assert outcome.method == "codesign"
     assert outcome.tune_seconds > 0
+    grouped = any(site.groups for site in outcome.pressed.plan)
+    assert outcome.variant.startswith(GREEDY) == (not grouped)
+    greedy = gdr(replace(given, folder=tmp_path / "gdr"))
+    assert outcome.search_seconds > greedy.search_seconds, "the search for widths counts"
     bits = sum(outcome.pressed.coded_bits[site.name] for site in given.graph.sites)
     assert spent_share(given, bits) <= 1
     assert {file.name for file in tmp_path.iterdir()} >= {"widths.pt", "search.json", "tune.pt"}
