@@ -1,5 +1,6 @@
 """`docs/results.md`, written from the rows of `benchmarks/results/core.json`."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -31,6 +32,7 @@ aggressive point of the curve is 0.5 bits (0.75 before code tables had contexts)
 def write_results_page(rows: Sequence[Row]) -> None:
     """Write the page anew."""
     parts = [INTRO, _targets(rows), _methods(rows), _curve(rows), _controls(rows), _ablation(rows)]
+    parts.append(_commits(rows))
     PAGE.write_text("\n".join(part for part in parts if part).rstrip() + "\n")
 
 
@@ -192,3 +194,10 @@ def _evaluated(rows: Sequence[Row]) -> list[Row]:
 
 def _select(rows: Sequence[Row], **wanted: str) -> list[Row]:
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def _commits(rows: Sequence[Row]) -> str:
+    """Rows stay where the code that made them did not change; each says when it was measured."""
+    counts = Counter(row["environment"]["commit"] for row in rows)
+    listed = ", ".join(f"{commit} ({count})" for commit, count in counts.items())
+    return f"Rows by the commit that measured them: {listed}.\n"
