@@ -197,7 +197,7 @@ def _select(rows: Sequence[Row], **wanted: str) -> list[Row]:
 
 
 def _commits(rows: Sequence[Row]) -> str:
-    """Rows stay where the code that made them did not change; each says when it was measured."""
+    """Of which commits the rows are: they stay where the code that makes them did not change."""
     counts = Counter(row["environment"]["commit"] for row in rows)
     listed = ", ".join(f"{commit} ({count})" for commit, count in counts.items())
     return f"Rows by the commit that measured them: {listed}.\n"
