@@ -12,6 +12,9 @@ LAYERWISE = ("layerwise_ilp", "layerwise_search")
 MARGINS = {"resnet18": (3.54, 0.18), "mobilenet_v2": (1.27, 2.02)}
 """Points of accuracy and bits/value to be ahead of the best layer-wise baseline, both at once."""
 
+CURVE_BUDGETS = 5
+"""Budgets at which methods are compared."""
+
 NOT_MEASURED = "not measured"
 
 
@@ -83,7 +86,9 @@ def _never_below(own: Sequence[Row], title: str) -> str:
         return target_line(what, "never below", NOT_MEASURED, met=None)
     lead, row = min(leads, key=lambda pair: pair[0])
     measured = f"smallest lead {lead:+.2f} points, over {row['method']} at {row['variant']}"
-    return target_line(what, "never below", f"{measured} ({len(leads)} compared)", met=lead >= 0)
+    whole = len({row["variant"] for _, row in leads}) == CURVE_BUDGETS
+    met = lead >= 0 if whole or lead < 0 else None
+    return target_line(what, "never below", f"{measured} ({len(leads)} compared)", met=met)
 
 
 def _budget_hit(rows: Sequence[Row]) -> str:
