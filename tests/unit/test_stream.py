@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from actpress.bitstream import read_record, write_record
+from actpress.codec import SiteCodec
 from actpress.data.dataset import Dataset
 from actpress.errors import StreamError
 from actpress.evaluate import RunInfo, evaluate
@@ -249,3 +250,18 @@ def test_two_frames_of_one_split_are_in_the_order_of_the_split(
     one = next(iter(Decoder(pressed, io.BytesIO(encoded(pressed, x)))))["relu"]
     two = list(Decoder(pressed, io.BytesIO(encoded(pressed, x[:3], x[3:]))))
     assert torch.cat([frame["relu"] for frame in two]).allclose(one, atol=1e-5)
+
+
+def test_short_memory_is_told_of_the_stream(
+    make_pressed: MakePressed, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch's allocator raises `RuntimeError` where a forged shape asks for too much."""
+    pressed = make_pressed()
+    content = encoded(pressed, images[:2])
+
+    def fail(_codec: SiteCodec, _record: bytes) -> Tensor:
+        return torch.empty(1 << 60)
+
+    monkeypatch.setattr(SiteCodec, "decompress", fail)
+    with pytest.raises(StreamError, match=r"site \w+: .*memory"):
+        list(Decoder(pressed, io.BytesIO(content)))

@@ -59,7 +59,7 @@ class ContextCoder:
         Raises:
             StreamError: k is not that of the tables, or a symbol is outside of its range.
         """
-        from actpress.kernels import context_loops, numba_loops  # noqa: PLC0415 - loads slowly
+        from actpress.kernels import numba_loops, stream_loops  # noqa: PLC0415 - loads slowly
 
         check_planes(symbols.shape)
         rows, tables = as_rows(symbols, self.components), self.tables
@@ -68,7 +68,7 @@ class ContextCoder:
         streams = Streams.to_fill(rows.shape)
         begins = np.empty(len(streams.states), np.int64)
         numba_loops.run_streams(
-            context_loops.encode_streams_in_contexts,
+            stream_loops.encode_streams_in_contexts,
             len(streams.states),
             rows,
             symbols.shape[-1],
@@ -92,7 +92,7 @@ class ContextCoder:
         self, payload: bytes | memoryview, shape: tuple[int, ...], out: Symbols | None = None
     ) -> Symbols:
         """The symbols again; arguments and errors as for `RansCoder.decode`, shape (n, k, h, w)."""
-        from actpress.kernels import context_loops, numba_loops  # noqa: PLC0415 - loads slowly
+        from actpress.kernels import numba_loops, stream_loops  # noqa: PLC0415 - loads slowly
 
         check_planes(shape)
         symbols, tables = room_for(payload, shape, self.components, out), self.tables
@@ -103,7 +103,7 @@ class ContextCoder:
         streams = Streams.opened(payload, rows.shape, room=room)
         outcomes = np.empty(len(streams.states), np.int64)
         numba_loops.run_streams(
-            context_loops.decode_streams_in_contexts,
+            stream_loops.decode_streams_in_contexts,
             len(streams.states),
             streams.words,
             streams.word_edges,

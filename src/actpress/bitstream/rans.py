@@ -56,7 +56,7 @@ class RansCoder:
         Raises:
             StreamError: k is not that of the tables, or a symbol is outside of its range.
         """
-        from actpress.kernels import numba_loops, rans_loops  # noqa: PLC0415 - numba loads slowly
+        from actpress.kernels import numba_loops, stream_loops  # noqa: PLC0415 - numba loads slowly
 
         rows, tables = as_rows(symbols, self.components), self.tables
         if not rows.size:
@@ -64,7 +64,7 @@ class RansCoder:
         streams = Streams.to_fill(rows.shape)
         begins = np.empty(len(streams.states), np.int64)
         numba_loops.run_streams(
-            rans_loops.encode_streams,
+            stream_loops.encode_streams,
             len(streams.states),
             rows,
             streams.edges,
@@ -97,7 +97,7 @@ class RansCoder:
         Raises:
             StreamError: the payload is damaged, or of another shape or other tables.
         """
-        from actpress.kernels import numba_loops, rans_loops  # noqa: PLC0415 - numba loads slowly
+        from actpress.kernels import numba_loops, stream_loops  # noqa: PLC0415 - numba loads slowly
 
         symbols, tables = room_for(payload, shape, self.components, out), self.tables
         rows = as_rows(symbols, self.components)
@@ -106,7 +106,7 @@ class RansCoder:
         streams = Streams.opened(payload, rows.shape, room=WORDS_PER_SYMBOL * rows.shape[1] + 1)
         outcomes = np.empty(len(streams.states), np.int64)
         numba_loops.run_streams(
-            rans_loops.decode_streams,
+            stream_loops.decode_streams,
             len(streams.states),
             streams.words,
             streams.word_edges,

@@ -183,46 +183,6 @@ def encode_in_contexts(
     return np.int64(position)
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
-def encode_streams_in_contexts(
-    symbols: np.ndarray,
-    width: int,
-    edges: np.ndarray,
-    table_of: np.ndarray,
-    lowest: int,
-    size: int,
-    escape_bits: int,
-    ranges: np.ndarray,
-    frequencies: np.ndarray,
-    inverses: np.ndarray,
-    starts: np.ndarray,
-    words: np.ndarray,
-    word_edges: np.ndarray,
-    states: np.ndarray,
-    begins: np.ndarray,
-) -> None:
-    """Encode all streams with `encode_in_contexts`; `rans_loops.encode_streams` says how."""
-    for stream in numba.prange(len(states)):
-        first, last = edges[stream], edges[stream + 1]
-        begin, end = word_edges[stream], word_edges[stream + 1]
-        at = encode_in_contexts(
-            symbols[first:last],
-            width,
-            first,
-            table_of,
-            lowest,
-            size,
-            escape_bits,
-            ranges,
-            frequencies,
-            inverses,
-            starts,
-            words[begin:end],
-            states[stream],
-        )
-        begins[stream] = begin + at if at >= 0 else at
-
-
 @numba.njit(cache=True, nogil=True)
 def _decode_group(
     flat,
@@ -343,37 +303,3 @@ def decode_in_contexts(
         if states[lane] != _LOW:
             return LEFTOVER
     return OK
-
-
-@numba.njit(parallel=True, cache=True, nogil=True)
-def decode_streams_in_contexts(
-    words: np.ndarray,
-    word_edges: np.ndarray,
-    states: np.ndarray,
-    width: int,
-    edges: np.ndarray,
-    table_of: np.ndarray,
-    lowest: int,
-    size: int,
-    escape_bits: int,
-    ranges: np.ndarray,
-    entries: np.ndarray,
-    symbols: np.ndarray,
-    outcomes: np.ndarray,
-) -> None:
-    """Decode all streams with `decode_in_contexts`; `rans_loops.decode_streams` says how."""
-    for stream in numba.prange(len(states)):
-        first, last = edges[stream], edges[stream + 1]
-        outcomes[stream] = decode_in_contexts(
-            words[word_edges[stream] : word_edges[stream + 1]],
-            states[stream],
-            width,
-            first,
-            table_of,
-            lowest,
-            size,
-            escape_bits,
-            ranges,
-            entries,
-            symbols[first:last],
-        )

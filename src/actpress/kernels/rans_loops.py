@@ -253,59 +253,6 @@ def encode_stream(
     return np.int64(position)
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
-def encode_streams(
-    symbols: np.ndarray,
-    edges: np.ndarray,
-    table_of: np.ndarray,
-    q_min: np.ndarray,
-    offsets: np.ndarray,
-    frequencies: np.ndarray,
-    inverses: np.ndarray,
-    starts: np.ndarray,
-    escape_bits: np.ndarray,
-    words: np.ndarray,
-    word_edges: np.ndarray,
-    states: np.ndarray,
-    begins: np.ndarray,
-) -> None:
-    """Encode all streams of an array of rows with `encode_stream`, several at a time.
-
-    Args:
-        symbols: as there, of all streams.
-        edges: first row of every stream, and the number of rows, shape (s + 1,).
-        table_of: as there.
-        q_min: as there.
-        offsets: as there.
-        frequencies: as there.
-        inverses: as there.
-        starts: as there.
-        escape_bits: as there.
-        words: of all streams.
-        word_edges: where those of every stream begin, and where the last ones end, shape (s + 1,).
-        states: of all streams, shape (s, lanes).
-        begins: output: where each stream's words begin, or -1, shape (s,).
-    """
-    for stream in numba.prange(len(states)):
-        first, last = edges[stream], edges[stream + 1]
-        begin, end = word_edges[stream], word_edges[stream + 1]
-        at = encode_stream(
-            symbols[first:last],
-            first,
-            table_of,
-            q_min,
-            offsets,
-            frequencies,
-            inverses,
-            starts,
-            escape_bits,
-            states.shape[1],
-            words[begin:end],
-            states[stream],
-        )
-        begins[stream] = begin + at if at >= 0 else at
-
-
 @numba.njit(cache=True, nogil=True)
 def _decode_row(line, lowest, bits, size, table, names, lanes, index, states, words, position):
     """Any row; `index` is that of its first symbol. Returns the position, and if it is valid."""
@@ -463,57 +410,6 @@ def decode_stream(
         if states[lane] != _LOW:
             return LEFTOVER
     return OK
-
-
-@numba.njit(parallel=True, cache=True, nogil=True)
-def decode_streams(
-    words: np.ndarray,
-    word_edges: np.ndarray,
-    states: np.ndarray,
-    edges: np.ndarray,
-    table_of: np.ndarray,
-    q_min: np.ndarray,
-    sizes: np.ndarray,
-    escape_bits: np.ndarray,
-    offsets: np.ndarray,
-    ranges: np.ndarray,
-    entries: np.ndarray,
-    symbols: np.ndarray,
-    outcomes: np.ndarray,
-) -> None:
-    """Decode all streams of an array of rows with `decode_stream`, several at a time.
-
-    Args:
-        words: of all streams, each with the room that is asked for there.
-        word_edges: as for `encode_streams`, the room included.
-        states: as for `encode_streams`; changed.
-        edges: as for `encode_streams`.
-        table_of: as for `decode_stream`, like all that follow but the last.
-        q_min: see there.
-        sizes: see there.
-        escape_bits: see there.
-        offsets: see there.
-        ranges: see there.
-        entries: see there.
-        symbols: output, of all streams.
-        outcomes: output: what `decode_stream` returned for each, shape (s,).
-    """
-    for stream in numba.prange(len(states)):
-        first, last = edges[stream], edges[stream + 1]
-        outcomes[stream] = decode_stream(
-            words[word_edges[stream] : word_edges[stream + 1]],
-            states[stream],
-            first,
-            table_of,
-            q_min,
-            sizes,
-            escape_bits,
-            offsets,
-            ranges,
-            entries,
-            states.shape[1],
-            symbols[first:last],
-        )
 
 
 @numba.njit(cache=True, nogil=True)

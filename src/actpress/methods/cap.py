@@ -3,12 +3,10 @@
 What the paper states and what is our choice: docs/methods.md.
 """
 
-from dataclasses import replace
-
 from actpress.allocate import GreedySearch, Move, search
 from actpress.budget import BudgetKind
 from actpress.calibrate import Statistics
-from actpress.methods.learning import UNTRAINED, learn
+from actpress.methods.learning import learn, untrained
 from actpress.methods.record import SearchRecord, read_record, write_record
 from actpress.methods.selection import take_from
 from actpress.methods.task import Outcome, Task
@@ -42,7 +40,7 @@ def cap(task: Task) -> Outcome:
         return tuned
     if task.held_out_accuracy(tuned.pressed) >= task.accuracy_floor():
         return tuned
-    return replace(start, method="cap", variant=UNTRAINED, tune_seconds=tuned.tune_seconds)
+    return untrained(start, "cap", tuned.tune_seconds)
 
 
 def run_search(task: Task, statistics: Statistics) -> GreedySearch:

@@ -66,9 +66,15 @@ def learn(
     )
     seconds = fitting_seconds + report.seconds
     if report.loss_after >= _held_out(task, start.pressed):
-        return replace(start, method=method, variant=UNTRAINED, tune_seconds=seconds)
+        return untrained(start, method, seconds)
     finish(task, pressed, bound)
     return replace(start, pressed=pressed, method=method, variant=variant, tune_seconds=seconds)
+
+
+def untrained(start: Outcome, method: str, tune_seconds: float) -> Outcome:
+    """An outcome as it was before training, as the result of a method that trains."""
+    start.pressed.plan = start.pressed.plan.model_copy(update={"method": method})
+    return replace(start, method=method, variant=UNTRAINED, tune_seconds=tune_seconds)
 
 
 def _best_start(task: Task, starts: Sequence[Outcome], method: str) -> tuple[Outcome, PressedModel]:

@@ -53,7 +53,7 @@ def save_halves(pressed: PressedModel, at: str, source: Source, folder: Path) ->
         target = folder / part
         target.mkdir()
         save_codecs(pressed, target, network_learned=False)
-        weights = {key: value.clone() for key, value in _weights(module).items()}  # none shared
+        weights = {key: value.clone() for key, value in _weights(module).items()}
         write_tensors(target / NETWORK, weights)
         write_text(target / SOURCE, source.model_dump_json(indent=2) + "\n")
         write_text(target / HALF, Half(part=part, at=at).model_dump_json(indent=2) + "\n")

@@ -31,9 +31,7 @@ def save_model(pressed: PressedModel, folder: Path) -> None:
     """Write `plan.json`, `codec.safetensors` and, if the network learned, `network.safetensors`."""
     save_codecs(pressed, folder, network_learned=pressed.network_learned)
     if pressed.network_learned:
-        state = {
-            key: value.clone() for key, value in pressed.network_state().items()
-        }  # none shared
+        state = {key: value.clone() for key, value in pressed.network_state().items()}
         write_tensors(folder / NETWORK, state)
 
 

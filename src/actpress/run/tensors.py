@@ -16,7 +16,12 @@ DIGEST = "sha256"
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a file whole or not at all; tensors may lie on any device and in any memory layout."""
+    """Write a file whole or not at all.
+
+    Args:
+        path: of the file.
+        tensors: on any device, in any memory layout; no two may share memory.
+    """
     stored = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     write_bytes(path, save(stored, metadata={DIGEST: _digest(stored)}))
 

@@ -79,7 +79,7 @@ def test_a_fixed_budget_is_hit_by_the_widths(task: Make, budget: str) -> None:
 def test_tuning_follows_and_stays_in_the_budget(task: Make, tmp_path: Path) -> None:
     given = task("1.2bits", folder=tmp_path)
     outcome = codesign(given)
-    assert outcome.method == "codesign"
+    assert outcome.method == outcome.pressed.plan.method == "codesign"
     assert outcome.tune_seconds > 0
     grouped = any(site.groups for site in outcome.pressed.plan)
     assert outcome.variant.startswith(GREEDY) == (not grouped)
