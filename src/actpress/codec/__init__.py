@@ -12,6 +12,7 @@ from actpress.codec.code_tables import (
 )
 from actpress.codec.mixture_codec import WIDEST, MixtureCodec
 from actpress.codec.packing import Packing
+from actpress.codec.precision import in_float32
 from actpress.codec.projection import (
     IdentityProjection,
     LinearProjection,
@@ -62,6 +63,7 @@ __all__ = [
     "fit_code_tables",
     "fixed_bits",
     "hadamard_matrix",
+    "in_float32",
     "laplace_entropy_bits",
     "per_component",
     "seen_range",

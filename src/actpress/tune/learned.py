@@ -81,7 +81,7 @@ def optimizer_of(pressed: PressedModel, learned: Sequence[Learned]) -> torch.opt
     for group in groups:
         for parameter in group["params"]:
             parameter.requires_grad_(True)
-    return torch.optim.Adam(groups)
+    return torch.optim.Adam(groups, fused=True)
 
 
 @torch.no_grad()

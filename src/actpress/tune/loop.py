@@ -19,6 +19,7 @@ from actpress.press import PressedModel, run
 from actpress.tune.checkpoint import Checkpoint
 from actpress.tune.learned import Learned, learned_parameters, optimizer_of
 from actpress.tune.losses import distillation_loss, prediction_loss, reconstruction
+from actpress.tune.precision import mixed_precision
 from actpress.tune.rate import RateBound
 from actpress.tune.report import Progress, TuneReport
 from actpress.tune.settings import Trainable, TuneSettings
@@ -88,7 +89,7 @@ def tune(
     if checkpoint is not None and checkpoint.exists():
         run_state.restore(Checkpoint.load(checkpoint, identity=run_state.identity))
     else:
-        run_state.validate()
+        run_state.keep_if_best(run_state.loss_before)
     return run_state.train(checkpoint, on_step)
 
 
@@ -137,7 +138,8 @@ class TuningRun:
         self.step, self.seconds = 0, 0.0
         self.loss_before = self._validation_loss()
         self.best_loss, self.best = float("inf"), _state(pressed)
-        bound.recent_excess = self._present_excess()
+        if measure is None:
+            bound.recent_excess = self._present_excess()
 
     def train(self, checkpoint: Path | None, on_step: Callable[[Progress], None]) -> TuneReport:
         """Run the steps that are left, then put the best state back."""
@@ -148,7 +150,7 @@ class TuningRun:
             self.adjust(self.step, self.optimizer)
             on_step(progress)
             if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
-                self.validate()
+                self.keep_if_best(self._validation_loss())
                 self.seconds = before + time.perf_counter() - began
                 if checkpoint is not None:
                     self.snapshot().save(checkpoint)
@@ -161,9 +163,12 @@ class TuningRun:
         self.pressed.eval().requires_grad_(False)
         return TuneReport(self.step, self.loss_before, self.best_loss, self.seconds)
 
-    def validate(self) -> None:
-        """Keep the present state if it is the best so far that holds its bits, or always."""
-        loss = self._validation_loss()
+    def keep_if_best(self, loss: float) -> None:
+        """Keep the present state if it is the best so far that holds its bits, or always.
+
+        Args:
+            loss: of the present state on the held-out images.
+        """
         if self.measure is None:
             held = self.bound.recent_excess <= TOLERATED_EXCESS
         else:
@@ -208,9 +213,9 @@ class TuningRun:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * settings.lr_share(self.step)
         self.pressed.eval()  # normalisation keeps its statistics, also when the weights learn
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), self._mixed_precision(self.teacher):
             teacher = self.teacher(x)
-        with self._reconstruction() as probe, self._autocast():
+        with self._reconstruction() as probe, self._mixed_precision(self.pressed):
             logits, rate_bits = self.pressed.forward_with_rate(x)
             loss = prediction_loss(logits.float(), labels, teacher.float(), settings)
             if probe is not None:
@@ -264,11 +269,8 @@ class TuningRun:
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        kind, wanted = self.device.type, self.settings.mixed_precision
-        if not (kind == "cuda" if wanted is None else wanted):
-            return nullcontext()
-        return torch.autocast(kind, dtype=torch.bfloat16)
+    def _mixed_precision(self, network: nn.Module) -> AbstractContextManager[None]:
+        return mixed_precision(network, self.device, wanted=self.settings.mixed_precision)
 
     def _reconstruction(self) -> AbstractContextManager[Any]:
         return reconstruction(self.pressed) if self.settings.reconstruction else nullcontext()

@@ -18,6 +18,8 @@ from actpress.tune.loop import tune
 from actpress.tune.report import Progress, TuneReport
 from actpress.tune.settings import TuneSettings
 
+VALIDATION_IMAGES = 128
+
 ALL_WIDTHS = 9
 """Candidates of the control without a window: 0 to 8."""
 
@@ -127,8 +129,10 @@ def mixtures(pressed: PressedModel) -> Mapping[str, MixtureCodec]:
 
 
 def _with_steps(tuning: TuneSettings, settings: WidthSettings) -> TuneSettings:
+    """Validations decide nothing where the last state is kept: few images do for the report."""
     return replace(
         tuning,
         steps=settings.steps,
         validate_every=min(tuning.validate_every, settings.steps),
+        validation_images=min(tuning.validation_images, VALIDATION_IMAGES),
     )
