@@ -2,11 +2,12 @@
 
     python -m benchmarks.mutations [--count 200000]
 
-Mutates the stream of a small network at random and decodes it. Half of the mutations are accidents:
-they must end in a `StreamError`. The other half are forgeries, whose checksums were mended after
-records were mutated or swapped: they may decode to other values, and to nothing worse. Writes
-`benchmarks/results/mutations.json`: how often each part of the reader refused, the slowest decoding
-and the most memory that Python and NumPy allocated for one.
+Mutates streams of a small network at random and decodes them; every tenth has a record of several
+entropy-coded streams. Half of the mutations are accidents: they must end in a `StreamError`. The
+other half are forgeries, whose checksums were mended after records were mutated or swapped: they
+may decode to other values, and to nothing worse. Writes `benchmarks/results/mutations.json`: how
+often each part of the reader refused, the slowest decoding and the most memory that Python and
+NumPy allocated for one.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import tracemalloc
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -40,6 +42,9 @@ from benchmarks.store import environment
 RESULTS = Path("benchmarks/results/mutations.json")
 MEMORY_EVERY = 50
 """Memory is traced on every so many mutations only, as tracing slows Python."""
+
+LARGE_EVERY = 20
+"""Two of so many mutations are of the large batch, an accident and a forgery."""
 
 Mutation = Callable[[bytearray, random.Random], None]
 
@@ -132,11 +137,26 @@ def accident(whole: bytes, rng: random.Random) -> bytes:
 
 def forge_axis(body: bytearray, rng: random.Random) -> None:
     """Another size for one axis of a record's shape (n, k, h, w), where it still has one."""
-    ends = [place + 1 for place in range(2, len(body)) if body[place] < 0x80][:4]
+    ends = _axis_ends(body)
     if len(ends) == 4:
         axis = rng.randrange(4)
         size = rng.choice([0, 1, 7, 1 << 12, 1 << 31, (1 << 35) - 1])
         body[(2, *ends)[axis] : ends[axis]] = write_number(size)
+
+
+def forge_length(body: bytearray, rng: random.Random) -> None:
+    """Another length of the first stream of several, in words, right behind the shape."""
+    ends = _axis_ends(body)
+    if len(ends) == 4:
+        (length,) = struct.unpack_from("<I", body.ljust(ends[3] + 4, b"\0"), ends[3])
+        length += rng.choice([-length, -1, 1, rng.randint(-1000, 1000), 1 << 31, -length - 1])
+        body[ends[3] : ends[3] + 4] = struct.pack("<I", length % (1 << 32))
+
+
+def _axis_ends(body: bytearray) -> list[int]:
+    """Where the numbers of the shape end, four at most."""
+    places = (place + 1 for place in range(2, len(body)) if body[place] < 0x80)
+    return list(islice(places, 4))
 
 
 def forgery(whole: bytes, rng: random.Random) -> bytes:
@@ -152,7 +172,7 @@ def forgery(whole: bytes, rng: random.Random) -> bytes:
         body = bytearray(records[place][4:])
         rng.choice([mutate for mutate in MUTATIONS if mutate is not swap])(body, rng)
         if rng.random() < 0.3:
-            forge_axis(body, rng)
+            rng.choice([forge_axis, forge_length])(body, rng)
         records[place] = struct.pack("<I", zlib.crc32(body)) + bytes(body)
     file = io.BytesIO()
     writer = StreamWriter(file, reader.header)
@@ -169,16 +189,14 @@ def run(count: int, seed: int = 0) -> dict[str, object]:
         AssertionError: damage was decoded as if it were none.
     """
     pressed, images = pressed_network()
-    file = io.BytesIO()
-    with Encoder(pressed, file) as encoder:
-        encoder.encode(images[:3])
-        encoder.encode(images[3:5])
-    whole = file.getvalue()
+    small = _encode(pressed, images[:3], images[3:5])
+    large = _encode(pressed, large_batch(images))
     rng = random.Random(seed)
     refused: Counter[str] = Counter()
     decoded, slowest_s, peak_bytes = 0, 0.0, 0
     for index in range(count):
         forged = index % 2 == 1
+        whole = large if index % LARGE_EVERY < 2 else small
         data = (forgery if forged else accident)(whole, rng)
         traced = index % MEMORY_EVERY < 2
         if traced:
@@ -199,13 +217,27 @@ def run(count: int, seed: int = 0) -> dict[str, object]:
     return {
         "mutations": count,
         "seed": seed,
-        "stream_bytes": len(whole),
+        "stream_bytes": len(small),
+        "large_stream_bytes": len(large),
         "refused": dict(refused.most_common()),
         "forgeries_decoded": decoded,
         "slowest_s": slowest_s,
         "peak_bytes": peak_bytes,
         "environment": environment(),
     }
+
+
+def large_batch(images: Tensor) -> Tensor:
+    """Images enough for two entropy-coded streams at the first site."""
+    return images.repeat(5, 1, 1, 1)
+
+
+def _encode(pressed: PressedModel, *batches: Tensor) -> bytes:
+    file = io.BytesIO()
+    with Encoder(pressed, file) as encoder:
+        for batch in batches:
+            encoder.encode(batch)
+    return file.getvalue()
 
 
 def _kind(message: str) -> str:

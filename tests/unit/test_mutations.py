@@ -1,10 +1,19 @@
 """The benchmark of hostile streams, in small: see benchmarks/mutations.py."""
 
 import random
+import struct
 from typing import cast
 
 from actpress.bitstream import ContextCoder, RansCoder
-from benchmarks.mutations import MUTATIONS, accident, pressed_network, run
+from actpress.bitstream.streams import stream_edges
+from benchmarks.mutations import (
+    MUTATIONS,
+    accident,
+    forge_length,
+    large_batch,
+    pressed_network,
+    run,
+)
 
 
 def test_every_accident_is_refused_and_no_forgery_does_worse_than_decode() -> None:
@@ -20,6 +29,23 @@ def test_both_entropy_coders_are_attacked() -> None:
     pressed, _ = pressed_network()
     coders = [type(codec.coder()) for codec in pressed.codecs.values()]
     assert coders == [ContextCoder, RansCoder]
+
+
+def test_records_of_several_streams_are_attacked() -> None:
+    pressed, images = pressed_network()
+    pixels = images[0, 0].numel()
+    rows = len(large_batch(images)) * next(iter(pressed.codecs.values())).rank
+
+    assert len(stream_edges((rows, pixels))) > 2
+
+
+def test_a_forged_length_is_another_one() -> None:
+    body = bytearray(bytes((1, 4, 2, 8, 12, 12)) + struct.pack("<I", 70_000) + bytes(20))
+    before = bytes(body)
+    forge_length(body, random.Random(0))
+    assert body[:6] == before[:6]
+    assert body[10:] == before[10:]
+    assert body != before
 
 
 def test_every_mutation_changes_something() -> None:
