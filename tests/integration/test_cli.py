@@ -318,6 +318,13 @@ def test_every_method_runs(method: str) -> None:
     assert compress("--method", method).exit_code == 0
 
 
+@pytest.mark.usefixtures("folder")
+def test_int8_says_that_it_has_no_budget() -> None:
+    result = compress("--method", "int8", "--budget", "2bits")
+    assert result.exit_code == 0
+    assert "int8 stores 8 bits for every value, whatever --budget says" in result.stderr
+
+
 def test_existing_out_asks_for_force_and_stays(folder: Path) -> None:
     (folder / "run").mkdir()
     (folder / "run" / "thesis.tex").write_text("precious")

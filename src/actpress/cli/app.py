@@ -49,6 +49,8 @@ from actpress.run import (
 )
 from actpress.tune import Trainable, TuneSettings, WidthSettings
 
+DEFAULT_BUDGET = "1.34bits"
+
 app = typer.Typer(
     name="actpress",
     help="Make the activations of a trained CNN small, and say what it costs.",
@@ -108,8 +110,12 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     leaf: LeafOption = None,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "cap",
     budget: Annotated[
-        str, typer.Option(help="1.34bits per value, 6x less traffic, or 0.5pp accuracy drop.")
-    ] = "1.34bits",
+        str | None,
+        typer.Option(
+            help="1.34bits per value, 6x less traffic, or 0.5pp accuracy drop.",
+            show_default=DEFAULT_BUDGET,
+        ),
+    ] = None,
     view: Annotated[View, typer.Option(help="How the budget counts bits.")] = View.ENTROPY,
     steps: Annotated[int, typer.Option(help="Tuning steps.")] = TuneSettings.steps,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = TuneSettings.batch_size,
@@ -137,8 +143,10 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
 ) -> None:
     """Compress a trained network and write a run directory: plan, codec, metrics, report."""
-    source_budget = Budget.parse(budget, view=view)
+    wanted = Budget.parse(budget or DEFAULT_BUDGET, view=view)
     check_choice("--method", method, METHODS)
+    if method == "int8" and budget:
+        complain("int8 stores 8 bits for every value, whatever --budget says")
     energy = energy_of(memory)
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     shape = None if input_shape is None else parse_input(input_shape)
@@ -160,7 +168,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     request = {
         "source": source.model_dump(mode="json"),
         "method": method,
-        "budget": str(source_budget),
+        "budget": str(wanted),
         "settings": str(settings),
         "device": device,
     }
@@ -173,7 +181,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
                 network,
                 images,
                 method=method,
-                budget=source_budget,
+                budget=wanted,
                 settings=settings,
                 energy=energy,
                 source=source,
