@@ -3,7 +3,8 @@
     python -m benchmarks.codesign [--models resnet18 ...] [--groups curves ...] [--device cuda]
 
 Every method gets the same sites, images and optimizer steps: what a search for widths spends is
-taken from its tuning. Rows go to `benchmarks/results/codesign.json` as soon as they are measured;
+taken from its tuning. The headline points of the co-design get four times as many, which no
+comparison uses. Rows go to `benchmarks/results/codesign.json` as soon as they are measured;
 rows that are there already are skipped. Then `docs/results-codesign.md` is written anew.
 """
 
@@ -19,10 +20,11 @@ from actpress.budget import Budget, View
 from actpress.errors import BudgetError, TuningError
 from actpress.methods import METHODS, Settings, Task, int8
 from actpress.methods.task import RESERVE
-from actpress.tune import Trainable, WidthSettings
+from actpress.tune import ALL_WIDTHS, Trainable, WidthSettings
 from benchmarks.codec_sites import Coded
 from benchmarks.codec_sizes import measure_sizes
 from benchmarks.codesign_page import write_codesign_page
+from benchmarks.codesign_targets import LONG, LONG_STEPS
 from benchmarks.core import MODELS, SEEDS, SETTINGS, Bench, said
 from benchmarks.memory import peak_memory_mib, reset_peak_memory
 from benchmarks.store import Store
@@ -43,16 +45,23 @@ EVERY_METHOD = (
 FEW_METHODS = ("codesign", "cap", "layerwise_ilp")
 NETWORK_LR = 3e-5
 PEER_BIT_WIDTHS = (4, 3, 2)
-WIDTHS = WidthSettings(steps=60)
+VALIDATIONS = SETTINGS.tune.steps // SETTINGS.tune.validate_every
+SEARCH_SHARE = 5
 """A fifth of all steps: with two fifths VGG16-BN lost more on held-out images (one run each)."""
-ALL_CANDIDATES = replace(WIDTHS, candidates=9)
 
 
-def settings_of(method: str, seed: int = 0, widths: WidthSettings = WIDTHS) -> Settings:
+def settings_of(
+    method: str, seed: int = 0, *, steps: int = SETTINGS.tune.steps, candidates: int = 3
+) -> Settings:
     """The settings of a run: as many optimizer steps for every method."""
+    widths = WidthSettings(steps=steps // SEARCH_SHARE, candidates=candidates)
     searches = method in ("codesign", "layerwise_search")
-    steps = SETTINGS.tune.steps - (widths.steps if searches else 0)
-    tune = replace(SETTINGS.tune, steps=steps, seed=seed)
+    tune = replace(
+        SETTINGS.tune,
+        steps=steps - (widths.steps if searches else 0),
+        validate_every=steps // VALIDATIONS,
+        seed=seed,
+    )
     search = replace(SETTINGS.search, seed=seed)
     return replace(SETTINGS, tune=tune, search=search, widths=widths)
 
@@ -82,10 +91,11 @@ def measure(
 
 
 def headline(bench: Bench) -> None:
-    """The co-design at its two target budgets, all seeds."""
+    """The co-design at its two target budgets, all seeds, trained for longer."""
     for seed in SEEDS:
         for budget in HEADLINE:
-            measure(bench, "codesign", budget, settings_of("codesign", seed))
+            settings = settings_of("codesign", seed, steps=LONG_STEPS)
+            measure(bench, "codesign", budget, settings, variant=LONG)
 
 
 def curves(bench: Bench) -> None:
@@ -97,7 +107,7 @@ def curves(bench: Bench) -> None:
 
 def control(bench: Bench) -> None:
     """All nine candidate widths instead of a moving window of three; the network tuned too."""
-    settings = settings_of("codesign", widths=ALL_CANDIDATES)
+    settings = settings_of("codesign", candidates=ALL_WIDTHS)
     measure(bench, "codesign", HEADLINE[0], settings, variant="all candidates")
     settings = settings_of("codesign")
     tune = replace(settings.tune, trainable=Trainable.NETWORK, network_lr=NETWORK_LR)

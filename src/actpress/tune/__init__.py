@@ -7,9 +7,10 @@ from actpress.tune.loop import held_out_divergence, tune
 from actpress.tune.rate import RateBound, align_rate_model
 from actpress.tune.report import Progress, TuneReport
 from actpress.tune.settings import Trainable, TuneSettings
-from actpress.tune.widths import WidthSettings, mixtures, search_widths
+from actpress.tune.widths import ALL_WIDTHS, WidthSettings, mixtures, search_widths
 
 __all__ = [
+    "ALL_WIDTHS",
     "Checkpoint",
     "Learned",
     "Progress",
