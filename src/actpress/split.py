@@ -51,7 +51,10 @@ class Tail:
     Attributes:
         sites: whose values are received.
         module: the computing part, an ordinary module.
+        any_size: see `Decoder`.
     """
+
+    any_size = False
 
     def __init__(
         self, pressed: PressedModel, module: fx.GraphModule, sites: tuple[str, ...]
@@ -65,7 +68,7 @@ class Tail:
         Raises:
             StreamError: damaged, of another model or plan, or cut at another site.
         """
-        decoder = Decoder(self.pressed, io.BytesIO(data))
+        decoder = Decoder(self.pressed, io.BytesIO(data), any_size=self.any_size)
         if set(decoder.sites) != set(self.sites):
             raise StreamError(
                 f"the stream holds {', '.join(decoder.sites)}, this tail takes "

@@ -79,13 +79,15 @@ class Decoder:
     Args:
         pressed: the model that the stream was made with.
         file: at the start of the stream.
+        any_size: accept activations of inputs of another size than the captured one. Only for
+            streams from where you trust: a small forged record can declare 2^31 symbols.
 
     Raises:
         StreamError: the stream is damaged, newer, or of another model or plan.
     """
 
-    def __init__(self, pressed: PressedModel, file: BinaryIO) -> None:
-        self.pressed, self.reader = pressed, StreamReader(file)
+    def __init__(self, pressed: PressedModel, file: BinaryIO, *, any_size: bool = False) -> None:
+        self.pressed, self.reader, self.any_size = pressed, StreamReader(file), any_size
         header, own = self.reader.header, header_of(pressed)
         if header.model != own.model:
             raise StreamError(
@@ -99,23 +101,34 @@ class Decoder:
         self.sites = select(header, list(pressed.codecs))
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        codecs = self.pressed.codecs
+        codecs, shapes = self.pressed.codecs, self.pressed.network.shapes
         for frame in self.reader:
             values = {}
             for name, record in zip(self.sites, frame.records, strict=True):
-                values[name] = _decompress(codecs[name], record, name, frame.images)
+                pixels = None if self.any_size else shapes[name][1:]
+                try:
+                    _check_shape(record, frame.images, pixels)
+                    values[name] = codecs[name].decompress(record)
+                except (StreamError, MemoryError, RuntimeError) as error:
+                    # Torch says of short memory that it is a RuntimeError.
+                    raise StreamError(f"site {name}: {error}") from error
             yield values
 
 
-def _decompress(codec: SiteCodec, record: bytes, name: str, images: int) -> Tensor:
-    try:
-        declared = read_record(record).shape[0]
-        value = codec.decompress(record) if declared == images else None
-    except (StreamError, MemoryError, RuntimeError) as error:  # torch's word for short memory
-        raise StreamError(f"site {name}: {error}") from error
-    if value is None:
-        raise StreamError(f"site {name}: {declared} images in a frame of {images}")
-    return value
+def _check_shape(record: bytes, images: int, pixels: tuple[int, ...] | None) -> None:
+    """Compare what a record declares, before room is made for it; pixels of None are not known."""
+    declared, _, *spatial = read_record(record).shape
+    if declared != images:
+        raise StreamError(f"{declared} images in a frame of {images}")
+    if pixels is not None and tuple(spatial) != pixels:
+        raise StreamError(
+            f"the record has {_times(spatial)} pixels, the site {_times(pixels)}: it is damaged, "
+            f"or of inputs of another size, which Decoder(..., any_size=True) accepts"
+        )
+
+
+def _times(sizes: Sequence[int]) -> str:
+    return "x".join(map(str, sizes)) or "no"
 
 
 @dataclass

@@ -175,6 +175,19 @@ def test_forged_shapes_cost_nothing(make_pressed: MakePressed) -> None:
             codec.decompress(write_record(own, shape, payload))
 
 
+def test_activations_of_another_size_are_decoded_where_that_is_allowed(
+    make_pressed: MakePressed, images: Tensor
+) -> None:
+    pressed = make_pressed()
+    larger = images[:2].repeat(1, 1, 2, 2)
+    content = encoded(pressed, larger, sites=["relu"])
+
+    with pytest.raises(StreamError, match=r"site relu: the record has \d+x\d+ pixels, the site"):
+        list(Decoder(pressed, io.BytesIO(content)))
+    (frame,) = Decoder(pressed, io.BytesIO(content), any_size=True)
+    assert frame["relu"].equal(values(pressed, larger)["relu"])
+
+
 def test_empty_tensors_survive(make_pressed: MakePressed) -> None:
     codec = make_pressed().codecs["relu"]
     for shape in ((0, 8, 4, 4), (0, 8)):

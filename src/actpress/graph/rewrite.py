@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from actpress.errors import ModelError
 from actpress.graph.capture import Graph
 from actpress.graph.sites import Site
-from actpress.graph.values import copy_value_meta
+from actpress.graph.values import copy_value_meta, shape_of
 from actpress.plan import Placement
 
 CODECS_PATH = "codecs"
@@ -66,6 +66,16 @@ class RewrittenNetwork(nn.Module):
     def codec_paths(self) -> Mapping[str, str]:
         """Module path of each site's codec in the two graphs."""
         return self._codec_paths
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape (c, ...) of each site's value, for one input of the size that was captured."""
+        sites = {path: site for site, path in self._codec_paths.items()}
+        return {
+            sites[str(node.target)]: shape_of(node.all_input_nodes[0])[1:]
+            for node in self.eval_module.graph.nodes
+            if node.op == "call_module" and node.target in sites
+        }
 
     def forward(self, *inputs: Tensor) -> tuple[object, tuple[Tensor, ...]]:
         """Run the network.
