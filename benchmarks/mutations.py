@@ -242,7 +242,7 @@ def _encode(pressed: PressedModel, *batches: Tensor) -> bytes:
 
 def _kind(message: str) -> str:
     """A message without its numbers and names."""
-    return re.sub(r"\s+", " ", re.sub(r"site [\w.]+: |\d+", "", message)).strip()[:60]
+    return re.sub(r"\s+", " ", re.sub(r"^site [\w.]+: |\d+", "", message)).strip()[:60]
 
 
 def main() -> None:
