@@ -20,6 +20,9 @@ LAYERWISE = ("layerwise_ilp", "layerwise_search")
 MARGINS = {"resnet18": (3.54, 0.18), "mobilenet_v2": (1.27, 2.02)}
 """Points of accuracy and bits/value to be ahead of the best layer-wise baseline, both at once."""
 
+RIVALS = {"resnet18": LAYERWISE, "mobilenet_v2": LAYERWISE[:1]}
+"""Layer-wise baselines that are measured at every budget; only then one is the best."""
+
 CURVE_BUDGETS = 5
 """Budgets at which methods are compared."""
 
@@ -33,7 +36,8 @@ def target_table(rows: Sequence[Row]) -> str:
         own = [row for row in rows if row["model"] == model and "accuracy" in row]
         lines += [_headline(own, title, *case) for case in _headline_cases(own)]
         if model in MARGINS:
-            lines.append(_ahead(own, title, *MARGINS[model]))
+            tried = [(row["method"], row["variant"]) for row in rows if row["model"] == model]
+            lines.append(_ahead(own, model, tried))
         lines.append(_never_below(own, title))
     lines += [_budget_hit(rows)]
     lines += [_step_cost(row) for row in rows if row["method"] == "width_step_cost"]
@@ -66,18 +70,23 @@ def _headline(own: Sequence[Row], title: str, budget: str, suffix: str) -> str:
     return target_line(what, target, measured, met=met if len(runs) > 2 or not met else None)
 
 
-def _ahead(own: Sequence[Row], title: str, points: float, bits: float) -> str:
+def _ahead(own: Sequence[Row], model: str, tried: Sequence[tuple[str, str]]) -> str:
     """The pair of points, ours and theirs, that comes closest to both margins at once."""
-    what = f"{title}: co-design ahead of the best layer-wise baseline, at one pair of points"
+    points, bits = MARGINS[model]
+    what = (
+        f"{TITLES[model]}: co-design ahead of the best layer-wise baseline, at one pair of points"
+    )
     target = f"+{points} points and {bits} bits/value less"
     best = _best_at_each_budget(_seed_0(own, LAYERWISE))
     pairs = [(ours, theirs) for ours in _seed_0(own, ("codesign",)) for theirs in best]
     if not pairs:
         return target_line(what, target, NOT_MEASURED, met=None)
-    gains = [(_points(a) - _points(b), _bits(b) - _bits(a)) for a, b in pairs]
-    gain, saved = max(gains, key=lambda pair: min(pair[0] / points, pair[1] / bits))
+    gains = [(_points(a) - _points(b), _bits(b) - _bits(a), b["variant"]) for a, b in pairs]
+    gain, saved, variant = max(gains, key=lambda pair: min(pair[0] / points, pair[1] / bits))
     measured = f"{gain:+.2f} points, {saved:.2f} bits/value less"
-    return target_line(what, target, measured, met=gain >= points and saved >= bits)
+    met = gain >= points and saved >= bits
+    whole = all((rival, variant) in tried for rival in RIVALS[model])
+    return target_line(what, target, measured, met=met if whole or not met else None)
 
 
 def _never_below(own: Sequence[Row], title: str) -> str:
