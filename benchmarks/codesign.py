@@ -21,28 +21,19 @@ from actpress.errors import BudgetError, TuningError
 from actpress.methods import METHODS, Settings, Task, int8
 from actpress.methods.task import RESERVE
 from actpress.tune import ALL_WIDTHS, Trainable, WidthSettings
+from benchmarks import codesign_targets as targets
 from benchmarks.codec_sites import Coded
 from benchmarks.codec_sizes import measure_sizes
 from benchmarks.codesign_page import write_codesign_page
-from benchmarks.codesign_targets import LONG, LONG_STEPS
 from benchmarks.core import MODELS, SEEDS, SETTINGS, Bench, said
 from benchmarks.memory import peak_memory_mib, reset_peak_memory
 from benchmarks.store import Store
 from benchmarks.width_step_cost import measure_width_step_cost
 
 RESULTS = Path("benchmarks/results/codesign.json")
-HEADLINE = (Budget.parse("0.8bits"), Budget.parse("1.34bits", view=View.FIXED))
-CURVE = ("0.6bits", "0.8bits", "1bits", "1.5bits", "2bits")
-EVERY_METHOD = (
-    "codesign",
-    "cap",
-    "layerwise_ilp",
-    "layerwise_search",
-    "entropy_training",
-    "lsq",
-    "transform_coding",
+HEADLINE = tuple(
+    Budget.parse(f"{bits}bits", view=View(view)) for view, bits in targets.HEADLINE.values()
 )
-FEW_METHODS = ("codesign", "cap", "layerwise_ilp")
 NETWORK_LR = 3e-5
 PEER_BIT_WIDTHS = (4, 3, 2)
 VALIDATIONS = SETTINGS.tune.steps // SETTINGS.tune.validate_every
@@ -94,14 +85,14 @@ def headline(bench: Bench) -> None:
     """The co-design at its two target budgets, all seeds, trained for longer."""
     for seed in SEEDS:
         for budget in HEADLINE:
-            settings = settings_of("codesign", seed, steps=LONG_STEPS)
-            measure(bench, "codesign", budget, settings, variant=LONG)
+            settings = settings_of("codesign", seed, steps=targets.LONG_STEPS)
+            measure(bench, "codesign", budget, settings, variant=targets.LONG)
 
 
 def curves(bench: Bench) -> None:
     """Methods over budgets: all of them on ResNet18, three on the others."""
-    for method in EVERY_METHOD if bench.name == "resnet18" else FEW_METHODS:
-        for budget in CURVE:
+    for method in targets.METHODS[bench.name]:
+        for budget in targets.CURVE:
             measure(bench, method, Budget.parse(budget), settings_of(method))
 
 

@@ -2,12 +2,11 @@
 
     python -m benchmarks.mutations [--count 200000]
 
-Mutates streams of a small network at random and decodes them; every tenth has a record of several
-entropy-coded streams. Half of the mutations are accidents: they must end in a `StreamError`. The
-other half are forgeries, whose checksums were mended after records were mutated or swapped: they
-may decode to other values, and to nothing worse. Writes `benchmarks/results/mutations.json`: how
-often each part of the reader refused, the slowest decoding and the most memory that Python and
-NumPy allocated for one.
+Mutates streams of a small network at random and decodes them; one of a hundred has records of
+several entropy-coded streams. Half of the mutations are accidents: they must end in a
+`StreamError`. The other half are forgeries with every checksum mended: they may decode to other
+values, and to nothing worse. Writes `benchmarks/results/mutations.json`: how often each part of the
+reader refused, the slowest decoding and the most memory that Python and NumPy allocated for one.
 """
 
 import argparse
@@ -21,6 +20,7 @@ import tracemalloc
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from actpress.bitstream import Frame, StreamReader, StreamWriter
+from actpress.bitstream.container import FINGERPRINT_BYTES
 from actpress.bitstream.numbers import write_number
 from actpress.calibrate import calibrate
 from actpress.codec import fit_code_tables
@@ -43,7 +44,7 @@ RESULTS = Path("benchmarks/results/mutations.json")
 MEMORY_EVERY = 50
 """Memory is traced on every so many mutations only, as tracing slows Python."""
 
-LARGE_EVERY = 20
+LARGE_EVERY = 200
 """Two of so many mutations are of the large batch, an accident and a forgery."""
 
 Mutation = Callable[[bytearray, random.Random], None]
@@ -160,13 +161,24 @@ def _axis_ends(body: bytearray) -> list[int]:
 
 
 def forgery(whole: bytes, rng: random.Random) -> bytes:
-    """The stream with a record mutated, or with two swapped, and every checksum right."""
+    """The stream with every checksum right and something wrong.
+
+    A record mutated, the two of a frame swapped, another number of images in a frame and in its
+    records alike, or a header of another network or plan.
+    """
     reader = StreamReader(io.BytesIO(whole))
     frames = list(reader)
     chosen = rng.randrange(len(frames))
-    records = list(frames[chosen].records)
-    if rng.random() < 0.1:
-        rng.shuffle(records)
+    records, images = list(frames[chosen].records), frames[chosen].images
+    header, kind = reader.header, rng.random()
+    if kind < 0.05:
+        records.reverse()
+    elif kind < 0.1:
+        images = rng.choice([images + 1, 1 << 12, 1 << 21, (1 << 32) - 1])
+        records = [_with_images(record, images) for record in records]
+    elif kind < 0.12:
+        other = rng.randbytes(FINGERPRINT_BYTES)
+        header = rng.choice([replace(header, model=other), replace(header, codecs=other)])
     else:
         place = rng.randrange(len(records))
         body = bytearray(records[place][4:])
@@ -175,9 +187,9 @@ def forgery(whole: bytes, rng: random.Random) -> bytes:
             rng.choice([forge_axis, forge_length])(body, rng)
         records[place] = struct.pack("<I", zlib.crc32(body)) + bytes(body)
     file = io.BytesIO()
-    writer = StreamWriter(file, reader.header)
+    writer = StreamWriter(file, header)
     for index, frame in enumerate(frames):
-        writer.write(Frame(frame.images, tuple(records)) if index == chosen else frame)
+        writer.write(Frame(images, tuple(records)) if index == chosen else frame)
     writer.close()
     return file.getvalue()
 
@@ -227,9 +239,16 @@ def run(count: int, seed: int = 0) -> dict[str, object]:
     }
 
 
+def _with_images(record: bytes, images: int) -> bytes:
+    """The record with another first axis."""
+    body = bytearray(record[4:])
+    body[2 : _axis_ends(body)[0]] = write_number(images)
+    return struct.pack("<I", zlib.crc32(body)) + bytes(body)
+
+
 def large_batch(images: Tensor) -> Tensor:
-    """Images enough for two entropy-coded streams at the first site."""
-    return images.repeat(5, 1, 1, 1)
+    """Images enough for several entropy-coded streams at both sites."""
+    return images.repeat(22, 1, 1, 1)
 
 
 def _encode(pressed: PressedModel, *batches: Tensor) -> bytes:

@@ -10,7 +10,7 @@ from actpress.bitstream import Frame, StreamWriter, select
 from actpress.errors import StreamError
 from actpress.graph import split_network
 from actpress.press import PressedModel
-from actpress.stream import Decoder, header_of, run_eval
+from actpress.stream import MAX_IMAGES, Decoder, header_of, run_eval
 
 
 class Head:
@@ -51,10 +51,11 @@ class Tail:
     Attributes:
         sites: whose values are received.
         module: the computing part, an ordinary module.
-        any_size: see `Decoder`.
+        any_size, max_images: of what is accepted, see `Decoder`; may be set.
     """
 
     any_size = False
+    max_images = MAX_IMAGES
 
     def __init__(
         self, pressed: PressedModel, module: fx.GraphModule, sites: tuple[str, ...]
@@ -68,16 +69,22 @@ class Tail:
         Raises:
             StreamError: damaged, of another model or plan, or cut at another site.
         """
-        decoder = Decoder(self.pressed, io.BytesIO(data), any_size=self.any_size)
+        decoder = Decoder(
+            self.pressed,
+            io.BytesIO(data),
+            any_size=self.any_size,
+            max_images=self.max_images,
+        )
         if set(decoder.sites) != set(self.sites):
             raise StreamError(
                 f"the stream holds {', '.join(decoder.sites)}, this tail takes "
                 f"{', '.join(self.sites)}; cut head and tail at the same site"
             )
-        frames = list(decoder)
-        if len(frames) != 1:
-            raise StreamError(f"a tail takes one batch at a time; the stream has {len(frames)}")
-        return run_eval(self.module, *(frames[0][name] for name in self.sites))
+        frames = iter(decoder)
+        first = next(frames, None)
+        if first is None or next(frames, None) is not None:
+            raise StreamError("a tail takes one batch at a time; the stream has none or several")
+        return run_eval(self.module, *(first[name] for name in self.sites))
 
 
 def split(pressed: PressedModel, at: str) -> tuple[Head, Tail]:

@@ -24,6 +24,9 @@ from actpress.codec.site_codec import all_finite
 from actpress.errors import StreamError
 from actpress.press import PressedModel
 
+MAX_IMAGES = 1 << 12
+"""A `Decoder` takes frames of so many images, unless told otherwise."""
+
 
 class Encoder:
     """Writes the activations of batches to a stream; never holds more than one batch.
@@ -81,13 +84,23 @@ class Decoder:
         file: at the start of the stream.
         any_size: accept activations of inputs of another size than the captured one. Only for
             streams from where you trust: a small forged record can declare 2^31 symbols.
+        max_images: of a frame; likely symbols take so few bits that a small forged one can declare
+            very many.
 
     Raises:
         StreamError: the stream is damaged, newer, or of another model or plan.
     """
 
-    def __init__(self, pressed: PressedModel, file: BinaryIO, *, any_size: bool = False) -> None:
+    def __init__(
+        self,
+        pressed: PressedModel,
+        file: BinaryIO,
+        *,
+        any_size: bool = False,
+        max_images: int = MAX_IMAGES,
+    ) -> None:
         self.pressed, self.reader, self.any_size = pressed, StreamReader(file), any_size
+        self.max_images = max_images
         header, own = self.reader.header, header_of(pressed)
         if header.model != own.model:
             raise StreamError(
@@ -103,6 +116,11 @@ class Decoder:
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         codecs, shapes = self.pressed.codecs, self.pressed.network.shapes
         for frame in self.reader:
+            if frame.images > self.max_images:
+                raise StreamError(
+                    f"a frame declares {frame.images} images; at most {self.max_images} are "
+                    f"accepted here, see max_images"
+                )
             values = {}
             for name, record in zip(self.sites, frame.records, strict=True):
                 pixels = None if self.any_size else shapes[name][1:]
@@ -110,7 +128,8 @@ class Decoder:
                     _check_shape(record, frame.images, pixels)
                     values[name] = codecs[name].decompress(record)
                 except (StreamError, MemoryError, RuntimeError) as error:
-                    # Torch says of short memory that it is a RuntimeError.
+                    if isinstance(error, RuntimeError) and "memory" not in str(error):
+                        raise  # torch's word for short memory is a RuntimeError, too
                     raise StreamError(f"site {name}: {error}") from error
             yield values
 
@@ -123,7 +142,7 @@ def _check_shape(record: bytes, images: int, pixels: tuple[int, ...] | None) -> 
     if pixels is not None and tuple(spatial) != pixels:
         raise StreamError(
             f"the record has {_times(spatial)} pixels, the site {_times(pixels)}: it is damaged, "
-            f"or of inputs of another size, which Decoder(..., any_size=True) accepts"
+            f"or of inputs of another size, which any_size accepts"
         )
 
 

@@ -276,6 +276,9 @@ def test_a_run_is_split_into_halves_that_can_be_loaded(folder: Path) -> None:
     }
     assert weights["tail"].keys() == {"7.weight", "7.bias"}
 
+    assert "halves/head holds one half of a network" in message(
+        invoke("split", "halves/head", "--at", "4", "--out", "quarters")
+    )
     assert "--force" in message(invoke("split", "run", "--at", "4", "--out", "halves"))
     assert invoke("split", "run", "--at", "2", "--out", "halves", "--force").exit_code == 0
     assert "holds no head/half.json" in message(
@@ -285,6 +288,15 @@ def test_a_run_is_split_into_halves_that_can_be_loaded(folder: Path) -> None:
         invoke("split", "run", "--at", "tail", "--out", "other")
     )
     assert not list(folder.glob("*other*")), "nothing half-written remains"
+
+
+def test_a_run_that_does_not_say_how_to_build_its_network(folder: Path) -> None:
+    assert compress("--method", "int8").exit_code == 0
+    path = folder / "run" / "run.json"
+    source = json.loads(path.read_text())
+    path.write_text(json.dumps(source | {"model": "ToyNet"}))
+    said = message(invoke("evaluate", "run"))
+    assert "run.json names the model 'ToyNet', but not how to build it" in said
 
 
 def test_evaluate_measures_real_bytes(folder: Path) -> None:

@@ -1,11 +1,14 @@
 """The benchmark of hostile streams, in small: see benchmarks/mutations.py."""
 
+import io
 import random
 import struct
+from math import prod
 from typing import cast
 
-from actpress.bitstream import ContextCoder, RansCoder
+from actpress.bitstream import ContextCoder, RansCoder, StreamReader, read_record
 from actpress.bitstream.streams import stream_edges
+from actpress.stream import Encoder
 from benchmarks.mutations import (
     MUTATIONS,
     accident,
@@ -33,10 +36,16 @@ def test_both_entropy_coders_are_attacked() -> None:
 
 def test_records_of_several_streams_are_attacked() -> None:
     pressed, images = pressed_network()
-    pixels = images[0, 0].numel()
-    rows = len(large_batch(images)) * next(iter(pressed.codecs.values())).rank
-
-    assert len(stream_edges((rows, pixels))) > 2
+    batch = large_batch(images)
+    file = io.BytesIO()
+    with Encoder(pressed, file) as encoder:
+        encoder.encode(batch)
+    file.seek(0)
+    (frame,) = StreamReader(file)
+    for record, codec in zip(frame.records, pressed.codecs.values(), strict=True):
+        n, k, *spatial = read_record(record).shape
+        assert k == codec.rank
+        assert len(stream_edges((n * k, prod(spatial)))) > 2
 
 
 def test_a_forged_length_is_another_one() -> None:

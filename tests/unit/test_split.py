@@ -1,5 +1,6 @@
 """Split inference: both halves together are the whole, wherever it is cut."""
 
+import io
 import multiprocessing
 from collections.abc import Callable
 from multiprocessing.connection import Client, Listener
@@ -15,6 +16,7 @@ from actpress.graph import capture
 from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.press import PressedModel, fit_tables, press
 from actpress.split import split
+from actpress.stream import Encoder
 
 MakePressed = Callable[..., PressedModel]
 
@@ -145,6 +147,33 @@ def _serve(pressed: PressedModel, at: str, address: str, ready: object) -> None:
         with listener.accept() as connection:
             while data := connection.recv_bytes():
                 connection.send(tail(data).argmax(1).tolist())
+
+
+def test_a_tail_takes_one_batch(make_pressed: MakePressed, images: Tensor) -> None:
+    pressed = make_pressed()
+    head, tail = split(pressed, "relu")
+    for batches in ([], [images[:1], images[1:2]]):
+        file = io.BytesIO()
+        with Encoder(pressed, file, head.sites) as encoder:
+            for batch in batches:
+                encoder.encode(batch)
+        with pytest.raises(StreamError, match="one batch at a time; the stream has none or sev"):
+            tail(file.getvalue())
+
+
+def test_a_tail_takes_what_it_is_told_to(make_pressed: MakePressed, images: Tensor) -> None:
+    pressed = make_pressed()
+    head, tail = split(pressed, "relu")
+    larger = images[:3].repeat(1, 1, 2, 2)
+    content = head(larger)
+    with pytest.raises(StreamError, match="which any_size accepts"):
+        tail(content)
+    tail.any_size, tail.max_images = True, 2
+    with pytest.raises(StreamError, match="declares 3 images; at most 2"):
+        tail(content)
+    tail.max_images = 3
+    with torch.no_grad():
+        assert tail(content).equal(pressed(larger))
 
 
 def test_two_processes_predict_what_one_does(

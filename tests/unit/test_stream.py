@@ -1,6 +1,7 @@
 """Real bytes: the law, the streaming interface, and what is measured."""
 
 import io
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from actpress.bitstream import read_record, write_record
+from actpress.bitstream import Frame, StreamWriter, read_record, write_record
 from actpress.codec import SiteCodec
 from actpress.data.dataset import Dataset
 from actpress.errors import StreamError
@@ -16,7 +17,7 @@ from actpress.evaluate import RunInfo, evaluate
 from actpress.graph import Graph
 from actpress.plan import Placement, Transform
 from actpress.press import PressedModel, fit_tables
-from actpress.stream import ByteTransport, Decoder, Encoder, fingerprint, through_bytes
+from actpress.stream import ByteTransport, Decoder, Encoder, fingerprint, header_of, through_bytes
 
 MakePressed = Callable[..., PressedModel]
 
@@ -136,19 +137,38 @@ def test_new_tables_make_another_fingerprint(make_pressed: MakePressed, images: 
     assert fingerprint(pressed) != before
 
 
-def test_swapped_records_are_noticed(make_pressed: MakePressed, images: Tensor) -> None:
-    """Components differ, or the shape does; equal ones decode to the other site's range."""
+def test_a_record_of_another_rank_is_noticed(make_pressed: MakePressed) -> None:
     pressed = make_pressed(rank=5)
     codecs = pressed.codecs
     record = codecs["relu"].compress(torch.randn(2, 8, 4, 4))
     narrow = make_pressed(rank=4).codecs["relu"]
     with pytest.raises(StreamError, match="has 5 components, this codec 4"):
         narrow.decompress(record)
-    content = encoded(pressed, images[:3])
-    damaged = bytearray(content)
+
+
+def test_damage_is_noticed_and_the_site_named(make_pressed: MakePressed, images: Tensor) -> None:
+    pressed = make_pressed(rank=5)
+    damaged = bytearray(encoded(pressed, images[:3]))
     damaged[-30] ^= 4
     with pytest.raises(StreamError, match="site mean: a record is damaged: its checksum"):
         list(Decoder(pressed, io.BytesIO(bytes(damaged))))
+
+
+def test_a_frame_of_too_many_images_costs_nothing(make_pressed: MakePressed) -> None:
+    pressed = make_pressed()
+    codec = pressed.codecs["relu"]
+    own = read_record(codec.compress(torch.zeros(1, 8, 4, 4))).coder
+    images = 1 << 20
+    record = write_record(own, (images, 8, 32, 8), bytes(1 << 17))
+    file = io.BytesIO()
+    writer = StreamWriter(file, header_of(pressed, ["relu"]))
+    writer.write(Frame(images, (record,)))
+    writer.close()
+    tracemalloc.start()
+    with pytest.raises(StreamError, match="a frame declares 1048576 images; at most 4096"):
+        list(Decoder(pressed, io.BytesIO(file.getvalue())))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -7,9 +7,10 @@ import torch
 
 from actpress.api import capture_for
 from actpress.cli.sources import load_model
+from actpress.errors import RunError
 from actpress.graph import Graph
 from actpress.press import PressedModel
-from actpress.run import Source, check_weights, load_model_from, load_source
+from actpress.run import HALF, SOURCE, Source, check_weights, load_model_from, load_source
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,16 @@ def open_run(run: Path, *, weights: Path | None, device: torch.device) -> Opened
     Raises:
         ActpressError: anything that is missing, damaged or of another network.
     """
+    if (run / HALF).exists():
+        raise RunError(
+            f"{run} holds one half of a network that was split, not a run; give the run itself"
+        )
     source = load_source(run)
+    if ":" not in source.model:
+        raise RunError(
+            f"{run / SOURCE} names the model {source.model!r}, but not how to build it; put "
+            f"package.module:factory there"
+        )
     path = weights or (None if source.weights is None else Path(source.weights))
     network = load_model(source.model, args=source.model_args, weights=path).to(device)
     graph = capture_for(network, torch.zeros(2, *source.input, device=device), source.leaves)

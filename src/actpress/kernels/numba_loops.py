@@ -30,7 +30,8 @@ def run_streams(loop: Any, streams: int, *arguments: object) -> None:
     """Run a compiled loop over streams on torch's threads.
 
     Where one thread does it all, the outer loop is Python's: a process that has used OpenMP cannot
-    be forked and go on, and those that load data are forked, with one thread.
+    be forked and go on, and those that load data are forked, with one thread. What only coded
+    streams, and fitted no tables, can be.
     """
     if min(streams, torch.get_num_threads()) == 1:
         loop.py_func(*arguments)

@@ -1,11 +1,11 @@
 """Training in bfloat16 where that is faster."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import MethodType
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from actpress.codec import in_float32
 
@@ -28,14 +28,22 @@ def mixed_precision(
         yield
         return
     slow = [m for m in network.modules() if device.type == "cpu" and _strides_in_groups(m)]
+    own = [vars(module).get("forward") for module in slow]
     for module in slow:
-        vars(module)["forward"] = MethodType(in_float32(nn.Conv2d.forward), module)
+        forward = in_float32(_without_self(module.forward))
+        vars(module)["forward"] = MethodType(forward, module)
     try:
         with torch.autocast(device.type, dtype=torch.bfloat16):
             yield
     finally:
-        for module in slow:
+        for module, before in zip(slow, own, strict=True):
             del vars(module)["forward"]
+            if before is not None:
+                vars(module)["forward"] = before
+
+
+def _without_self(forward: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, Tensor], Tensor]:
+    return lambda _module, x: forward(x)
 
 
 def _strides_in_groups(module: nn.Module) -> bool:

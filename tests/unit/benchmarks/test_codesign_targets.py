@@ -1,6 +1,6 @@
 """The target table says what the rows say."""
 
-from benchmarks.codesign_targets import LONG, target_table
+from benchmarks.codesign_targets import CURVE, LONG, METHODS, target_table
 from benchmarks.store import Row
 
 
@@ -65,6 +65,17 @@ def test_one_lost_pair_is_below() -> None:
         "| smallest lead -0.10 points, over cap at 1bits,entropy (1 compared) | **no** |"
     )
     assert "not measured" in line(target_table(rows[1:]), "at equal budgets")
+
+
+def test_never_below_needs_every_rival_at_every_budget() -> None:
+    methods = METHODS["resnet18"]
+    rows = [row(m, b, 0.92 if m == "codesign" else 0.91, 0.9) for m in methods for b in CURVE]
+    what = "at equal budgets"
+    assert line(target_table(rows), what).endswith("(30 compared) | yes |")
+    assert line(target_table(rows[:-1]), what).endswith("(29 compared) | - |")
+    failed = {key: rows[-1][key] for key in ("model", "method", "variant", "seed")}
+    table = target_table([*rows[:-1], {**failed, "failed": "no"}])
+    assert line(table, what).endswith("(29 compared) | yes |")
 
 
 def test_the_worst_budget_is_told() -> None:

@@ -30,6 +30,26 @@ def test_strided_depthwise_convolutions_alone_stay_in_float32() -> None:
     assert all("forward" not in vars(layer) for layer in network)
 
 
+class OnePixel(nn.Conv2d):
+    """A convolution of one's own."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)[..., :1, :1]
+
+
+def test_a_forward_of_ones_own_is_called_and_put_back() -> None:
+    layer = OnePixel(4, 4, 3, stride=2, groups=4)
+    twice = lambda x: 2 * OnePixel.forward(layer, x)  # noqa: E731
+    vars(layer)["forward"] = twice
+    x = torch.randn(1, 4, 8, 8)
+
+    with mixed_precision(layer, CPU, wanted=True), mixed_precision(layer, CPU, wanted=True):
+        inside = layer(x)
+
+    assert inside.equal(2 * OnePixel.forward(layer, x))
+    assert vars(layer)["forward"] is twice
+
+
 def test_the_network_is_as_before_after_an_error() -> None:
     network = nn.Sequential(nn.Conv2d(4, 4, 3, stride=2, groups=4))
     with pytest.raises(KeyboardInterrupt), mixed_precision(network, CPU, wanted=True):
