@@ -99,7 +99,9 @@ def _chart(model: str, rows: Sequence[Row]) -> str:
     if len(points) < 2:
         return ""
     path = PAGE.with_name(f"codesign-{model}.svg")
-    path.write_text(curves_chart(points, rows[0]["float_accuracy"], View.ENTROPY) + "\n")
+    path.write_text(
+        curves_chart(points, rows[0]["float_accuracy"], View.ENTROPY, legend=True) + "\n"
+    )
     names = ", ".join(dict.fromkeys(point.method for point in points))
     return f"![Accuracy against bits/value: {names}]({path.name})\n"
 

@@ -158,7 +158,12 @@ def render_sweep(runs: Sequence[Metrics], failed: Sequence[Mapping[str, str]] = 
 
 
 def curves_chart(
-    points: Sequence[Point], float_accuracy: float, view: View, *, width_px: int = WIDE_PX
+    points: Sequence[Point],
+    float_accuracy: float,
+    view: View,
+    *,
+    width_px: int = WIDE_PX,
+    legend: bool = False,
 ) -> str:
     """Accuracy against bits per value, every method a curve; a dashed line marks the float network.
 
@@ -167,6 +172,7 @@ def curves_chart(
         float_accuracy: in [0, 1].
         view: of the bits, for the label of the axis.
         width_px: natural width.
+        legend: name the methods in the chart itself, where nothing around it does.
     """
     names = methods_of(points)
 
@@ -182,7 +188,10 @@ def curves_chart(
                 marker=MARKERS[index % len(MARKERS)],
                 linewidth=2,
                 markersize=7,
+                label=name,
             )
+        if legend:
+            axes.legend(loc="lower right")
         axes.set_xlabel(f"bits/value, {view} view")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _position: percent(share, 1)))
         axes.yaxis.set_major_locator(MaxNLocator(6))
