@@ -190,9 +190,12 @@ def test_a_site_with_nan_is_named(make_pressed: MakePressed, images: Tensor) -> 
 def test_forged_shapes_cost_nothing(make_pressed: MakePressed) -> None:
     codec = make_pressed().codecs["relu"]
     own = read_record(codec.compress(torch.zeros(1, 8, 4, 4))).coder
+    tracemalloc.start()
     for shape, payload in (((1, 8, 1 << 14, 1 << 14), bytes(40)), ((1, 8, 0, 4), b"")):
         with pytest.raises(StreamError, match="damaged"):
             codec.decompress(write_record(own, shape, payload))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()
 
 
 def test_activations_of_another_size_are_decoded_where_that_is_allowed(
