@@ -17,7 +17,7 @@ def mixed_precision(
     """bfloat16 for what a network computes around its codecs while the block runs.
 
     On a CPU convolutions with groups and strides stay in float32: the gradient of their input has
-    no fast kernel in bfloat16. With 192 channels of 16x16 it takes about a hundred times as long.
+    no fast kernel in bfloat16.
 
     Args:
         network: changed while the block runs, as it was afterwards.

@@ -19,6 +19,7 @@ from actpress.tune.report import Progress, TuneReport
 from actpress.tune.settings import TuneSettings
 
 VALIDATION_IMAGES = 128
+"""Of a search, whose validations are only reported."""
 
 ALL_WIDTHS = 9
 """Candidates of the control without a window: 0 to 8."""
@@ -129,7 +130,6 @@ def mixtures(pressed: PressedModel) -> Mapping[str, MixtureCodec]:
 
 
 def _with_steps(tuning: TuneSettings, settings: WidthSettings) -> TuneSettings:
-    """Validations decide nothing where the last state is kept: few images do for the report."""
     return replace(
         tuning,
         steps=settings.steps,

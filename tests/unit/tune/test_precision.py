@@ -39,7 +39,10 @@ class OnePixel(nn.Conv2d):
 
 def test_a_forward_of_ones_own_is_called_and_put_back() -> None:
     layer = OnePixel(4, 4, 3, stride=2, groups=4)
-    twice = lambda x: 2 * OnePixel.forward(layer, x)  # noqa: E731
+
+    def twice(x: torch.Tensor) -> torch.Tensor:
+        return 2 * OnePixel.forward(layer, x)
+
     vars(layer)["forward"] = twice
     x = torch.randn(1, 4, 8, 8)
 
