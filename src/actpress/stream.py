@@ -226,7 +226,14 @@ def header_of(pressed: PressedModel, sites: Sequence[str] | None = None) -> Head
 
 
 def fingerprint(pressed: PressedModel) -> bytes:
-    """16 bytes that change with plan, projections, steps, ranges or tables."""
+    """16 bytes that change with plan, projections, steps, ranges or tables.
+
+    The frequencies that the coder scaled from the counts are covered too: a machine whose logarithm
+    rounds otherwise could scale them otherwise, and would decode other symbols.
+
+    Raises:
+        StreamError: a codec without code tables.
+    """
     digest = hashlib.sha256(pressed.plan.to_json().encode())
     for name, codec in pressed.codecs.items():
         digest.update(name.encode())
@@ -234,6 +241,7 @@ def fingerprint(pressed: PressedModel) -> bytes:
             if key != "rate_scale":  # it only steers training
                 digest.update(f"{key}{tuple(tensor.shape)}".encode())
                 digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(codec.coder().tables.frequencies.astype("<u2").tobytes())
     return digest.digest()[:FINGERPRINT_BYTES]
 
 

@@ -5,11 +5,13 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from actpress.bitstream import Frame, StreamWriter, read_record, write_record
+from actpress.bitstream import Frame, StreamWriter, read_record, tables, write_record
 from actpress.codec import SiteCodec
 from actpress.data.dataset import Dataset
 from actpress.errors import StreamError
@@ -135,6 +137,23 @@ def test_new_tables_make_another_fingerprint(make_pressed: MakePressed, images: 
     assert fingerprint(make_pressed()) == before
     fit_tables(pressed, [images[:50]])
     assert fingerprint(pressed) != before
+
+
+def test_a_machine_that_scales_the_same_counts_otherwise_refuses_the_stream(
+    make_pressed: MakePressed, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = encoded(make_pressed(), images[:2])
+
+    def scaled_otherwise(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        frequencies = scaled(counts)
+        frequencies[frequencies.argmax()] -= 1
+        frequencies[-1] += 1
+        return frequencies
+
+    scaled = tables._scaled
+    monkeypatch.setattr(tables, "_scaled", scaled_otherwise)
+    with pytest.raises(StreamError, match="of other codecs"):
+        Decoder(make_pressed(), io.BytesIO(content))
 
 
 def test_a_record_of_another_rank_is_noticed(make_pressed: MakePressed) -> None:

@@ -9,7 +9,9 @@ import torch
 
 from actpress.calibrate import Statistics
 from actpress.codec import stored_step
-from actpress.methods.learning import finish, watch_cost
+from actpress.errors import BudgetError
+from actpress.methods.learning import ROUNDING, finish, watch_cost
+from actpress.methods.scaling import scale_steps
 from actpress.methods.task import Outcome, Task
 from actpress.plan import Plan
 from actpress.press import PressedModel
@@ -44,11 +46,13 @@ def train_steps(
         plan: of sites with identity transforms.
         statistics: for the plan's placements.
         method: name for the results.
-        hold_bits: keep what the budget counts within it while training; else the bits end up where
-            the accuracy wants them.
+        hold_bits: keep what the budget counts within it, from before training on; else the bits end
+            up where the accuracy wants them.
         attempt: name of the checkpoint, where a method trains several plans.
     """
     settings = task.settings.tune
+    if hold_bits:
+        plan = coarsen_to_fit(task, plan, statistics)
     pressed = task.press(plan.model_copy(update={"method": method}), statistics)
     bound = task.cost_target() if hold_bits else math.inf
     measure = watch_cost(task, pressed, bound)
@@ -78,6 +82,29 @@ def train_steps(
         codec.step.copy_(stored_step(codec.step))
     finish(task, pressed, bound)
     return Outcome(pressed, statistics, method, tune_seconds=report.seconds)
+
+
+def coarsen_to_fit(task: Task, plan: Plan, statistics: Statistics) -> Plan:
+    """The plan as it is, or, where it costs too much, with all its steps coarsened alike until not.
+
+    Raises:
+        BudgetError: no step is coarse enough.
+    """
+
+    def press_at(octaves: float) -> PressedModel:
+        return task.press(plan.with_scaled_steps(2**octaves), statistics)
+
+    found = scale_steps(
+        press_at,
+        lambda pressed: task.cost(pressed) / task.cost_target() - 1 + ROUNDING,
+        finest=0.0,
+    )
+    if found.excess > 0:
+        raise BudgetError(
+            f"steps as coarse as they may be exceed the budget {task.budget} by "
+            f"{100 * found.excess:.1f} %: code tables have a floor; ask for more"
+        )
+    return found.pressed.plan
 
 
 def _learned(pressed: PressedModel, settings: TuneSettings) -> list[Learned]:

@@ -176,6 +176,16 @@ def test_training_steps_helps_coarse_ones(task: Make) -> None:
     assert all(torch.isfinite(codec.step).all() for codec in outcome.pressed.codecs.values())
 
 
+def test_a_plan_that_costs_too_much_is_coarsened_before_its_steps_are_trained(task: Make) -> None:
+    given = task("2bits", tune=replace(SMALL.tune, steps=1, validate_every=1))
+    statistics = given.calibrate(Placement.POST_ACT)
+    steps = {name: covering_step(own, 8) for name, own in statistics.sites.items()}
+    plan = uniform_plan(given, steps, 8)
+    assert given.cost(given.press(plan, statistics)) > 1.5 * given.cost_target()
+    outcome = train_steps(given, plan, statistics, method="lsq", hold_bits=True)
+    assert 0.95 * given.cost_target() <= given.cost(outcome.pressed) <= given.cost_target()
+
+
 @pytest.mark.parametrize("target", [9.0, 13.0, 20.0, 31.0])
 def test_the_integer_program_is_as_good_as_trying_everything(target: float) -> None:
     generator = np.random.default_rng(int(target))
