@@ -15,6 +15,7 @@ from actpress.errors import PlanError
 
 FORMAT_VERSION = 1
 MAX_BIT_WIDTH = 16
+MAX_BLOCK = 8
 
 
 class Placement(StrEnum):
@@ -37,6 +38,10 @@ class Transform(StrEnum):
     LEARNED = "learned"
     DCT = "dct"
     HADAMARD = "hadamard"
+
+
+FITTED_TRANSFORMS = (Transform.PCA, Transform.FISHER_PCA, Transform.LEARNED)
+"""Those that calibration decides."""
 
 
 class GroupPlan(BaseModel):
@@ -64,9 +69,11 @@ class SitePlan(BaseModel):
     Attributes:
         site: name of the site.
         placement: which of its two values is stored.
-        transform: how the `channels` values of a pixel become components.
+        transform: how the values of a block of pixels, `channels` for each, become components.
         channels: c, as a check that the plan belongs to the network.
-        rank: k, components kept; 1 <= rank <= channels. Without groups, the strongest are kept.
+        block: side of the square block of pixels that is transformed together; 1 is pixel by pixel.
+        rank: k, components of a block kept; 1 <= rank <= components. Without groups, the strongest
+            are kept.
         step: quantization step, in units of the activation; with groups, the smallest one.
         bit_width: upper bound on the bits of one stored symbol; the range found in calibration
             usually needs fewer.
@@ -79,16 +86,31 @@ class SitePlan(BaseModel):
     placement: Placement
     transform: Transform
     channels: Annotated[int, Field(ge=1, le=1 << 20)]
+    block: Annotated[int, Field(ge=1, le=MAX_BLOCK)] = 1
     rank: Annotated[int, Field(ge=1, le=1 << 20)]
     step: Annotated[float, Field(gt=0, lt=1e30)]
     bit_width: Annotated[int, Field(ge=1, le=MAX_BIT_WIDTH)] = 8
     groups: tuple[GroupPlan, ...] = ()
 
+    @property
+    def components(self) -> int:
+        """Components of a block before any is dropped: c * block^2."""
+        return self.channels * self.block**2
+
     @model_validator(mode="after")
     def _rank_fits(self) -> Self:
-        if self.rank > self.channels:
+        if self.rank > self.components:
             raise ValueError(
-                f"site {self.site}: rank {self.rank} exceeds its {self.channels} channels"
+                f"site {self.site}: rank {self.rank} exceeds its {self.components} components"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _block_is_transformed(self) -> Self:
+        if self.block > 1 and self.transform not in FITTED_TRANSFORMS:
+            raise ValueError(
+                f"site {self.site}: blocks of {self.block}x{self.block} pixels take a transform "
+                f"that is fitted to them ({', '.join(FITTED_TRANSFORMS)}), not {self.transform}"
             )
         return self
 
@@ -97,9 +119,9 @@ class SitePlan(BaseModel):
         if not self.groups:
             return self
         components = [j for group in self.groups for j in group.components]
-        if sorted(components) != list(range(self.channels)):
+        if sorted(components) != list(range(self.components)):
             raise ValueError(
-                f"site {self.site}: its groups must hold each of the {self.channels} components "
+                f"site {self.site}: its groups must hold each of the {self.components} components "
                 f"exactly once"
             )
         if len(self.kept_components()) != self.rank:

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from actpress.calibrate import SiteStatistics, Statistics
 from actpress.codec import (
+    MOST_COMPONENTS,
     IdentityProjection,
     LinearProjection,
     Projection,
     SiteCodec,
     all_finite,
+    block_side,
     contexts_for,
     fit_code_tables,
     seen_range,
@@ -143,7 +145,7 @@ def _build_grouped(site: SitePlan, statistics: Statistics) -> SiteCodec:
 def _linear(site: SitePlan, statistics: Statistics, mean: Tensor) -> LinearProjection:
     stored = site.transform not in (Transform.DCT, Transform.HADAMARD)
     basis = statistics.basis(site.site, site.transform).select(site.kept_components())
-    return LinearProjection(basis, mean, site.rank, stored=stored)
+    return LinearProjection(basis, mean, site.rank, block=site.block, stored=stored)
 
 
 def fit_tables(
@@ -287,6 +289,21 @@ def counting(pressed: PressedModel) -> Iterator[Mapping[str, SymbolCounter]]:
             codec.probe = None
 
 
+def check_block(graph: Graph, site: SitePlan) -> None:
+    """Refuse blocks that a site is not made for.
+
+    Raises:
+        PlanError: its pixels do not divide into them, or they have too many components.
+    """
+    shape = graph.site(site.site).shape
+    if block_side(shape, site.block) != site.block:
+        raise PlanError(
+            f"site {site.site}: values of shape {shape} cannot have blocks of {site.block}x"
+            f"{site.block} pixels: their sides must divide, and components be at most "
+            f"{MOST_COMPONENTS}"
+        )
+
+
 def _check_fit(graph: Graph, plan: Plan, statistics: Statistics) -> None:
     if plan.fingerprint != graph.fingerprint:
         raise PlanError(
@@ -303,9 +320,15 @@ def _check_fit(graph: Graph, plan: Plan, statistics: Statistics) -> None:
             raise PlanError(
                 f"site {site.site}: the plan has {site.channels} channels, the network {channels}"
             )
+        check_block(graph, site)
         if statistics.placements.get(site.site) != site.placement:
             observed = statistics.placements.get(site.site, "nothing")
             raise CalibrationError(
                 f"site {site.site}: the plan stores {site.placement}, but calibration observed "
                 f"{observed}; calibrate with the plan's placements"
+            )
+        if statistics.block(site.site) != site.block:
+            raise CalibrationError(
+                f"site {site.site}: the plan has blocks of side {site.block}, but calibration "
+                f"observed {statistics.block(site.site)}; calibrate with the plan's blocks"
             )

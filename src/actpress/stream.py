@@ -123,9 +123,9 @@ class Decoder:
                 )
             values = {}
             for name, record in zip(self.sites, frame.records, strict=True):
-                pixels = None if self.any_size else shapes[name][1:]
+                expected = codecs[name].symbol_shape(shapes[name])[1:]
                 try:
-                    _check_shape(record, frame.images, pixels)
+                    _check_shape(record, frame.images, None if self.any_size else expected)
                     values[name] = codecs[name].decompress(record)
                 except (StreamError, MemoryError, RuntimeError) as error:
                     if isinstance(error, RuntimeError) and "memory" not in str(error):
@@ -134,14 +134,14 @@ class Decoder:
             yield values
 
 
-def _check_shape(record: bytes, images: int, pixels: tuple[int, ...] | None) -> None:
-    """Compare what a record declares, before room is made for it; pixels of None are not known."""
+def _check_shape(record: bytes, images: int, expected: tuple[int, ...] | None) -> None:
+    """Compare what a record declares, before room is made for it; None expects any pixels."""
     declared, _, *spatial = read_record(record).shape
     if declared != images:
         raise StreamError(f"{declared} images in a frame of {images}")
-    if pixels is not None and tuple(spatial) != pixels:
+    if expected is not None and tuple(spatial) != expected:
         raise StreamError(
-            f"the record has {_times(spatial)} pixels, the site {_times(pixels)}: it is damaged, "
+            f"the record has {_times(spatial)} pixels, the site {_times(expected)}: it is damaged, "
             f"or of inputs of another size, which any_size accepts"
         )
 

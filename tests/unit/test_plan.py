@@ -23,7 +23,7 @@ def edited(plan: Plan, **changes: object) -> str:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"rank": 9}, "rank 9 exceeds its 8 channels"),
+        ({"rank": 9}, "rank 9 exceeds its 8 components"),
         ({"rank": 0}, r"sites\.0\.rank: .* greater than or equal to 1 \(got 0\)"),
         ({"step": 0}, r"sites\.0\.step"),
         ({"step": "NaN"}, r"sites\.0\.step"),

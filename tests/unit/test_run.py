@@ -256,7 +256,7 @@ def edit_plan(folder: Path, **changes: object) -> None:
     ("change", "complaint"),
     [
         ({"version": 2}, "format version 2, but this actpress reads version 1"),
-        ({"rank": 9}, "site relu: rank 9 exceeds its 8 channels"),
+        ({"rank": 9}, "site relu: rank 9 exceeds its 8 components"),
         ({"rank": 0}, "not a valid plan: sites.0.rank"),
         ({"step": -1.0}, "not a valid plan: sites.0.step"),
         ({"channels": 1 << 30}, "not a valid plan: sites.0.channels"),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from actpress.budget import View
 from actpress.calibrate import SiteStatistics, Statistics
-from actpress.codec import Basis, context_share, entropy_bits, seen_range, stored_step
+from actpress.codec import Basis, as_blocks, context_share, entropy_bits, seen_range, stored_step
 from actpress.graph import Graph, site_values
 from actpress.kernels import count_symbols
 from actpress.plan import Placement, Transform
@@ -39,7 +39,7 @@ class Level:
         rank: components kept.
         step: quantization step, in activation units.
         fixed_bits, entropy_bits: stored bits per inference, estimated on search images.
-        distortion: expected mean squared error summed over channels, per pixel.
+        distortion: expected squared error of a block of pixels.
     """
 
     rank: int
@@ -63,8 +63,9 @@ class Ladder:
         values: original values per inference.
         reads: consumers.
         basis: of the transform.
-        mean: of the channels, shape (c,), float64.
+        mean: of the values of a block, shape (c * b^2,), float64.
         levels: by falling bits.
+        block: side of the blocks of pixels that are transformed together, b.
     """
 
     site: str
@@ -74,6 +75,7 @@ class Ladder:
     basis: Basis
     mean: Tensor
     levels: tuple[Level, ...]
+    block: int = 1
 
 
 def build_ladders(
@@ -99,7 +101,8 @@ def build_ladders(
     states = {name: ladder_states(basis.variances, kind) for name, basis in bases.items()}
     tallies = {name: [_Tally.empty(rank, step) for rank, step in states[name]] for name in states}
     for index, batch in enumerate(inputs):
-        for name, value in site_values(graph, (batch,), statistics.placements):
+        for name, whole in site_values(graph, (batch,), statistics.placements):
+            value = as_blocks(whole, statistics.block(name))
             y = _project(value, bases[name], statistics.sites[name])
             for tally in tallies[name]:
                 tally.add(y)
@@ -184,7 +187,7 @@ class _Tally:
         self.counts = self.counts.to(y.device)
         count_symbols(y[None, : self.rank], inverse, q_min, self.counts)
 
-    def bits_per_pixel(self) -> tuple[float, float]:
+    def bits_per_block(self) -> tuple[float, float]:
         first, last = seen_range(self.counts > 0)
         fixed = torch.ceil(torch.log2((last - first + 1).double()) - 1e-9).sum()
         return float(fixed), float(entropy_bits(self.counts).sum()) * self.context_share
@@ -196,7 +199,7 @@ def _look_at_contexts(tallies: Sequence[_Tally], y: Tensor, value: Tensor) -> No
     Args:
         tallies: of one site.
         y: its components, shape (c, n * p).
-        value: which they are of, shape (n, c, ...).
+        value: which they are of, cut into blocks, shape (n, c, ...).
     """
     images, _, *spatial = value.shape
     share = 1.0
@@ -216,14 +219,14 @@ def _assemble(
     view: View,
 ) -> Ladder:
     site = graph.site(name)
-    pixels = site.values // site.channels
+    blocks = site.values // len(basis.variances)
     levels: list[Level] = []
     for tally in tallies:
-        fixed, entropy = tally.bits_per_pixel()
+        fixed, entropy = tally.bits_per_block()
         dropped = float(basis.variances[tally.rank :].sum())
         noise = torch.clamp(basis.variances[: tally.rank], max=tally.step**2 / 12).sum()
         level = Level(
-            tally.rank, tally.step, fixed * pixels, entropy * pixels, dropped + float(noise)
+            tally.rank, tally.step, fixed * blocks, entropy * blocks, dropped + float(noise)
         )
         if not levels or level.bits(view) < levels[-1].bits(view):
             levels.append(level)
@@ -235,4 +238,5 @@ def _assemble(
         basis,
         statistics.sites[name].mean,
         tuple(levels),
+        statistics.block(name),
     )

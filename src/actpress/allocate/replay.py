@@ -9,7 +9,13 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from actpress.allocate.ladder import Ladder
-from actpress.codec import LinearProjection, decode_linear, encode_linear
+from actpress.codec import (
+    LinearProjection,
+    as_blocks,
+    decode_linear,
+    encode_linear,
+    from_blocks,
+)
 from actpress.graph import Graph, insert_codecs
 
 FREE_OPS = ("placeholder", "get_attr", "output")
@@ -21,7 +27,8 @@ class ElasticCodec(nn.Module):
 
     def __init__(self, ladder: Ladder, level: int) -> None:
         super().__init__()
-        self.full = LinearProjection(ladder.basis, ladder.mean, ladder.levels[0].rank)
+        rank = ladder.levels[0].rank
+        self.full = LinearProjection(ladder.basis, ladder.mean, rank, block=ladder.block)
         self.levels = ladder.levels
         self.level = level
 
@@ -30,8 +37,10 @@ class ElasticCodec(nn.Module):
         state = self.levels[self.level]
         step = torch.full((state.rank,), state.step, device=x.device)
         encoder, decoder = self.full.encoder[: state.rank], self.full.decoder[:, : state.rank]
-        q = torch.round_(encode_linear(x, encoder, self.full.mean, step))
-        return decode_linear(q, decoder, self.full.offset, step), x.new_zeros(())
+        blocks = as_blocks(x, self.full.block)
+        q = torch.round_(encode_linear(blocks, encoder, self.full.mean, step))
+        x_hat = from_blocks(decode_linear(q, decoder, self.full.offset, step), self.full.block)
+        return x_hat, x.new_zeros(())
 
 
 @dataclass(frozen=True)

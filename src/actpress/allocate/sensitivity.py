@@ -44,10 +44,11 @@ def component_losses(
         Per site: of dropping the component, and of noise of variance 1 in it; each shape (c,).
     """
     placements = {ladder.site: ladder.placement for ladder in ladders}
+    blocks = {ladder.site: ladder.block for ladder in ladders}
     dropped = [torch.zeros(len(ladder.basis.variances)) for ladder in ladders]
     noisy = [torch.zeros(len(ladder.basis.variances)) for ladder in ladders]
     images = 0
-    for gradients in site_gradients(graph, inputs, placements, seed=seed):
+    for gradients in site_gradients(graph, inputs, placements, seed=seed, blocks=blocks):
         for index, ladder in enumerate(ladders):
             whole, noise = _component_terms(ladder, *gradients[ladder.site])
             dropped[index] += whole
@@ -57,7 +58,7 @@ def component_losses(
 
 
 def _component_terms(ladder: Ladder, value: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Per component, summed over images: (g . y)^2 over all pixels, and |g|^2; each (c,)."""
+    """Per component, summed over images: (g . y)^2 over all blocks, and |g|^2; each (c,)."""
     device = value.device
     centred = value.reshape(*value.shape[:2], -1) - ladder.mean.float().to(device)[:, None]
     y = torch.einsum("jc,ncp->njp", ladder.basis.vectors.float().to(device), centred)

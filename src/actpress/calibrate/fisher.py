@@ -1,11 +1,13 @@
 """The Fisher information of every site: which directions of a pixel the prediction depends on."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from actpress.codec import as_blocks
 from actpress.graph import Graph, insert_codecs
 from actpress.plan import Placement
 
@@ -22,7 +24,12 @@ class _Tap(nn.Module):
 
 
 def site_gradients(
-    graph: Graph, inputs: Iterable[Tensor], placements: Mapping[str, Placement], *, seed: int
+    graph: Graph,
+    inputs: Iterable[Tensor],
+    placements: Mapping[str, Placement],
+    *,
+    seed: int,
+    blocks: Mapping[str, int] = MappingProxyType({}),
 ) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
     """Values and score gradients of every site, batch by batch.
 
@@ -34,9 +41,10 @@ def site_gradients(
         inputs: batches of images, best such that the network was not trained on.
         placements: value of each site.
         seed: of the drawn labels.
+        blocks: side of the blocks of pixels, by site name; 1 where none is named.
 
     Yields:
-        (value, gradient) by site name, each of shape (n, c, ...).
+        (value, gradient) by site name, each of shape (n, c, ...), cut into blocks (`as_blocks`).
     """
     taps = {name: _Tap() for name in placements}
     network = insert_codecs(graph, taps, placements).eval().requires_grad_(False)
@@ -47,18 +55,23 @@ def site_gradients(
             prediction = logits.detach().softmax(1).cpu()
             drawn = torch.multinomial(prediction, 1, generator=generator)[:, 0]
             F.cross_entropy(logits, drawn.to(logits.device), reduction="sum").backward()
-        yield {name: (tap.value.detach(), _gradient(tap.value)) for name, tap in taps.items()}
+        yield {name: _in_blocks(tap.value, blocks.get(name, 1)) for name, tap in taps.items()}
 
 
 def fisher_information(
-    graph: Graph, inputs: Iterable[Tensor], placements: Mapping[str, Placement], *, seed: int = 0
+    graph: Graph,
+    inputs: Iterable[Tensor],
+    placements: Mapping[str, Placement],
+    *,
+    seed: int = 0,
+    blocks: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, Tensor]:
-    """Sum of g g^T over images and pixels, by site name; shape (c, c), float64.
+    """Sum of g g^T over images and pixels (or blocks), by site name; shape (c, c), float64.
 
     Sums of parts add up to the sum of the whole; only their direction is used, not their scale.
     """
     sums: dict[str, Tensor] = {}
-    for gradients in site_gradients(graph, inputs, placements, seed=seed):
+    for gradients in site_gradients(graph, inputs, placements, seed=seed, blocks=blocks):
         for name, (_, gradient) in gradients.items():
             columns = gradient.transpose(0, 1).flatten(1).double()
             outer = (columns @ columns.T).cpu()
@@ -66,5 +79,6 @@ def fisher_information(
     return sums
 
 
-def _gradient(value: Tensor) -> Tensor:
-    return torch.zeros_like(value) if value.grad is None else value.grad
+def _in_blocks(value: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    gradient = torch.zeros_like(value) if value.grad is None else value.grad
+    return as_blocks(value.detach(), side), as_blocks(gradient, side)

@@ -19,6 +19,8 @@ ROUNDING = 1e-12
 class SiteStatistics:
     """Sums over m = n*h*w columns of a site with c channels; memory is c*c, whatever n.
 
+    Where blocks of pixels are observed, a column is a block and c the number of its values.
+
     Attributes:
         count: m.
         total: sum of x, shape (c,), float64.

@@ -16,6 +16,7 @@ from actpress.budget import Budget, View
 from actpress.cli.opened import open_run
 from actpress.cli.options import (
     EXIT_BAD_INPUT,
+    BlockOption,
     DataOption,
     DeviceOption,
     InputOption,
@@ -132,6 +133,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     groups: Annotated[
         int | None, typer.Option(min=1, help="Equal groups per site (codesign); else automatic.")
     ] = None,
+    block: BlockOption = None,
     memory: Annotated[
         str, typer.Option(help=f"For the energy: {', '.join(MEMORY_PJ_PER_BIT)}.")
     ] = "lpddr4",
@@ -162,6 +164,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     )
     settings = replace(
         Settings.seeded(calibration_images, search_images, tune),
+        block=block,
         grouping=Grouping(groups=groups),
         widths=WidthSettings(steps=width_steps),
     )

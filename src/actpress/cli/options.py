@@ -12,6 +12,7 @@ from rich.text import Text
 
 from actpress.errors import ActpressError, RunError
 from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel
+from actpress.plan import MAX_BLOCK
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
 P = ParamSpec("P")
@@ -45,6 +46,16 @@ PrecisionOption = Annotated[
     typer.Option(
         "--mixed-precision/--full-precision",
         help="Train in bfloat16, as on a GPU by default; faster on a CPU with AVX512-BF16.",
+    ),
+]
+BlockOption = Annotated[
+    int | None,
+    typer.Option(
+        "--block",
+        min=1,
+        max=MAX_BLOCK,
+        help="Side of the blocks of pixels that are projected together, where a site has them; "
+        "2 for codesign by default, else 1.",
     ),
 ]
 RunArgument = Annotated[Path, typer.Argument(help="Run directory made by actpress compress.")]

@@ -10,6 +10,7 @@ from rich.console import Console
 from actpress.budget import Budget, View
 from actpress.cli.options import (
     EXIT_BAD_INPUT,
+    BlockOption,
     DataOption,
     DeviceOption,
     InputOption,
@@ -62,6 +63,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     width_steps: Annotated[
         int, typer.Option(min=1, help="Steps in which bit-widths are learned.")
     ] = WidthSettings.steps,
+    block: BlockOption = None,
     memory: Annotated[str, typer.Option(help="For the energy.")] = "lpddr4",
     seed: Annotated[int, typer.Option(min=0, max=1 << 31, help="Of everything random.")] = 0,
     device: DeviceOption = "cpu",
@@ -87,6 +89,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     )
     settings = replace(
         Settings.seeded(calibration_images, search_images, tune),
+        block=block,
         widths=WidthSettings(steps=width_steps),
     )
     try:

@@ -1,6 +1,7 @@
 """Projection, quantizer and rate model: what happens to one site."""
 
 from actpress.codec.basis import Basis, dct_matrix, fit_basis, hadamard_matrix
+from actpress.codec.blocks import MOST_COMPONENTS, as_blocks, block_side, from_blocks
 from actpress.codec.code_tables import (
     MOST_TABLES,
     CodeTables,
@@ -37,6 +38,7 @@ from actpress.codec.site_codec import (
 )
 
 __all__ = [
+    "MOST_COMPONENTS",
     "MOST_TABLES",
     "PARAMETER_BITS",
     "WIDEST",
@@ -51,6 +53,8 @@ __all__ = [
     "Projection",
     "SiteCodec",
     "all_finite",
+    "as_blocks",
+    "block_side",
     "code_lengths_bits",
     "coded_bits",
     "context_share",
@@ -62,6 +66,7 @@ __all__ = [
     "fit_basis",
     "fit_code_tables",
     "fixed_bits",
+    "from_blocks",
     "hadamard_matrix",
     "in_float32",
     "laplace_entropy_bits",

@@ -1,4 +1,4 @@
-"""Channel projections: how a pixel's c values become k components and come back."""
+"""Projections: how values of a pixel, or of a block of pixels, become components and come back."""
 
 from typing import Protocol, cast
 
@@ -7,13 +7,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from actpress.codec.basis import Basis
+from actpress.codec.blocks import as_blocks, from_blocks
 
 
 class Projection(Protocol):
-    """What a codec needs of a projection; `step` (k,) is folded into both directions."""
+    """What a codec needs of a projection; `step` (k,) is folded into both directions.
+
+    Attributes:
+        block: side of the square of pixels that is projected together, b; 1 is pixel by pixel.
+    """
+
+    block: int
 
     def encode(self, x: Tensor, step: Tensor) -> Tensor:
-        """X (n, c, ...) -> components in units of their step, (n, k, ...)."""
+        """X (n, c, ...) -> components in units of their step, (n, k, ...), one per block."""
 
     def decode(self, q: Tensor, step: Tensor) -> Tensor:
         """Symbols (n, k, ...) -> x_hat (n, c, ...)."""
@@ -21,12 +28,14 @@ class Projection(Protocol):
     def parameter_count(self) -> int:
         """Numbers that must be stored to run it, steps excluded."""
 
-    def macs_per_pixel(self) -> tuple[int, int]:
-        """Multiply-accumulates per pixel of encoder and decoder."""
+    def macs_per_block(self) -> tuple[int, int]:
+        """Multiply-accumulates per block of encoder and decoder."""
 
 
 class IdentityProjection(nn.Module):
     """Every channel is its own component."""
+
+    block = 1
 
     def encode(self, x: Tensor, step: Tensor) -> Tensor:
         return x / per_component(step, x)
@@ -37,25 +46,29 @@ class IdentityProjection(nn.Module):
     def parameter_count(self) -> int:
         return 0
 
-    def macs_per_pixel(self) -> tuple[int, int]:
+    def macs_per_block(self) -> tuple[int, int]:
         return 0, 0
 
 
 class LinearProjection(nn.Module):
-    """y = E (x - mean), x_hat = D y_hat + offset.
+    """y = E (x - mean), x_hat = D y_hat + offset, with x the c * b^2 values of a block of pixels.
 
     E, D, mean and offset are parameters, frozen until a method trains them. Their values are kept
     representable in half precision outside of training, which is how they are stored and counted.
 
     Args:
         basis: where to start: E is its first `rank` vectors, D those of its inverse.
-        mean: of the channels, shape (c,); also the initial offset.
+        mean: of the values of a block, shape (c * b^2,); also the initial offset.
         rank: components kept.
+        block: b, see `as_blocks`.
         stored: whether E and D must be stored (False for DCT and Hadamard, which are formulas).
     """
 
-    def __init__(self, basis: Basis, mean: Tensor, rank: int, *, stored: bool = True) -> None:
+    def __init__(
+        self, basis: Basis, mean: Tensor, rank: int, *, block: int = 1, stored: bool = True
+    ) -> None:
         super().__init__()
+        self.block = block
         encoder, decoder = basis.vectors[:rank].float(), basis.inverse[:, :rank].float()
         self.encoder = nn.Parameter(encoder.clone(), requires_grad=False)
         self.decoder = nn.Parameter(decoder.contiguous(), requires_grad=False)
@@ -71,16 +84,16 @@ class LinearProjection(nn.Module):
             tensor.copy_(tensor.half())
 
     def encode(self, x: Tensor, step: Tensor) -> Tensor:
-        return encode_linear(x, self.encoder, self.mean, step)
+        return encode_linear(as_blocks(x, self.block), self.encoder, self.mean, step)
 
     def decode(self, q: Tensor, step: Tensor) -> Tensor:
-        return decode_linear(q, self.decoder, self.offset, step)
+        return from_blocks(decode_linear(q, self.decoder, self.offset, step), self.block)
 
     def parameter_count(self) -> int:
         matrices = self.encoder.numel() + self.decoder.numel() if self.stored else 0
         return matrices + self.mean.numel() + self.offset.numel()
 
-    def macs_per_pixel(self) -> tuple[int, int]:
+    def macs_per_block(self) -> tuple[int, int]:
         return self.encoder.numel(), self.decoder.numel()
 
 

@@ -1,5 +1,6 @@
 """`SiteCodec`: projection, quantizer and code tables of one site, put together."""
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -102,6 +103,15 @@ class SiteCodec(nn.Module):
     def rank(self) -> int:
         """Components kept, k."""
         return len(self.step)
+
+    @property
+    def block(self) -> int:
+        """Side of the blocks of pixels that are projected together."""
+        return int(self.projection.block)
+
+    def symbol_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Shape (k, ...) of the symbols of a value of shape (c, ...)."""
+        return self.rank, *(size // self.block for size in shape[1:])
 
     @property
     def has_tables(self) -> bool:

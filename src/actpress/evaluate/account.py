@@ -7,7 +7,7 @@ from actpress.codec import PARAMETER_BITS, SiteCodec, entropy_bits
 from actpress.evaluate.energy import EnergyModel
 from actpress.evaluate.metrics import EnergyMetrics, SiteMetrics, TrafficMetrics, Views
 from actpress.graph import Graph, Site
-from actpress.plan import SitePlan, Transform
+from actpress.plan import FITTED_TRANSFORMS, SitePlan, Transform
 from actpress.press import PressedModel, SymbolCounter
 
 FLOAT_REFERENCE_BITS = 8
@@ -95,14 +95,14 @@ def _account_site(
     total_traffic: float,
 ) -> SiteMetrics:
     site, codec = graph.site(plan.site), pressed.codecs[plan.site]
-    pixels = site.values // site.channels
+    blocks = site.values // plan.components
     images = counter.values // site.values
     bits = Views(
-        fixed=float(codec.fixed_bits().sum()) * pixels,
+        fixed=float(codec.fixed_bits().sum()) * blocks,
         entropy=float((counter.counts * codec.code_lengths_bits()).sum()) / images,
     )
     encoder, decoder = _folds(site, plan)
-    encode_macs, decode_macs = codec.projection.macs_per_pixel()
+    encode_macs, decode_macs = codec.projection.macs_per_block()
     kept_macs = (0 if encoder else encode_macs) + (0 if decoder else decode_macs * site.reads)
     without = entropy_bits(counter.counts.sum(1)).sum() * (counter.counts.sum() / codec.rank)
     return SiteMetrics(
@@ -112,6 +112,7 @@ def _account_site(
         placement=plan.placement,
         transform=plan.transform,
         channels=site.channels,
+        block=plan.block,
         rank=plan.rank,
         step=plan.step,
         values=site.values,
@@ -124,8 +125,8 @@ def _account_site(
         parameter_bits=codec.parameter_bits(),
         folded_parameter_bits=_folded_parameter_bits(codec, encoder, decoder),
         table_bits=codec.table_bits(),
-        extra_macs=(encode_macs + decode_macs * site.reads) * pixels,
-        folded_extra_macs=kept_macs * pixels,
+        extra_macs=(encode_macs + decode_macs * site.reads) * blocks,
+        folded_extra_macs=kept_macs * blocks,
         encoder_folds_into=encoder,
         decoder_folds_into=decoder,
         distortion_mse=counter.squared_error / counter.values,
@@ -134,8 +135,12 @@ def _account_site(
 
 
 def _folds(site: Site, plan: SitePlan) -> tuple[str | None, tuple[str, ...]]:
-    """Neighbours that absorb the codec's matrices; none for a codec without matrices."""
-    if plan.transform is Transform.IDENTITY and plan.rank == plan.channels:
+    """Neighbours that absorb the codec's matrices; none for a codec without matrices.
+
+    A projection of blocks would fold into a convolution of a larger kernel and stride, which may
+    cost more than the two of them: it counts as not folded.
+    """
+    if plan.block > 1 or (plan.transform is Transform.IDENTITY and plan.rank == plan.channels):
         return None, ()
     return (
         site.encoder_folds_into(plan.placement),
@@ -161,8 +166,7 @@ def _folded_parameter_bits(
 
 
 def _eigenvalues(plan: SitePlan, statistics: Statistics | None) -> tuple[float, ...]:
-    fitted = (Transform.PCA, Transform.FISHER_PCA, Transform.LEARNED)
-    if statistics is None or plan.transform not in fitted:
+    if statistics is None or plan.transform not in FITTED_TRANSFORMS:
         return ()
     basis = statistics.basis(plan.site, plan.transform)
     return tuple(float(f"{value:.6g}") for value in basis.variances)

@@ -26,7 +26,7 @@ class SiteMetrics(_Record):
     """One site, per inference (one image).
 
     Attributes:
-        name, shape, reads, placement, transform, channels, rank, step: as planned.
+        name, shape, reads, placement, transform, channels, block, rank, step: as planned.
         values: original values, c*h*w.
         bits: stored bits per inference, under both views.
         context_free_bits: entropy of its components one by one, on the evaluated images: what code
@@ -42,7 +42,7 @@ class SiteMetrics(_Record):
         extra_macs, folded_extra_macs: multiply-accumulates of encoder and decoder.
         encoder_folds_into, decoder_folds_into: linear neighbours that can absorb them.
         distortion_mse: mean squared error of the stored value, in squared activation units.
-        eigenvalues: variance per component by falling order (c entries); empty without PCA.
+        eigenvalues: variance per component by falling order (c * block^2); empty without PCA.
     """
 
     name: str
@@ -51,6 +51,7 @@ class SiteMetrics(_Record):
     placement: str
     transform: str
     channels: int
+    block: int = 1
     rank: int
     step: float
     values: int
@@ -69,6 +70,11 @@ class SiteMetrics(_Record):
     decoder_folds_into: tuple[str, ...]
     distortion_mse: float
     eigenvalues: tuple[float, ...]
+
+    @property
+    def components(self) -> int:
+        """Components of a block before any is dropped: c * block^2."""
+        return self.channels * self.block**2
 
 
 class TrafficMetrics(_Record):

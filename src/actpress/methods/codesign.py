@@ -30,6 +30,9 @@ TRANSFORM = Transform.FISHER_PCA
 GREEDY = "greedy"
 """Variant of a result for which the plan of the greedy search was better than learned widths."""
 
+BLOCK = 2
+"""Side of the blocks of pixels that are projected together, unless the settings say otherwise."""
+
 GENEROSITY = (1.0, 1.2, 1.5, 2.0)
 """Shares of GDR's bits that are tried, in turn, for an accuracy budget."""
 
@@ -40,6 +43,7 @@ def codesign(task: Task) -> Outcome:
     An accuracy budget is first turned into bits: those at which GDR keeps the accuracy on held-out
     training images, or some more where the co-design does not keep it there.
     """
+    task = replace(task, settings=replace(task.settings, block=task.settings.block or BLOCK))
     if task.budget.kind is BudgetKind.ACCURACY_DROP:
         return _within_accuracy(task)
     start = gdr(_in_subfolder(task, "gdr"))
@@ -108,7 +112,9 @@ def mixture_network(task: Task, start: Outcome, groups: dict[str, Groups]) -> Pr
         basis = statistics.basis(site.site, TRANSFORM)
         own = groups[site.site]
         codec = MixtureCodec(
-            LinearProjection(basis, statistics.sites[site.site].mean, site.channels),
+            LinearProjection(
+                basis, statistics.sites[site.site].mean, site.components, block=site.block
+            ),
             own.index,
             own.log2_range,
             own.width,

@@ -73,7 +73,7 @@ def identity_of(task: Task) -> str:
     """What decides the search of a task, besides its data."""
     settings = task.settings
     amounts = settings.calibration_images, settings.search_images, settings.holdout_images
-    how = settings.search, settings.grouping, settings.widths, settings.tune
+    how = settings.block, settings.search, settings.grouping, settings.widths, settings.tune
     return f"{hash_weights(task.graph.root)}|{task.budget}|{amounts}|{how}"
 
 

@@ -1,5 +1,6 @@
 """From learned widths to a plan that meets the budget exactly."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from actpress.budget import View
 from actpress.calibrate import Statistics
 from actpress.codec import WIDEST, MixtureCodec
 from actpress.errors import BudgetError
+from actpress.graph import Site
 from actpress.methods.scaling import CLOSE_ENOUGH, scale_steps
 from actpress.methods.task import Task
 from actpress.plan import GroupPlan, Placement, Plan, SitePlan, Transform
@@ -121,8 +123,9 @@ def _fit_widths(
     task: Task, groups: Mapping[str, Groups], choices: Mapping[str, _Choice], target: float
 ) -> None:
     """Lower the least certain widths while there are too many bits; then raise what still fits."""
+    blocks = {name: task.graph.site(name).values // len(groups[name].index) for name in choices}
     sizes = {
-        (name, group): task.weight(name) * task.pixels(name) * len(groups[name].members(group))
+        (name, group): task.weight(name) * blocks[name] * len(groups[name].members(group))
         for name, choice in choices.items()
         for group in range(len(choice.widths))
     }
@@ -160,12 +163,13 @@ def _plan(
     task: Task, groups: Mapping[str, Groups], choices: Mapping[str, _Choice], *, scale: float
 ) -> Plan:
     sites = [
-        _site_plan(task, name, groups[name], choice, scale) for name, choice in choices.items()
+        _site_plan(task, task.graph.site(name), groups[name], choice, scale)
+        for name, choice in choices.items()
     ]
     return Plan(method="codesign", fingerprint=task.graph.fingerprint, sites=tuple(sites))
 
 
-def _site_plan(task: Task, name: str, groups: Groups, choice: _Choice, scale: float) -> SitePlan:
+def _site_plan(task: Task, site: Site, groups: Groups, choice: _Choice, scale: float) -> SitePlan:
     coded = task.budget.view is View.ENTROPY
     planned = []
     for group, width in enumerate(choice.widths):
@@ -181,10 +185,11 @@ def _site_plan(task: Task, name: str, groups: Groups, choice: _Choice, scale: fl
         )
     kept = [group for group in planned if group.bit_width]
     return SitePlan(
-        site=name,
+        site=site.name,
         placement=Placement.PRE_ACT,
         transform=Transform.FISHER_PCA,
-        channels=len(groups.index),
+        channels=site.channels,
+        block=math.isqrt(len(groups.index) // site.channels),
         rank=sum(len(group.components) for group in kept),
         step=min(group.step for group in kept),
         bit_width=max(group.bit_width for group in kept),

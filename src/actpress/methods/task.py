@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from actpress.allocate import Grouping, SearchSettings, cost_target
 from actpress.budget import Budget, BudgetKind, View
 from actpress.calibrate import Statistics, calibrate, fisher_information
+from actpress.codec import block_side
 from actpress.data.dataset import Dataset, Split
 from actpress.evaluate import PathPoint, predict
 from actpress.graph import Graph
-from actpress.plan import Placement, Plan
+from actpress.plan import Placement, Plan, SitePlan
 from actpress.press import PressedModel, fit_tables, press
 from actpress.tune import TuneSettings, WidthSettings
 
@@ -63,6 +64,8 @@ class Settings:
         decoder_images: training images on which decoders are fitted in closed form, fewer where
             they would need more memory than `DECODER_BYTES`; 0 leaves them as PCA made them.
         holdout_images: other held-out training images, which decide an accuracy budget.
+        block: side of the blocks of pixels that are projected together, at sites whose pixels
+            divide into them; None is what the method does by itself: 2 for the co-design, else 1.
         search, tune: see there.
         grouping, widths: of the co-design, see there.
     """
@@ -71,6 +74,7 @@ class Settings:
     search_images: int = 128
     decoder_images: int = 512
     holdout_images: int = 5000
+    block: int | None = None
     search: SearchSettings = field(default_factory=SearchSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
     grouping: Grouping = field(default_factory=Grouping)
@@ -146,19 +150,30 @@ class Task:
     def _searched_holdout(self) -> int:
         return min(self.settings.search_images, len(self.data.holdout) // 2)
 
-    def calibrate(self, placement: Placement) -> Statistics:
-        """Statistics of every site, with the same placement everywhere."""
+    def calibrate(self, placement: Placement, *, in_blocks: bool = False) -> Statistics:
+        """Statistics of every site, with the same placement everywhere.
+
+        Args:
+            placement: which of a site's two values.
+            in_blocks: of the blocks of pixels that the settings ask for, where a site has them.
+        """
         images = min(self.settings.calibration_images, len(self.data.train))
         self.progress.start("calibrate", images)
         placements = {site.name: placement for site in self.graph.sites}
-        return calibrate(self.graph, self._counted(self.calibration_batches()), placements)
+        wanted = (self.settings.block or 1) if in_blocks else 1
+        blocks = {site.name: block_side(site.shape, wanted) for site in self.graph.sites}
+        return calibrate(self.graph, self._counted(self.calibration_batches()), placements, blocks)
 
     def calibrate_with_fisher(self, placement: Placement) -> Statistics:
-        """The same, and the Fisher information on the search images."""
-        statistics = self.calibrate(placement)
+        """The same in blocks, and the Fisher information on the search images."""
+        statistics = self.calibrate(placement, in_blocks=True)
         images = self.search_images().split(FISHER_BATCH)
         fisher = fisher_information(
-            self.graph, images, statistics.placements, seed=self.settings.search.seed
+            self.graph,
+            images,
+            statistics.placements,
+            seed=self.settings.search.seed,
+            blocks=statistics.blocks,
         )
         return replace(statistics, fisher=fisher)
 
@@ -179,7 +194,7 @@ class Task:
     def costs(self, pressed: PressedModel) -> dict[str, float]:
         """The same by site."""
         return {
-            site.site: self.weight(site.site) * self._stored_bits(pressed, site.site)
+            site.site: self.weight(site.site) * self._stored_bits(pressed, site)
             for site in pressed.plan
         }
 
@@ -187,11 +202,6 @@ class Task:
         """How often the budget counts a stored bit of a site: once, or for each write and read."""
         reads = self.graph.site(name).reads
         return 1 + reads if self.budget.kind is BudgetKind.TRAFFIC_RATIO else 1
-
-    def pixels(self, name: str) -> int:
-        """Values per channel of a site."""
-        site = self.graph.site(name)
-        return site.values // site.channels
 
     def accuracy_floor(self) -> float:
         """The held-out accuracy that an accuracy budget asks for."""
@@ -202,10 +212,11 @@ class Task:
         split = self.validation().take(self.settings.holdout_images)
         return float((predict(model, split) == split.labels).float().mean())
 
-    def _stored_bits(self, pressed: PressedModel, name: str) -> float:
+    def _stored_bits(self, pressed: PressedModel, site: SitePlan) -> float:
         if self.budget.view is View.ENTROPY:
-            return pressed.coded_bits[name]
-        return float(pressed.codecs[name].fixed_bits().sum()) * self.pixels(name)
+            return pressed.coded_bits[site.site]
+        blocks = self.graph.site(site.site).values // site.components
+        return float(pressed.codecs[site.site].fixed_bits().sum()) * blocks
 
     def _counted(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
         for batch in batches:

@@ -27,7 +27,7 @@ def transform_coding(task: Task) -> Outcome:
         raise BudgetError(
             "transform coding has no accuracy budget; give bits (1.34bits) or a ratio (6x)"
         )
-    statistics = task.calibrate(Placement.PRE_ACT)
+    statistics = task.calibrate(Placement.PRE_ACT, in_blocks=True)
     target = task.cost_target()
     low, high = 0, int((HIGHEST_DB - LOWEST_DB) / GRID_DB)  # grid index of the decibels dropped
     task.progress.start("transform coding", high.bit_length())
@@ -60,7 +60,8 @@ def plan_at(task: Task, statistics: Statistics, decibels: float) -> Plan:
                 placement=Placement.PRE_ACT,
                 transform=Transform.PCA,
                 channels=site.channels,
-                rank=site.channels,
+                block=statistics.block(site.name),
+                rank=len(variances),
                 step=max((12 * level) ** 0.5, 1e-12),
                 bit_width=BIT_WIDTH,
             )

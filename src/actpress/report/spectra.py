@@ -53,7 +53,7 @@ def _chart(site: SiteMetrics, shares: tuple[float, ...], decades: int) -> str:
         _scale(axes, len(shares), decades)
 
     kept = percent(math.fsum(shares[: site.rank]), 1)
-    label = f"Eigenvalues of {site.name}: rank {site.rank} of {site.channels} keeps {kept}."
+    label = f"Eigenvalues of {site.name}: rank {site.rank} of {site.components} keeps {kept}."
     return render(
         draw, width_px=_WIDTH_PX, height_px=_HEIGHT_PX, label=label, salt=f"spectrum {site.name}"
     )

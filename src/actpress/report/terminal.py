@@ -48,7 +48,7 @@ def _layouts(metrics: Metrics) -> list[Layout[SiteMetrics]]:
     reads = _SiteColumn("reads", lambda site: str(site.reads))
     placement = _SiteColumn("stored", lambda site: site.placement.removesuffix("_act"))
     transform = _SiteColumn("basis", lambda site: site.transform)
-    rank = _SiteColumn("rank", lambda site: f"{site.rank}/{site.channels}")
+    rank = _SiteColumn("rank", lambda site: f"{site.rank}/{site.components}")
     fixed, entropy = _bits_columns(metrics)
     share, before, after = _traffic_columns(metrics)
     numbers = [rank, fixed, entropy, share, before, after]

@@ -19,7 +19,7 @@ from actpress.errors import PlanError, RunError
 from actpress.graph import Graph, insert_codecs
 from actpress.kernels import CONTEXTS
 from actpress.plan import Plan, SitePlan, Transform
-from actpress.press import PressedModel
+from actpress.press import PressedModel, check_block
 from actpress.run.folder import CODEC, NETWORK, PLAN, existing, write_text
 from actpress.run.tensors import read_tensors, write_tensors
 
@@ -133,6 +133,7 @@ def _check_channels(plan: Plan, graph: Graph, path: Path) -> None:
                 f"{path}: site {site.site}: the plan has {site.channels} channels, the network "
                 f"{channels}"
             )
+        check_block(graph, site)
 
 
 def _table_images(tensors: dict[str, Tensor], path: Path) -> int:
@@ -149,15 +150,12 @@ def _read_codec(site: SitePlan, tensors: dict[str, Tensor], path: Path) -> SiteC
     """Rebuild one codec; every tensor is checked against the plan before it is used."""
     projection: Projection = IdentityProjection()
     if f"{site.site}/projection.encoder" in tensors or not _is_identity(site):
-        channels = site.channels
-        blank = Basis(
-            *(
-                torch.zeros(shape)
-                for shape in ((channels, channels), channels, (channels, channels))
-            )
-        )
+        size = site.components
+        blank = Basis(*(torch.zeros(shape) for shape in ((size, size), size, (size, size))))
         stored = site.transform not in (Transform.DCT, Transform.HADAMARD)
-        projection = LinearProjection(blank, torch.zeros(channels), site.rank, stored=stored)
+        projection = LinearProjection(
+            blank, torch.zeros(size), site.rank, block=site.block, stored=stored
+        )
     blank_vector = torch.zeros(site.rank)
     codec = SiteCodec(projection, blank_vector, blank_vector, blank_vector)
     counts = _tensor(tensors, f"{site.site}/counts", path)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from actpress.codec import LinearProjection, SiteCodec, per_component
+from actpress.codec import LinearProjection, SiteCodec, as_blocks, per_component
 from actpress.graph import Graph, site_values, values_before
 from actpress.press import PressedModel
 
@@ -45,6 +45,7 @@ def fit_decoders(pressed: PressedModel, graph: Graph, inputs: Sequence[Tensor]) 
             name, target = next(reference)
             assert names[path] == name, "both networks compute their sites in one order"
             codec = pressed.codecs[name]
+            target = as_blocks(target, codec.block)
             fit = fit or _LeastSquares(codec.rank, target.shape[1], target.device)
             fit.add(codec.encode(x) * per_component(codec.step, x), target)
         if fit is not None and codec is not None:
@@ -54,10 +55,10 @@ def fit_decoders(pressed: PressedModel, graph: Graph, inputs: Sequence[Tensor]) 
 class _LeastSquares:
     """Sums of products of components, a one appended, with themselves and with the target."""
 
-    def __init__(self, rank: int, channels: int, device: torch.device) -> None:
+    def __init__(self, rank: int, values: int, device: torch.device) -> None:
         self.own = torch.zeros(rank + 1, rank + 1, dtype=torch.float64, device=device)
-        self.cross = torch.zeros(rank + 1, channels, dtype=torch.float64, device=device)
-        self.pixels = 0
+        self.cross = torch.zeros(rank + 1, values, dtype=torch.float64, device=device)
+        self.columns = 0
 
     def add(self, y_hat: Tensor, target: Tensor) -> None:
         """Add a batch: y_hat (n, k, ...), target (n, c, ...)."""
@@ -65,7 +66,7 @@ class _LeastSquares:
         rows = torch.cat([rows, torch.ones_like(rows[:1])])
         self.own += rows @ rows.T
         self.cross += rows @ target.transpose(0, 1).flatten(1).double().T
-        self.pixels += rows.shape[1]
+        self.columns += rows.shape[1]
 
     def solve_into(self, codec: SiteCodec) -> None:
         """Minimise |target - D y_hat - offset|^2 plus the price of leaving the present D."""
@@ -73,7 +74,7 @@ class _LeastSquares:
         if not isinstance(projection, LinearProjection):
             return
         present = torch.cat([projection.decoder.T, projection.offset[None]]).double()
-        price = RIDGE * self.own.diagonal().clamp(min=1e-12 * self.pixels)
+        price = RIDGE * self.own.diagonal().clamp(min=1e-12 * self.columns)
         price[-1] = 0.0  # the offset is free
         regular = torch.diag(price)
         solved = torch.linalg.solve(self.own + regular, self.cross + regular @ present)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actpress.codec import LinearProjection, SiteCodec, per_component
+from actpress.codec import LinearProjection, SiteCodec, as_blocks, per_component
 from actpress.errors import TuningError
 from actpress.graph import values_before
 from actpress.press import PressedModel
@@ -104,10 +104,11 @@ def _encoder(
 ) -> Iterator[Learned]:
     """Rates that move a component of the middle step by `lr` steps, for values x (n, c, ...)."""
     moved, entry = lr * float(codec.step.median()), _rms(projection.encoder)
-    centred = x - per_component(projection.mean, x)
-    rate = moved / (_rms(centred) * sqrt(x.shape[1]))
+    blocks = as_blocks(x, codec.block)
+    centred = blocks - per_component(projection.mean, blocks)
+    rate = moved / (_rms(centred) * sqrt(blocks.shape[1]))
     yield Learned((projection.encoder,), min(rate, LARGEST_SHARE * entry))
-    yield Learned((projection.mean,), moved / (entry * sqrt(x.shape[1])))
+    yield Learned((projection.mean,), moved / (entry * sqrt(blocks.shape[1])))
 
 
 def _decoder(

@@ -43,10 +43,10 @@ def test_two_passes_merge(graph: Graph, images: Tensor, statistics: Statistics) 
 
 
 def test_different_passes_do_not_merge(statistics: Statistics, post_statistics: Statistics) -> None:
-    with pytest.raises(CalibrationError, match="different networks or placements"):
+    with pytest.raises(CalibrationError, match="other networks, placements or blocks"):
         statistics.merge(post_statistics)
     foreign = Statistics("other", statistics.placements, statistics.sites)
-    with pytest.raises(CalibrationError, match="different networks or placements"):
+    with pytest.raises(CalibrationError, match="other networks, placements or blocks"):
         statistics.merge(foreign)
     with pytest.raises(CalibrationError, match="statistics of 3 and 4 channels"):
         observe(torch.ones(2, 3)).merge(observe(torch.ones(2, 4)))

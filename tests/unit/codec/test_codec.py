@@ -69,7 +69,7 @@ def test_what_is_stored_fits_half_precision() -> None:
     for tensor in projection.state_dict().values():
         assert tensor.equal(tensor.half().float())
     assert projection.parameter_count() == 2 * 8 + 2 * 4
-    assert projection.macs_per_pixel() == (8, 8)
+    assert projection.macs_per_block() == (8, 8)
     assert LinearProjection(basis, torch.zeros(4), 2, stored=False).parameter_count() == 8
 
 

@@ -23,6 +23,7 @@ from actpress.tune import TuneSettings, WidthSettings, mixtures, search_widths
 
 SMALL = Settings(
     calibration_images=256,
+    block=2,
     search_images=48,
     holdout_images=48,
     tune=TuneSettings(steps=6, batch_size=32, validate_every=3, validation_images=32),

@@ -1,0 +1,63 @@
+"""Square blocks of pixels, which a projection may take together besides the channels.
+
+Neighbouring pixels of a feature map are alike. A code table that knows a symbol's neighbours saves
+part of what that costs; a transform over the block saves more, above all where few bits are left.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from actpress.errors import PlanError
+
+MOST_COMPONENTS = 256
+"""Components of a block, at most. Parameters grow with the fourth power of the side: beyond this a
+projection is far larger than what a site stores, for a small gain."""
+
+
+def as_blocks(x: Tensor, side: int) -> Tensor:
+    """Cut values into blocks; side 1 leaves them as they are.
+
+    Args:
+        x: values, shape (n, c, h, w), with h and w multiples of `side`; any shape for side 1.
+        side: of a block, in pixels.
+
+    Returns:
+        Shape (n, c * side^2, h / side, w / side); channel j of pixel (row, column) of a block is
+        entry (j * side + row) * side + column.
+
+    Raises:
+        PlanError: the pixels do not divide into blocks.
+    """
+    if side == 1:
+        return x
+    if x.ndim != 4 or x.shape[2] % side or x.shape[3] % side:
+        raise PlanError(
+            f"values of shape {tuple(x.shape)} cannot be cut into blocks of {side}x{side} pixels; "
+            f"give inputs whose feature maps are multiples of {side}, or plan with --block 1"
+        )
+    return F.pixel_unshuffle(x, side)
+
+
+def from_blocks(blocks: Tensor, side: int) -> Tensor:
+    """The inverse of `as_blocks`."""
+    return blocks if side == 1 else F.pixel_shuffle(blocks, side)
+
+
+def block_side(shape: Sequence[int], wanted: int) -> int:
+    """The side of a site's blocks: the largest up to `wanted` that it is made for.
+
+    Args:
+        shape: of the site's value, (c, ...).
+        wanted: side, in pixels.
+    """
+    channels, *spatial = shape
+    if len(spatial) != 2:
+        return 1
+    fitting = (
+        side
+        for side in range(wanted, 1, -1)
+        if channels * side**2 <= MOST_COMPONENTS and not any(size % side for size in spatial)
+    )
+    return next(fitting, 1)
