@@ -73,7 +73,7 @@ def test_a_fixed_budget_is_hit_by_the_widths(task: Make, budget: str) -> None:
         widths = sum(group.bit_width * len(group.components) for group in plan.groups)
         packed = int(outcome.pressed.codecs[plan.site].fixed_bits().sum())
         assert packed <= widths
-        bits += widths * site.values / site.channels
+        bits += widths * site.values / plan.components
     assert 0.98 <= spent_share(given, bits) <= 1
 
 
@@ -121,7 +121,8 @@ def test_plans_of_groups_survive_json_and_name_every_component(task: Make) -> No
     assert Plan.from_json(plan.to_json()) == plan
     for site in plan:
         listed = sorted(j for group in site.groups for j in group.components)
-        assert listed == list(range(site.channels))
+        assert listed == list(range(site.components))
+        assert site.block == (1 if site.site == "mean" else 2)
         assert site.rank == len(site.kept_components()) >= 1
 
 

@@ -1,0 +1,234 @@
+"""Blocks of pixels all the way: statistics, search, training, bytes, folders, accounting."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from actpress.allocate import build_ladders
+from actpress.budget import Budget, View
+from actpress.calibrate import calibrate, fisher_information
+from actpress.codec import Packing
+from actpress.data.dataset import Dataset
+from actpress.errors import CalibrationError, PlanError, StreamError
+from actpress.evaluate import RunInfo, evaluate
+from actpress.graph import Graph, site_values
+from actpress.methods import Outcome, Settings, Task, cap, codesign, gdr, transform_coding
+from actpress.plan import Placement, SitePlan, Transform
+from actpress.press import PressedModel, press
+from actpress.run.model import load_model_from, save_model
+from actpress.stream import Decoder, Encoder
+from actpress.tune import TuneSettings, WidthSettings
+
+SMALL = Settings(
+    calibration_images=256,
+    search_images=48,
+    block=2,
+    tune=TuneSettings(steps=6, batch_size=32, validate_every=3, validation_images=32),
+    widths=WidthSettings(steps=6, move_every=2),
+)
+Make = Callable[..., Task]
+
+
+@pytest.fixture
+def task(graph: Graph, dataset: Dataset) -> Make:
+    def make(budget: str = "1.2bits", *, view: View = View.ENTROPY, block: int | None = 2) -> Task:
+        wanted = Budget.parse(budget, view=view)
+        return Task(graph, dataset, wanted, replace(SMALL, block=block))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def outcome(graph: Graph, dataset: Dataset) -> Outcome:
+    """The greedy search with blocks, at 1.2 bits."""
+    return gdr(Task(graph, dataset, Budget.parse("1.2bits"), SMALL))
+
+
+def blocks_by_hand(value: Tensor) -> Tensor:
+    """Columns (4 c, m) of the blocks of 2x2 pixels, one after another."""
+    n, c, h, w = value.shape
+    columns = [
+        value[i, :, row : row + 2, column : column + 2].reshape(4 * c)
+        for i in range(n)
+        for row in range(0, h, 2)
+        for column in range(0, w, 2)
+    ]
+    return torch.stack(columns, dim=1).double()
+
+
+def test_statistics_are_of_whole_blocks(graph: Graph, images: Tensor) -> None:
+    placements = {site.name: Placement.PRE_ACT for site in graph.sites if len(site.shape) == 3}
+    blocks = dict.fromkeys(placements, 2)
+    statistics = calibrate(graph, [images[:5], images[5:8]], placements, blocks)
+    for name, value in site_values(graph, images[:8], placements):
+        columns, own = blocks_by_hand(value), statistics.sites[name]
+        assert (own.count, statistics.block(name)) == (columns.shape[1], 2)
+        torch.testing.assert_close(own.mean, columns.mean(1))
+        torch.testing.assert_close(own.covariance, torch.cov(columns, correction=0))
+    fisher = fisher_information(graph, [images[:8]], placements, blocks=blocks)
+    alone = fisher_information(graph, [images[:8]], placements)
+    for name, matrix in fisher.items():
+        pixels = torch.arange(0, len(matrix), 4)
+        summed = sum(matrix[pixels + i][:, pixels + i] for i in range(4))
+        torch.testing.assert_close(summed, alone[name])
+
+
+def test_statistics_of_other_blocks_are_refused(
+    graph: Graph, images: Tensor, outcome: Outcome
+) -> None:
+    placements = {site.name: Placement.PRE_ACT for site in graph.sites}
+    plain = calibrate(graph, [images[:8]], placements)
+    with pytest.raises(CalibrationError, match="blocks of side 2, but calibration observed 1"):
+        press(graph, outcome.pressed.plan, plain)
+    with pytest.raises(CalibrationError, match=r"cannot merge statistics of other .* blocks"):
+        plain.merge(calibrate(graph, [images[:8]], placements, {graph.sites[0].name: 2}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"transform": Transform.IDENTITY}, "take a transform that is fitted to them"),
+        ({"transform": Transform.DCT}, "take a transform that is fitted to them"),
+        ({"rank": 33}, "rank 33 exceeds its 32 components"),
+        ({"block": 9}, "less than or equal to 8"),
+        ({"block": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_plans_of_impossible_blocks_are_refused(
+    outcome: Outcome, changes: dict[str, object], message: str
+) -> None:
+    site = outcome.pressed.plan.sites[0]
+    assert (site.block, site.components) == (2, 4 * site.channels)
+    with pytest.raises(ValidationError, match=message):
+        SitePlan.model_validate(site.model_dump() | changes)
+
+
+def test_blocks_that_a_site_is_not_made_for_are_refused(graph: Graph, outcome: Outcome) -> None:
+    plan = outcome.pressed.plan
+    sites = tuple(site.model_copy(update={"block": 3}) for site in plan)
+    odd = plan.model_copy(update={"sites": sites})
+    with pytest.raises(PlanError, match="cannot have blocks of 3x3 pixels"):
+        press(graph, odd, outcome.statistics)
+
+
+def test_sites_without_blocks_stay_as_they_are(graph: Graph, outcome: Outcome) -> None:
+    sides = {site.site: site.block for site in outcome.pressed.plan}
+    assert sides == {site.name: 2 if len(site.shape) == 3 else 1 for site in graph.sites}
+
+
+def test_ladders_are_priced_by_the_blocks_of_an_image(
+    graph: Graph, images: Tensor, outcome: Outcome
+) -> None:
+    """Plain packing of the first level: bits of its symbol ranges, once per block."""
+    ladder = build_ladders(graph, outcome.statistics, [images[:64]])[0]
+    level, site = ladder.levels[0], graph.sites[0]
+    value = dict(site_values(graph, images[:64], {site.name: Placement.PRE_ACT}))[site.name]
+    y = ladder.basis.vectors @ (blocks_by_hand(value) - ladder.mean[:, None])
+    q = torch.round(y[: level.rank] / level.step)
+    widths = torch.ceil(torch.log2(q.amax(1) - q.amin(1) + 1) - 1e-9)
+    assert ladder.block == 2
+    assert level.fixed_bits == pytest.approx(float(widths.sum()) * site.values / 32, rel=0.02)
+
+
+def test_neighbours_that_are_alike_cost_less_in_blocks(task: Make) -> None:
+    """Same bits, much less loss: the images are noise, but convolutions overlap."""
+    alone, together = gdr(task(block=1)), gdr(task(block=2))
+    given = task()
+    assert given.cost(together.pressed) <= given.cost_target()
+    assert divergence(given, together.pressed) < 0.9 * divergence(given, alone.pressed)
+
+
+def divergence(task: Task, pressed: PressedModel) -> float:
+    images = torch.cat([x for x, _ in task.data.holdout.batches(96)])
+    with torch.no_grad():
+        ours, theirs = pressed(images), task.graph.eval_module(images)
+    loss = torch.nn.functional.kl_div(
+        ours.log_softmax(1), theirs.log_softmax(1), log_target=True, reduction="batchmean"
+    )
+    return float(loss)
+
+
+@pytest.mark.parametrize("method", [cap, codesign, transform_coding])
+@pytest.mark.parametrize("view", View)
+def test_every_method_with_a_projection_takes_blocks(
+    task: Make, method: Callable[[Task], Outcome], view: View
+) -> None:
+    given = task("2.5bits", view=view)
+    pressed = method(given).pressed
+    assert given.cost(pressed) <= given.cost_target()
+    assert pressed.plan.sites[0].block == 2
+
+
+def test_the_codesign_takes_blocks_unless_told_otherwise(task: Make) -> None:
+    assert codesign(task(block=None)).pressed.plan.sites[0].block == 2
+    assert codesign(task(block=1)).pressed.plan.sites[0].block == 1
+    assert gdr(task(block=None)).pressed.plan.sites[0].block == 1
+
+
+def test_bytes_carry_blocks(outcome: Outcome, images: Tensor) -> None:
+    pressed, file = outcome.pressed, io.BytesIO()
+    with Encoder(pressed, file) as encoder:
+        logits = encoder.encode(images[:6])
+    assert logits.equal(pressed(images[:6]))
+    (values,) = Decoder(pressed, io.BytesIO(file.getvalue()))
+    for name, codec in pressed.codecs.items():
+        assert values[name].shape[1:] == pressed.network.shapes[name]
+        record = codec.compress(values[name])
+        assert codec.read_symbols(record).shape[1:] == codec.symbol_shape(values[name].shape[1:])
+
+
+def test_inputs_whose_maps_do_not_divide_are_refused(outcome: Outcome) -> None:
+    with pytest.raises(PlanError, match="cannot be cut into blocks of 2x2 pixels"):
+        outcome.pressed(torch.randn(2, 1, 7, 7))
+
+
+def test_records_of_other_sizes_are_refused_by_their_blocks(
+    outcome: Outcome, images: Tensor
+) -> None:
+    pressed, file = outcome.pressed, io.BytesIO()
+    with Encoder(pressed, file) as encoder:
+        encoder.encode(torch.cat([images[:1], images[1:2]], dim=2))
+    with pytest.raises(StreamError, match="the record has 8x4 pixels, the site 4x4"):
+        list(Decoder(pressed, io.BytesIO(file.getvalue())))
+    (values,) = Decoder(pressed, io.BytesIO(file.getvalue()), any_size=True)
+    assert next(iter(values.values())).shape[2:] == (16, 8)
+
+
+def test_packing_carries_blocks(outcome: Outcome, images: Tensor) -> None:
+    pressed = outcome.pressed
+    expected = pressed(images[:4])
+    try:
+        for codec in pressed.codecs.values():
+            codec.transport = Packing.of(codec)
+        assert pressed(images[:4]).equal(expected)
+    finally:
+        for codec in pressed.codecs.values():
+            codec.transport = None
+
+
+def test_a_run_with_blocks_is_read_back(
+    graph: Graph, outcome: Outcome, images: Tensor, tmp_path: Path
+) -> None:
+    save_model(outcome.pressed, tmp_path)
+    assert load_model_from(tmp_path, graph)(images[:4]).equal(outcome.pressed(images[:4]))
+
+
+def test_blocks_are_accounted_for(graph: Graph, dataset: Dataset, outcome: Outcome) -> None:
+    metrics = evaluate(outcome.pressed, graph, dataset.test, RunInfo(), measured=True, batch=32)
+    site, plan = metrics.sites[0], outcome.pressed.plan.sites[0]
+    codec, blocks = outcome.pressed.codecs[plan.site], site.values // plan.components
+    assert (site.block, site.components) == (2, 32)
+    assert site.bits.fixed == float(codec.fixed_bits().sum()) * blocks
+    reads = graph.sites[0].reads
+    assert site.extra_macs == site.folded_extra_macs == plan.rank * 32 * (1 + reads) * blocks
+    assert site.encoder_folds_into is None, "a folded one would be a larger convolution"
+    assert site.folded_parameter_bits == site.parameter_bits
+    assert codec.parameter_bits() == (2 * 32 * plan.rank + 2 * 32 + 3 * plan.rank) * 16
+    assert metrics.measured is not None
+    assert metrics.measured.bits_per_value >= metrics.bits_per_value.entropy
