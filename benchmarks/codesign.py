@@ -3,8 +3,7 @@
     python -m benchmarks.codesign [--models resnet18 ...] [--groups curves ...] [--device cuda]
 
 Every method gets the same sites, images and optimizer steps: what a search for widths spends is
-taken from its tuning. The headline points of the co-design get four times as many, which no
-comparison uses. Rows go to `benchmarks/results/codesign.json` as soon as they are measured;
+taken from its tuning. Rows go to `benchmarks/results/codesign.json` as soon as they are measured;
 rows that are there already are skipped. Then `docs/results-codesign.md` is written anew.
 """
 
@@ -19,8 +18,9 @@ import torch
 from actpress.budget import Budget, View
 from actpress.errors import BudgetError, TuningError
 from actpress.methods import METHODS, Settings, Task, int8
+from actpress.methods.codesign import BLOCK
 from actpress.methods.task import RESERVE
-from actpress.tune import ALL_WIDTHS, Trainable, WidthSettings
+from actpress.tune import ALL_WIDTHS, WidthSettings
 from benchmarks import codesign_targets as targets
 from benchmarks.codec_sites import Coded
 from benchmarks.codec_sizes import measure_sizes
@@ -34,27 +34,25 @@ RESULTS = Path("benchmarks/results/codesign.json")
 HEADLINE = tuple(
     Budget.parse(f"{bits}bits", view=View(view)) for view, bits in targets.HEADLINE.values()
 )
-NETWORK_LR = 3e-5
 PEER_BIT_WIDTHS = (4, 3, 2)
-VALIDATIONS = SETTINGS.tune.steps // SETTINGS.tune.validate_every
 SEARCH_SHARE = 5
 """A fifth of all steps: with two fifths VGG16-BN lost more on held-out images (one run each)."""
 
 
 def settings_of(
-    method: str, seed: int = 0, *, steps: int = SETTINGS.tune.steps, candidates: int = 3
+    method: str, seed: int = 0, *, candidates: int = 3, block: int | None = None
 ) -> Settings:
     """The settings of a run: as many optimizer steps for every method."""
+    steps = SETTINGS.tune.steps
     widths = WidthSettings(steps=steps // SEARCH_SHARE, candidates=candidates)
     searches = method in ("codesign", "layerwise_search")
     tune = replace(
         SETTINGS.tune,
         steps=steps - (widths.steps if searches else 0),
-        validate_every=steps // VALIDATIONS,
         seed=seed,
     )
     search = replace(SETTINGS.search, seed=seed)
-    return replace(SETTINGS, tune=tune, search=search, widths=widths)
+    return replace(SETTINGS, block=block, tune=tune, search=search, widths=widths)
 
 
 def measure(
@@ -82,11 +80,10 @@ def measure(
 
 
 def headline(bench: Bench) -> None:
-    """The co-design at its two target budgets, all seeds, trained for longer."""
+    """The co-design at its two target budgets, all seeds."""
     for seed in SEEDS:
         for budget in HEADLINE:
-            settings = settings_of("codesign", seed, steps=targets.LONG_STEPS)
-            measure(bench, "codesign", budget, settings, variant=targets.LONG)
+            measure(bench, "codesign", budget, settings_of("codesign", seed))
 
 
 def curves(bench: Bench) -> None:
@@ -94,15 +91,20 @@ def curves(bench: Bench) -> None:
     for method in targets.METHODS[bench.name]:
         for budget in targets.CURVE:
             measure(bench, method, Budget.parse(budget), settings_of(method))
+    if bench.name in targets.MARGINS:
+        for budget in targets.AGGRESSIVE:
+            measure(bench, "codesign", Budget.parse(budget), settings_of("codesign"))
 
 
 def control(bench: Bench) -> None:
-    """All nine candidate widths instead of a moving window of three; the network tuned too."""
+    """All nine candidate widths instead of a moving window; no blocks, and blocks for CAP."""
+    if bench.name != "resnet18":
+        return
     settings = settings_of("codesign", candidates=ALL_WIDTHS)
     measure(bench, "codesign", HEADLINE[0], settings, variant="all candidates")
-    settings = settings_of("codesign")
-    tune = replace(settings.tune, trainable=Trainable.NETWORK, network_lr=NETWORK_LR)
-    measure(bench, "codesign", HEADLINE[0], replace(settings, tune=tune), variant="network")
+    for method, block in (("codesign", 1), ("cap", BLOCK)):
+        settings = settings_of(method, block=block)
+        measure(bench, method, HEADLINE[0], settings, variant=f"blocks of side {block}")
 
 
 def lossless(bench: Bench) -> None:

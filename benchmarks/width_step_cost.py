@@ -9,7 +9,7 @@ from actpress.budget import Budget
 from actpress.data import Dataset
 from actpress.graph import Graph
 from actpress.methods import Settings, Task, gdr
-from actpress.methods.codesign import group_components, mixture_network
+from actpress.methods.codesign import BLOCK, group_components, mixture_network
 from actpress.plan import Transform
 from actpress.press import PressedModel
 from actpress.tune import Learned, TuneSettings, WidthSettings, mixtures
@@ -24,7 +24,7 @@ CANDIDATES = (3, 9)
 
 def measure_width_step_cost(graph: Graph, data: Dataset) -> dict[str, float | int]:
     """Median seconds of all steps on the same batch, taken in turn, and their ratios to CAP's."""
-    task = Task(graph, data, Budget.parse("0.8bits"), Settings(calibration_images=200))
+    task = Task(graph, data, Budget.parse("0.8bits"), Settings(calibration_images=200, block=BLOCK))
     start = gdr(task)
     groups = group_components(task, start)
     tuned = task.press(start.pressed.plan.with_transform(Transform.LEARNED), start.statistics)
