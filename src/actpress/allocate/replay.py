@@ -9,13 +9,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from actpress.allocate.ladder import Ladder
-from actpress.codec import (
-    LinearProjection,
-    as_blocks,
-    decode_linear,
-    encode_linear,
-    from_blocks,
-)
+from actpress.codec import LinearProjection, decode_linear, encode_linear
 from actpress.graph import Graph, insert_codecs
 
 FREE_OPS = ("placeholder", "get_attr", "output")
@@ -37,10 +31,9 @@ class ElasticCodec(nn.Module):
         state = self.levels[self.level]
         step = torch.full((state.rank,), state.step, device=x.device)
         encoder, decoder = self.full.encoder[: state.rank], self.full.decoder[:, : state.rank]
-        blocks = as_blocks(x, self.full.block)
-        q = torch.round_(encode_linear(blocks, encoder, self.full.mean, step))
-        x_hat = from_blocks(decode_linear(q, decoder, self.full.offset, step), self.full.block)
-        return x_hat, x.new_zeros(())
+        full = self.full
+        q = torch.round_(encode_linear(x, encoder, full.mean, step, full.block))
+        return decode_linear(q, decoder, full.offset, step, full.block), x.new_zeros(())
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Projection, quantizer and rate model: what happens to one site."""
 
 from actpress.codec.basis import Basis, dct_matrix, fit_basis, hadamard_matrix
-from actpress.codec.blocks import MOST_COMPONENTS, as_blocks, block_side, from_blocks
+from actpress.codec.blocks import MOST_COMPONENTS, as_blocks, block_side
 from actpress.codec.code_tables import (
     MOST_TABLES,
     CodeTables,
@@ -66,7 +66,6 @@ __all__ = [
     "fit_basis",
     "fit_code_tables",
     "fixed_bits",
-    "from_blocks",
     "hadamard_matrix",
     "in_float32",
     "laplace_entropy_bits",

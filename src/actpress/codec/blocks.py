@@ -30,14 +30,21 @@ def as_blocks(x: Tensor, side: int) -> Tensor:
     Raises:
         PlanError: the pixels do not divide into blocks.
     """
-    if side == 1:
-        return x
-    if x.ndim != 4 or x.shape[2] % side or x.shape[3] % side:
+    check_pixels(x, side)
+    return x if side == 1 else F.pixel_unshuffle(x, side)
+
+
+def check_pixels(x: Tensor, side: int) -> None:
+    """Refuse values, shape (n, c, ...), whose pixels do not divide into blocks.
+
+    Raises:
+        PlanError: they do not.
+    """
+    if side > 1 and (x.ndim != 4 or x.shape[2] % side or x.shape[3] % side):
         raise PlanError(
             f"values of shape {tuple(x.shape)} cannot be cut into blocks of {side}x{side} pixels; "
             f"give inputs whose feature maps are multiples of {side}, or plan with --block 1"
         )
-    return F.pixel_unshuffle(x, side)
 
 
 def from_blocks(blocks: Tensor, side: int) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from actpress.codec.basis import Basis
-from actpress.codec.blocks import as_blocks, from_blocks
+from actpress.codec.blocks import check_pixels, from_blocks
 
 
 class Projection(Protocol):
@@ -84,10 +84,10 @@ class LinearProjection(nn.Module):
             tensor.copy_(tensor.half())
 
     def encode(self, x: Tensor, step: Tensor) -> Tensor:
-        return encode_linear(as_blocks(x, self.block), self.encoder, self.mean, step)
+        return encode_linear(x, self.encoder, self.mean, step, self.block)
 
     def decode(self, q: Tensor, step: Tensor) -> Tensor:
-        return from_blocks(decode_linear(q, self.decoder, self.offset, step), self.block)
+        return decode_linear(q, self.decoder, self.offset, step, self.block)
 
     def parameter_count(self) -> int:
         matrices = self.encoder.numel() + self.decoder.numel() if self.stored else 0
@@ -97,19 +97,31 @@ class LinearProjection(nn.Module):
         return self.encoder.numel(), self.decoder.numel()
 
 
-def encode_linear(x: Tensor, encoder: Tensor, mean: Tensor, step: Tensor) -> Tensor:
-    """E (x - mean) / step: x (n, c, ...), E (k, c), step (k,) -> (n, k, ...)."""
+def encode_linear(x: Tensor, encoder: Tensor, mean: Tensor, step: Tensor, block: int = 1) -> Tensor:
+    """E (x - mean) / step: x (n, c, ...), E (k, c * block^2), step (k,) -> (n, k, ...).
+
+    Raises:
+        PlanError: the pixels do not divide into blocks.
+    """
+    check_pixels(x, block)
     matrix = encoder / step[:, None]
-    return _mix(matrix, x, -(matrix @ mean))
+    bias = -(matrix @ mean)
+    if block == 1:
+        return _mix(matrix, x, bias)
+    # The same as cutting x into blocks first, and several times as fast on a CPU.
+    kernel = matrix.reshape(len(matrix), x.shape[1], block, block)
+    return F.conv2d(x, kernel, bias, stride=block)
 
 
-def decode_linear(q: Tensor, decoder: Tensor, offset: Tensor, step: Tensor) -> Tensor:
-    """D (q * step) + offset: q (n, k, ...), D (c, k), step (k,) -> (n, c, ...).
+def decode_linear(
+    q: Tensor, decoder: Tensor, offset: Tensor, step: Tensor, block: int = 1
+) -> Tensor:
+    """D (q * step) + offset: q (n, k, ...), D (c * block^2, k), step (k,) -> (n, c, ...).
 
     Convolutions round differently in different memory layouts. Symbols that come from bytes and
     symbols that the network just computed are therefore brought into one.
     """
-    return _mix(decoder * step, _pixel_by_pixel(q), offset)
+    return from_blocks(_mix(decoder * step, _pixel_by_pixel(q), offset), block)
 
 
 def _mix(matrix: Tensor, x: Tensor, bias: Tensor) -> Tensor:
