@@ -331,6 +331,16 @@ def test_every_method_runs(method: str) -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_methods_without_a_projection_say_that_they_have_no_blocks() -> None:
+    said = "projects nothing, so --block does nothing"
+    assert said in compress("--method", "int8", "--block", "2").stderr
+    result = compress("--method", "gdr", "--block", "2", "--force")
+    assert result.exit_code == 0
+    assert said not in result.stderr
+    assert compress("--block", "9", "--force").exit_code == 2
+
+
+@pytest.mark.usefixtures("folder")
 def test_int8_says_that_it_has_no_budget() -> None:
     result = compress("--method", "int8", "--budget", "2bits")
     assert result.exit_code == 0

@@ -109,6 +109,12 @@ def test_plans_of_impossible_blocks_are_refused(
         SitePlan.model_validate(site.model_dump() | changes)
 
 
+@pytest.mark.parametrize("block", [0, -1, 9])
+def test_settings_of_impossible_blocks_are_refused(block: int) -> None:
+    with pytest.raises(PlanError, match="a block has a side of 1 to 8 pixels"):
+        replace(SMALL, block=block)
+
+
 def test_blocks_that_a_site_is_not_made_for_are_refused(graph: Graph, outcome: Outcome) -> None:
     plan = outcome.pressed.plan
     sites = tuple(site.model_copy(update={"block": 3}) for site in plan)

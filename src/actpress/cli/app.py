@@ -40,7 +40,7 @@ from actpress.cli.workplace import workplace
 from actpress.data import load_dataset
 from actpress.errors import RunError
 from actpress.evaluate import MEMORY_PJ_PER_BIT, RunInfo, evaluate
-from actpress.methods import METHODS, Settings
+from actpress.methods import METHODS, PROJECTING, Settings
 from actpress.report import print_metrics, print_sites, render_html, site_rows
 from actpress.run import (
     REPORT,
@@ -149,6 +149,8 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     check_choice("--method", method, METHODS)
     if method == "int8" and budget:
         complain("int8 stores 8 bits for every value, whatever --budget says")
+    if method not in PROJECTING and block:
+        complain(f"{method} projects nothing, so --block does nothing")
     energy = energy_of(memory)
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     shape = None if input_shape is None else parse_input(input_shape)

@@ -24,8 +24,12 @@ METHODS: dict[str, Callable[[Task], Outcome]] = {
     "entropy_training": entropy_training,
 }
 
+PROJECTING = ("transform_coding", "gdr", "cap", "codesign")
+"""Methods that project, and so take blocks of pixels."""
+
 __all__ = [
     "METHODS",
+    "PROJECTING",
     "UNTRAINED",
     "Outcome",
     "Progress",

@@ -13,9 +13,10 @@ from actpress.budget import Budget, BudgetKind, View
 from actpress.calibrate import Statistics, calibrate, fisher_information
 from actpress.codec import block_side
 from actpress.data.dataset import Dataset, Split
+from actpress.errors import PlanError
 from actpress.evaluate import PathPoint, predict
 from actpress.graph import Graph
-from actpress.plan import Placement, Plan, SitePlan
+from actpress.plan import MAX_BLOCK, Placement, Plan, SitePlan
 from actpress.press import PressedModel, fit_tables, press
 from actpress.tune import TuneSettings, WidthSettings
 
@@ -79,6 +80,10 @@ class Settings:
     tune: TuneSettings = field(default_factory=TuneSettings)
     grouping: Grouping = field(default_factory=Grouping)
     widths: WidthSettings = field(default_factory=WidthSettings)
+
+    def __post_init__(self) -> None:
+        if self.block is not None and not 1 <= self.block <= MAX_BLOCK:
+            raise PlanError(f"a block has a side of 1 to {MAX_BLOCK} pixels, not {self.block}")
 
     @classmethod
     def seeded(cls, calibration_images: int, search_images: int, tune: TuneSettings) -> "Settings":
