@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from actpress.errors import PlanError
 
-MOST_COMPONENTS = 256
+MOST_COMPONENTS = 384
 """Components of a block, at most. Parameters grow with the fourth power of the side: beyond this a
 projection is far larger than what a site stores, for a small gain."""
 
