@@ -32,11 +32,11 @@ from actpress.bitstream import Frame, StreamReader, StreamWriter
 from actpress.bitstream.container import FINGERPRINT_BYTES
 from actpress.bitstream.numbers import write_number
 from actpress.calibrate import calibrate
-from actpress.codec import fit_code_tables
+from actpress.codec import counting, fit_code_tables
 from actpress.errors import StreamError
 from actpress.graph import capture
 from actpress.plan import Placement, Plan, SitePlan, Transform
-from actpress.press import PressedModel, counting, fit_tables, press
+from actpress.press import PressedModel, fit_tables, press
 from actpress.stream import Decoder, Encoder
 from benchmarks.store import environment
 
@@ -120,7 +120,7 @@ def pressed_network() -> tuple[PressedModel, Tensor]:
     pressed = press(graph, plan, statistics)
     fit_tables(pressed, [images])
     codec = list(pressed.codecs.values())[-1]
-    with torch.no_grad(), counting(pressed) as counters:
+    with torch.no_grad(), counting(pressed.codecs) as counters:
         pressed(images)
     plain, _ = fit_code_tables(list(counters.values())[-1].counts.sum(1, keepdim=True))
     codec.set_tables(plain, codec.q_min, codec.q_max)

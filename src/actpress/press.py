@@ -1,6 +1,6 @@
 """Applying a plan: graph + plan + statistics -> a network that compresses its activations."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -14,16 +14,13 @@ from actpress.codec import (
     LinearProjection,
     Projection,
     SiteCodec,
-    all_finite,
     block_side,
-    contexts_for,
+    counting,
     fit_code_tables,
-    seen_range,
     stored_step,
 )
 from actpress.errors import CalibrationError, PlanError
 from actpress.graph import CODECS_PATH, Graph, RewrittenNetwork, insert_codecs
-from actpress.kernels import count_in_contexts
 from actpress.plan import Plan, SitePlan, Transform
 
 
@@ -169,7 +166,7 @@ def fit_tables(
         codec.clear_tables()
         if not within_ranges:
             codec.widen()
-    with counting(pressed) as counters:
+    with counting(pressed.codecs) as counters:
         outputs = run(pressed, inputs)
     pressed.table_images = sum(len(output) for output in outputs)
     for name, codec in pressed.codecs.items():
@@ -203,90 +200,6 @@ def run(pressed: nn.Module, inputs: Iterable[Tensor]) -> list[Tensor]:
         return [pressed(batch) for batch in inputs]
     finally:
         pressed.train(training)
-
-
-class SymbolCounter:
-    """A probe that counts the symbols and the squared error of one codec, `name` in messages.
-
-    With tables fitted it counts by the contexts that these tell apart; without, by all of them.
-
-    Attributes:
-        lowest: symbol of the first column.
-        counts: shape (k, contexts, levels), int64; columns are added as symbols need them.
-        squared_error: sum over all values.
-        values: original values seen.
-    """
-
-    def __init__(self, codec: SiteCodec, name: str) -> None:
-        self.name = name
-        self.squared_error = 0.0
-        self.values = 0
-        self.lowest = 0
-        self.counts = torch.zeros(codec.rank, 0, 0, dtype=torch.int64, device=codec.step.device)
-        if codec.has_tables:
-            self.lowest = codec.lowest
-            shape = codec.rank, codec.table_of.shape[1], codec.counts.shape[1]
-            self.counts = self.counts.new_zeros(shape)
-
-    def update(self, codec: SiteCodec, x: Tensor, q: Tensor, x_hat: Tensor) -> None:
-        """Add one batch."""
-        if not codec.has_tables:
-            self._make_room(q)
-        count_in_contexts(q, self.lowest, self.counts)
-        self.squared_error += float((x - x_hat).square().sum())
-        self.values += x.numel()
-
-    def _make_room(self, q: Tensor) -> None:
-        """Columns for the symbols of a batch; contexts are given up where that makes too many."""
-        if not q.numel():
-            return
-        if not all_finite(q):
-            raise CalibrationError(
-                f"site {self.name}: NaN or infinite values; check the images and the weights"
-            )
-        lowest, highest = int(q.min()), int(q.max())
-        levels = self.counts.shape[2]
-        if levels:
-            lowest = min(lowest, self.lowest)
-            highest = max(highest, self.lowest + levels - 1)
-        if highest - lowest + 1 == levels:
-            return
-        before, offset = self.counts, self.lowest - lowest
-        contexts = contexts_for(q, highest - lowest + 1)
-        if levels and contexts < before.shape[1]:
-            before = before.sum(1, keepdim=True)
-        contexts = before.shape[1] if levels else contexts
-        self.counts = before.new_zeros(len(before), contexts, highest - lowest + 1)
-        if levels:
-            self.counts[..., offset : offset + levels] = before
-        self.lowest = lowest
-
-    def seen(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Counts, with q_min and q_max per component of the symbols that occurred.
-
-        Raises:
-            CalibrationError: no images.
-        """
-        if self.values == 0:
-            raise CalibrationError(
-                f"site {self.name} saw no images; calibrate with at least one batch"
-            )
-        first, last = seen_range(self.counts.sum(1) > 0)
-        return self.counts, self.lowest + first, self.lowest + last
-
-
-@contextmanager
-def counting(pressed: PressedModel) -> Iterator[Mapping[str, SymbolCounter]]:
-    """Count symbols at every site while the block runs."""
-    codecs = pressed.codecs
-    counters = {name: SymbolCounter(codec, name) for name, codec in codecs.items()}
-    try:
-        for name, codec in codecs.items():
-            codec.probe = counters[name]
-        yield counters
-    finally:
-        for codec in codecs.values():
-            codec.probe = None
 
 
 def check_block(graph: Graph, site: SitePlan) -> None:

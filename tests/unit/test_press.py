@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from actpress.calibrate import Statistics, calibrate
-from actpress.codec import IdentityProjection
+from actpress.codec import IdentityProjection, counting
 from actpress.data.dataset import Dataset
 from actpress.errors import CalibrationError, ModelError, PlanError
 from actpress.evaluate import RunInfo, evaluate
 from actpress.graph import Graph, capture
 from actpress.plan import Placement, Plan, Transform
-from actpress.press import PressedModel, counting, fit_tables, preserved_tables, press, run
+from actpress.press import PressedModel, fit_tables, preserved_tables, press, run
 from actpress.tune import TuneSettings, align_rate_model, tune
 
 MakePlan = Callable[..., Plan]
@@ -103,7 +103,7 @@ def test_tables_hold_exactly_the_symbols_of_their_images(
 ) -> None:
     pressed = make_pressed(Transform.PCA, coarseness=0.7)
     assert pressed.table_images == len(images)
-    with counting(pressed) as counters:
+    with counting(pressed.codecs) as counters:
         run(pressed, images.split(64))
     for name, codec in pressed.codecs.items():
         assert codec.probe is None
@@ -212,7 +212,7 @@ def test_the_identity_range_reaches_the_lowest_value_however_skewed() -> None:
     )
     pressed = press(graph, plan, statistics)
     assert isinstance(pressed.codecs[site.name].projection, IdentityProjection)
-    with counting(pressed) as counters:
+    with counting(pressed.codecs) as counters:
         run(pressed, [x])
     mse = counters[site.name].squared_error / counters[site.name].values
     assert mse <= step**2 / 12 * 1.3
@@ -258,6 +258,6 @@ def test_run_restores_the_mode(make_pressed: MakePressed, images: Tensor) -> Non
 
 def test_probes_are_removed_when_the_block_raises(make_pressed: MakePressed) -> None:
     pressed = make_pressed()
-    with pytest.raises(ZeroDivisionError, match="division"), counting(pressed):
+    with pytest.raises(ZeroDivisionError, match="division"), counting(pressed.codecs):
         _ = 1 / 0
     assert all(codec.probe is None for codec in pressed.codecs.values())

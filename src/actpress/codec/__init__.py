@@ -11,6 +11,7 @@ from actpress.codec.code_tables import (
     fit_code_tables,
     seen_range,
 )
+from actpress.codec.counter import SymbolCounter, counting
 from actpress.codec.mixture_codec import WIDEST, MixtureCodec
 from actpress.codec.packing import Packing
 from actpress.codec.precision import in_float32
@@ -52,6 +53,7 @@ __all__ = [
     "Probe",
     "Projection",
     "SiteCodec",
+    "SymbolCounter",
     "all_finite",
     "as_blocks",
     "block_side",
@@ -59,6 +61,7 @@ __all__ = [
     "coded_bits",
     "context_share",
     "contexts_for",
+    "counting",
     "dct_matrix",
     "decode_linear",
     "encode_linear",

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from actpress.calibrate import Statistics
-from actpress.codec import PARAMETER_BITS, SiteCodec, entropy_bits
+from actpress.codec import PARAMETER_BITS, SiteCodec, SymbolCounter, entropy_bits
 from actpress.evaluate.energy import EnergyModel
 from actpress.evaluate.metrics import EnergyMetrics, SiteMetrics, TrafficMetrics, Views
 from actpress.graph import Graph, Site
 from actpress.plan import FITTED_TRANSFORMS, SitePlan, Transform
-from actpress.press import PressedModel, SymbolCounter
+from actpress.press import PressedModel
 
 FLOAT_REFERENCE_BITS = 8
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from actpress.calibrate import Statistics
+from actpress.codec import counting
 from actpress.data.dataset import Split
 from actpress.evaluate.account import (
     account_energy,
@@ -18,7 +19,7 @@ from actpress.evaluate.account import (
 from actpress.evaluate.energy import EnergyModel
 from actpress.evaluate.metrics import MeasuredMetrics, Metrics, PathPoint, Views
 from actpress.graph import Graph
-from actpress.press import PressedModel, counting
+from actpress.press import PressedModel
 from actpress.stream import ByteTransport, stream_bytes, through_bytes
 
 BATCH = 100
@@ -114,7 +115,7 @@ def evaluate(
     if float_predictions is None:
         float_predictions = predict(graph.eval_module, test, on_batch=on_batch)
     with ExitStack() as stack:
-        counters = stack.enter_context(counting(pressed))
+        counters = stack.enter_context(counting(pressed.codecs))
         transports = stack.enter_context(through_bytes(pressed)) if measured else None
         predictions = predict(pressed, test, batch=batch, on_batch=on_batch)
     sites = account_sites(graph, pressed, counters, statistics)

@@ -1,0 +1,95 @@
+"""Counting symbols: a probe that code tables are fitted from, and bits are counted with."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from actpress.codec.code_tables import contexts_for, seen_range
+from actpress.codec.site_codec import SiteCodec, all_finite
+from actpress.errors import CalibrationError
+from actpress.kernels import count_in_contexts
+
+
+class SymbolCounter:
+    """A probe that counts the symbols and the squared error of one codec, `name` in messages.
+
+    With tables fitted it counts by the contexts that these tell apart; without, by all of them.
+
+    Attributes:
+        lowest: symbol of the first column.
+        counts: shape (k, contexts, levels), int64; columns are added as symbols need them.
+        squared_error: sum over all values.
+        values: original values seen.
+    """
+
+    def __init__(self, codec: SiteCodec, name: str) -> None:
+        self.name = name
+        self.squared_error = 0.0
+        self.values = 0
+        self.lowest = 0
+        self.counts = torch.zeros(codec.rank, 0, 0, dtype=torch.int64, device=codec.step.device)
+        if codec.has_tables:
+            self.lowest = codec.lowest
+            shape = codec.rank, codec.table_of.shape[1], codec.counts.shape[1]
+            self.counts = self.counts.new_zeros(shape)
+
+    def update(self, codec: SiteCodec, x: Tensor, q: Tensor, x_hat: Tensor) -> None:
+        """Add one batch."""
+        if not codec.has_tables:
+            self._make_room(q)
+        count_in_contexts(q, self.lowest, self.counts)
+        self.squared_error += float((x - x_hat).square().sum())
+        self.values += x.numel()
+
+    def _make_room(self, q: Tensor) -> None:
+        """Columns for the symbols of a batch; contexts are given up where that makes too many."""
+        if not q.numel():
+            return
+        if not all_finite(q):
+            raise CalibrationError(
+                f"site {self.name}: NaN or infinite values; check the images and the weights"
+            )
+        lowest, highest = int(q.min()), int(q.max())
+        levels = self.counts.shape[2]
+        if levels:
+            lowest = min(lowest, self.lowest)
+            highest = max(highest, self.lowest + levels - 1)
+        if highest - lowest + 1 == levels:
+            return
+        before, offset = self.counts, self.lowest - lowest
+        contexts = contexts_for(q, highest - lowest + 1)
+        if levels and contexts < before.shape[1]:
+            before = before.sum(1, keepdim=True)
+        contexts = before.shape[1] if levels else contexts
+        self.counts = before.new_zeros(len(before), contexts, highest - lowest + 1)
+        if levels:
+            self.counts[..., offset : offset + levels] = before
+        self.lowest = lowest
+
+    def seen(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Counts, with q_min and q_max per component of the symbols that occurred.
+
+        Raises:
+            CalibrationError: no images.
+        """
+        if self.values == 0:
+            raise CalibrationError(
+                f"site {self.name} saw no images; calibrate with at least one batch"
+            )
+        first, last = seen_range(self.counts.sum(1) > 0)
+        return self.counts, self.lowest + first, self.lowest + last
+
+
+@contextmanager
+def counting(codecs: Mapping[str, SiteCodec]) -> Iterator[Mapping[str, SymbolCounter]]:
+    """Count the symbols of every codec, by site name, while the block runs."""
+    counters = {name: SymbolCounter(codec, name) for name, codec in codecs.items()}
+    try:
+        for name, codec in codecs.items():
+            codec.probe = counters[name]
+        yield counters
+    finally:
+        for codec in codecs.values():
+            codec.probe = None
