@@ -3,6 +3,7 @@
 from actpress.allocate.greedy import Costs, Criterion, Move, greedy_path
 from actpress.allocate.groups import Grouping, Groups, Importance, make_groups
 from actpress.allocate.ladder import Ladder, LadderKind, Level, build_ladders, ladder_states
+from actpress.allocate.packed_widths import GroupedSite, choose_packed_widths
 from actpress.allocate.replay import Replay, Trial
 from actpress.allocate.search import (
     CODED_BIT_WIDTH,
@@ -19,6 +20,7 @@ __all__ = [
     "Costs",
     "Criterion",
     "GreedySearch",
+    "GroupedSite",
     "Grouping",
     "Groups",
     "Importance",
@@ -31,6 +33,7 @@ __all__ = [
     "Trial",
     "best_reachable",
     "build_ladders",
+    "choose_packed_widths",
     "component_losses",
     "cost_target",
     "estimate_losses",

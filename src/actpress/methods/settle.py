@@ -13,7 +13,7 @@ from actpress.codec import WIDEST, MixtureCodec
 from actpress.errors import BudgetError
 from actpress.graph import Site
 from actpress.methods.scaling import CLOSE_ENOUGH, scale_steps
-from actpress.methods.task import Task
+from actpress.methods.task import RESERVE, Task
 from actpress.plan import GroupPlan, Placement, Plan, SitePlan, Transform
 from actpress.press import PressedModel
 
@@ -103,8 +103,12 @@ def _settle_widths(
     groups: Mapping[str, Groups],
     choices: Mapping[str, _Choice],
 ) -> PressedModel:
-    """Fit the widths; where calibration finds narrower ranges, spend what that leaves over."""
+    """Fit the widths; where calibration finds narrower ranges, spend what that leaves over.
+
+    Training may come to fill all levels of all widths: these never cost more than the budget.
+    """
     target = nominal = task.cost_target()
+    most = target / (1 - RESERVE)
     best: PressedModel | None = None
     for _ in range(ATTEMPTS):
         _fit_widths(task, groups, choices, nominal)
@@ -112,9 +116,9 @@ def _settle_widths(
         cost = task.cost(pressed)
         if cost <= target and (best is None or cost > task.cost(best)):
             best = pressed
-        if target * (1 - CLOSE_ENOUGH) <= cost <= target:
+        if target * (1 - CLOSE_ENOUGH) <= cost <= target or nominal == most:
             break
-        nominal *= target / cost
+        nominal = min(nominal * target / cost, most)
     assert best is not None, "the first attempt fits: packing never needs more than the widths"
     return best
 
