@@ -170,7 +170,7 @@ def _flat(settings: Settings) -> dict[str, str | int | float | bool]:
         "search_images": settings.search_images,
         "decoder_images": settings.decoder_images,
         "holdout_images": settings.holdout_images,
-        "block": "of the method" if settings.block is None else settings.block,
+        "block": "automatic" if settings.block is None else settings.block,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }

@@ -15,7 +15,12 @@ from actpress.errors import PlanError
 
 FORMAT_VERSION = 1
 MAX_BIT_WIDTH = 16
+
 MAX_BLOCK = 8
+"""Side of a block, in pixels."""
+
+MAX_BLOCK_COMPONENTS = 4096
+"""Of a block of more than one pixel: its projection is a dense matrix of this size."""
 
 
 class Placement(StrEnum):
@@ -72,6 +77,7 @@ class SitePlan(BaseModel):
         transform: how the values of a block of pixels, `channels` for each, become components.
         channels: c, as a check that the plan belongs to the network.
         block: side of the square block of pixels that is transformed together; 1 is pixel by pixel.
+            The site's height and width must be multiples of it.
         rank: k, components of a block kept; 1 <= rank <= components. Without groups, the strongest
             are kept.
         step: quantization step, in units of the activation; with groups, the smallest one.
@@ -105,8 +111,18 @@ class SitePlan(BaseModel):
             )
         return self
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether every channel of every pixel is a component of its own."""
+        return self.transform is Transform.IDENTITY and self.rank == self.channels
+
     @model_validator(mode="after")
-    def _block_is_transformed(self) -> Self:
+    def _block_fits(self) -> Self:
+        if self.block > 1 and self.components > MAX_BLOCK_COMPONENTS:
+            raise ValueError(
+                f"site {self.site}: {self.channels} channels in blocks of side {self.block} are "
+                f"{self.components} components, more than {MAX_BLOCK_COMPONENTS}"
+            )
         if self.block > 1 and self.transform not in FITTED_TRANSFORMS:
             raise ValueError(
                 f"site {self.site}: blocks of {self.block}x{self.block} pixels take a transform "
@@ -119,7 +135,8 @@ class SitePlan(BaseModel):
         if not self.groups:
             return self
         components = [j for group in self.groups for j in group.components]
-        if sorted(components) != list(range(self.components)):
+        whole = len(components) == self.components
+        if not whole or sorted(components) != list(range(self.components)):
             raise ValueError(
                 f"site {self.site}: its groups must hold each of the {self.components} components "
                 f"exactly once"
@@ -174,8 +191,18 @@ class Plan(BaseModel):
         return len(self.sites)
 
     def with_transform(self, transform: Transform) -> "Plan":
-        """The same ranks and steps with another transform at every site."""
-        sites = tuple(site.model_copy(update={"transform": transform}) for site in self.sites)
+        """The same ranks and steps with another transform at every site.
+
+        Raises:
+            PlanError: a site has blocks, which the transform is not made for.
+        """
+        try:
+            sites = tuple(
+                SitePlan.model_validate(site.model_dump() | {"transform": transform})
+                for site in self.sites
+            )
+        except ValidationError as error:
+            raise PlanError(f"the plan cannot change: {first_complaint(error)}") from error
         return self.model_copy(update={"sites": sites})
 
     def with_scaled_steps(self, factor: float) -> "Plan":

@@ -9,13 +9,12 @@ from torch import Tensor, nn
 
 from actpress.calibrate import SiteStatistics, Statistics
 from actpress.codec import (
-    MOST_COMPONENTS,
     IdentityProjection,
     LinearProjection,
     Projection,
     SiteCodec,
-    block_side,
     counting,
+    divides,
     fit_code_tables,
     stored_step,
 )
@@ -97,7 +96,7 @@ def build_codec(site: SitePlan, statistics: Statistics) -> SiteCodec:
     own = statistics.sites[site.site]
     step = stored_step(torch.full((site.rank,), site.step))
     levels = 2**site.bit_width
-    if site.transform is Transform.IDENTITY and site.rank == site.channels:
+    if site.is_identity:
         projection: Projection = IdentityProjection()
         lowest = lowest_symbol(own, float(step[0]), levels)
     else:
@@ -202,18 +201,21 @@ def run(pressed: nn.Module, inputs: Iterable[Tensor]) -> list[Tensor]:
         pressed.train(training)
 
 
-def check_block(graph: Graph, site: SitePlan) -> None:
-    """Refuse blocks that a site is not made for.
+def check_site(graph: Graph, site: SitePlan) -> None:
+    """Compare the plan of a site with the site.
 
     Raises:
-        PlanError: its pixels do not divide into them, or they have too many components.
+        PlanError: it has other channels, or pixels that do not divide into blocks.
     """
     shape = graph.site(site.site).shape
-    if block_side(shape, site.block) != site.block:
+    if site.channels != shape[0]:
         raise PlanError(
-            f"site {site.site}: values of shape {shape} cannot have blocks of {site.block}x"
-            f"{site.block} pixels: their sides must divide, and components be at most "
-            f"{MOST_COMPONENTS}"
+            f"site {site.site}: the plan has {site.channels} channels, the network {shape[0]}"
+        )
+    if not divides(shape, site.block):
+        raise PlanError(
+            f"site {site.site}: blocks of {site.block}x{site.block} pixels need a height and width "
+            f"that are multiples of {site.block}; its values have shape {shape}"
         )
 
 
@@ -228,12 +230,7 @@ def _check_fit(graph: Graph, plan: Plan, statistics: Statistics) -> None:
     if not plan.sites:
         raise PlanError("the plan has no sites, so there is nothing to press; plan at least one")
     for site in plan:
-        channels = graph.site(site.site).channels
-        if site.channels != channels:
-            raise PlanError(
-                f"site {site.site}: the plan has {site.channels} channels, the network {channels}"
-            )
-        check_block(graph, site)
+        check_site(graph, site)
         if statistics.placements.get(site.site) != site.placement:
             observed = statistics.placements.get(site.site, "nothing")
             raise CalibrationError(

@@ -141,8 +141,8 @@ def _check_shape(record: bytes, images: int, expected: tuple[int, ...] | None) -
         raise StreamError(f"{declared} images in a frame of {images}")
     if expected is not None and tuple(spatial) != expected:
         raise StreamError(
-            f"the record has {_times(spatial)} pixels, the site {_times(expected)}: it is damaged, "
-            f"or of inputs of another size, which any_size accepts"
+            f"the record has {_times(spatial)} positions, the site {_times(expected)}: it is "
+            f"damaged, or of inputs of another size, which any_size accepts"
         )
 
 
@@ -230,9 +230,6 @@ def fingerprint(pressed: PressedModel) -> bytes:
 
     The frequencies that the coder scaled from the counts are covered too: a machine whose logarithm
     rounds otherwise could scale them otherwise, and would decode other symbols.
-
-    Raises:
-        StreamError: a codec without code tables.
     """
     digest = hashlib.sha256(pressed.plan.to_json().encode())
     for name, codec in pressed.codecs.items():
@@ -241,8 +238,16 @@ def fingerprint(pressed: PressedModel) -> bytes:
             if key != "rate_scale":  # it only steers training
                 digest.update(f"{key}{tuple(tensor.shape)}".encode())
                 digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        digest.update(codec.coder().tables.frequencies.astype("<u2").tobytes())
+        digest.update(_frequencies(codec))
     return digest.digest()[:FINGERPRINT_BYTES]
+
+
+def _frequencies(codec: SiteCodec) -> bytes:
+    """What is coded with; nothing for a site that cannot be coded, as when it is only packed."""
+    try:
+        return codec.coder().tables.frequencies.astype("<u2").tobytes()
+    except StreamError:
+        return b""
 
 
 def run_eval(module: nn.Module, *inputs: Tensor) -> Any:

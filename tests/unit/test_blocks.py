@@ -10,20 +10,21 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from actpress.allocate import build_ladders
+from actpress.allocate import Replay, build_ladders
 from actpress.budget import Budget, View
 from actpress.calibrate import calibrate, fisher_information
-from actpress.codec import Packing
+from actpress.codec import Packing, SiteCodec
 from actpress.data.dataset import Dataset
 from actpress.errors import CalibrationError, PlanError, StreamError
 from actpress.evaluate import RunInfo, evaluate
 from actpress.graph import Graph, site_values
 from actpress.methods import Outcome, Settings, Task, cap, codesign, gdr, transform_coding
 from actpress.plan import Placement, SitePlan, Transform
-from actpress.press import PressedModel, press
+from actpress.press import PressedModel, fit_tables, press
 from actpress.run.model import load_model_from, save_model
+from actpress.split import split
 from actpress.stream import Decoder, Encoder
-from actpress.tune import TuneSettings, WidthSettings
+from actpress.tune import TuneSettings, WidthSettings, fit_decoders
 
 SMALL = Settings(
     calibration_images=256,
@@ -65,7 +66,7 @@ def blocks_by_hand(value: Tensor) -> Tensor:
 def test_statistics_are_of_whole_blocks(graph: Graph, images: Tensor) -> None:
     placements = {site.name: Placement.PRE_ACT for site in graph.sites if len(site.shape) == 3}
     blocks = dict.fromkeys(placements, 2)
-    statistics = calibrate(graph, [images[:5], images[5:8]], placements, blocks)
+    statistics = calibrate(graph, [images[:5], images[5:8]], placements, blocks=blocks)
     for name, value in site_values(graph, images[:8], placements):
         columns, own = blocks_by_hand(value), statistics.sites[name]
         assert (own.count, statistics.block(name)) == (columns.shape[1], 2)
@@ -87,7 +88,9 @@ def test_statistics_of_other_blocks_are_refused(
     with pytest.raises(CalibrationError, match="blocks of side 2, but calibration observed 1"):
         press(graph, outcome.pressed.plan, plain)
     with pytest.raises(CalibrationError, match=r"cannot merge statistics of other .* blocks"):
-        plain.merge(calibrate(graph, [images[:8]], placements, {graph.sites[0].name: 2}))
+        plain.merge(calibrate(graph, [images[:8]], placements, blocks={graph.sites[0].name: 2}))
+    same = calibrate(graph, [images[:8]], placements, blocks=dict.fromkeys(placements, 1))
+    assert plain.merge(same).sites[graph.sites[0].name].count == 2 * 8 * 64
 
 
 @pytest.mark.parametrize(
@@ -98,6 +101,7 @@ def test_statistics_of_other_blocks_are_refused(
         ({"rank": 33}, "rank 33 exceeds its 32 components"),
         ({"block": 9}, "less than or equal to 8"),
         ({"block": 0}, "greater than or equal to 1"),
+        ({"block": 8, "channels": 65}, "in blocks of side 8 are 4160 components, more than 4096"),
     ],
 )
 def test_plans_of_impossible_blocks_are_refused(
@@ -119,7 +123,10 @@ def test_blocks_that_a_site_is_not_made_for_are_refused(graph: Graph, outcome: O
     plan = outcome.pressed.plan
     sites = tuple(site.model_copy(update={"block": 3}) for site in plan)
     odd = plan.model_copy(update={"sites": sites})
-    with pytest.raises(PlanError, match="cannot have blocks of 3x3 pixels"):
+    with pytest.raises(
+        PlanError,
+        match=r"blocks of 3x3 pixels need .* multiples of 3; its values have shape \(8, 8, 8\)",
+    ):
         press(graph, odd, outcome.statistics)
 
 
@@ -152,8 +159,12 @@ def test_neighbours_that_are_alike_cost_less_in_blocks(task: Make) -> None:
 
 def divergence(task: Task, pressed: PressedModel) -> float:
     images = torch.cat([x for x, _ in task.data.holdout.batches(96)])
+    return divergence_on(task.graph, pressed, images)
+
+
+def divergence_on(graph: Graph, pressed: PressedModel, images: Tensor) -> float:
     with torch.no_grad():
-        ours, theirs = pressed(images), task.graph.eval_module(images)
+        ours, theirs = pressed(images), graph.eval_module(images)
     loss = torch.nn.functional.kl_div(
         ours.log_softmax(1), theirs.log_softmax(1), log_target=True, reduction="batchmean"
     )
@@ -167,8 +178,12 @@ def test_every_method_with_a_projection_takes_blocks(
 ) -> None:
     given = task("2.5bits", view=view)
     pressed = method(given).pressed
-    assert given.cost(pressed) <= given.cost_target()
+    bits = given.cost(pressed)
+    assert bits <= given.cost_target()
     assert pressed.plan.sites[0].block == 2
+    metrics = evaluate(pressed, given.graph, given.data.train, RunInfo())  # what fitted the tables
+    counted = sum(getattr(site.bits, view) for site in metrics.sites)
+    assert counted == pytest.approx(bits, rel=1e-3)
 
 
 def test_the_codesign_takes_blocks_unless_told_otherwise(task: Make) -> None:
@@ -177,16 +192,74 @@ def test_the_codesign_takes_blocks_unless_told_otherwise(task: Make) -> None:
     assert gdr(task(block=None)).pressed.plan.sites[0].block == 1
 
 
+class Spy:
+    """A probe that keeps what a codec hands on."""
+
+    x_hat: Tensor
+
+    def update(self, codec: SiteCodec, x: Tensor, q: Tensor, x_hat: Tensor) -> None:
+        assert q.shape[1:] == codec.symbol_shape(x.shape[1:])
+        self.x_hat = x_hat
+
+
 def test_bytes_carry_blocks(outcome: Outcome, images: Tensor) -> None:
     pressed, file = outcome.pressed, io.BytesIO()
+    spies = {name: Spy() for name in pressed.codecs}
     with Encoder(pressed, file) as encoder:
         logits = encoder.encode(images[:6])
-    assert logits.equal(pressed(images[:6]))
+    try:
+        for name, codec in pressed.codecs.items():
+            codec.probe = spies[name]
+        assert logits.equal(pressed(images[:6]))
+    finally:
+        for codec in pressed.codecs.values():
+            codec.probe = None
     (values,) = Decoder(pressed, io.BytesIO(file.getvalue()))
-    for name, codec in pressed.codecs.items():
-        assert values[name].shape[1:] == pressed.network.shapes[name]
-        record = codec.compress(values[name])
-        assert codec.read_symbols(record).shape[1:] == codec.symbol_shape(values[name].shape[1:])
+    for name, value in values.items():
+        assert value.shape[1:] == pressed.network.shapes[name]
+        assert value.equal(spies[name].x_hat)
+
+
+@pytest.mark.parametrize("axes", [(), (16,), (4, 2, 2)])
+def test_records_without_planes_are_refused(outcome: Outcome, axes: tuple[int, ...]) -> None:
+    codec = next(iter(outcome.pressed.codecs.values()))
+    record = codec.write_symbols(torch.zeros(2, codec.rank, *axes, dtype=torch.int32))
+    with pytest.raises(StreamError, match="spatial axes; blocks of pixels have 2"):
+        codec.decompress(record)
+
+
+def test_halves_of_a_network_send_blocks(graph: Graph, outcome: Outcome, images: Tensor) -> None:
+    head, tail = split(outcome.pressed, graph.sites[1].name)
+    assert tail(head(images[:5])).equal(outcome.pressed(images[:5]))
+
+
+def test_a_network_with_blocks_exports(outcome: Outcome, images: Tensor) -> None:
+    exported = torch.export.export(outcome.pressed, (images[:4],)).module()
+    torch.testing.assert_close(exported(images[:4]), outcome.pressed(images[:4]))
+
+
+def test_trials_of_blocks_are_what_the_whole_network_says(
+    graph: Graph, images: Tensor, outcome: Outcome
+) -> None:
+    ladders = build_ladders(graph, outcome.statistics, [images[:48]])
+    replay = Replay(graph, ladders, images[:48], [0] * len(ladders))
+    for site, ladder in enumerate(ladders):
+        level = len(ladder.levels) - 1
+        assert replay.trial(site, level) == replay.full_run(site, level)
+
+
+def test_decoders_of_blocks_are_fitted(graph: Graph, images: Tensor, outcome: Outcome) -> None:
+    plan = outcome.pressed.plan.with_transform(Transform.LEARNED)
+    pressed = press(graph, plan, outcome.statistics)
+    fit_tables(pressed, [images])
+    before = divergence_on(graph, pressed, images)
+    fit_decoders(pressed, graph, [images])
+    assert divergence_on(graph, pressed, images) < before
+
+
+def test_a_plan_with_blocks_cannot_lose_its_transform(outcome: Outcome) -> None:
+    with pytest.raises(PlanError, match=r"the plan cannot change: .* fitted to them"):
+        outcome.pressed.plan.with_transform(Transform.DCT)
 
 
 def test_inputs_whose_maps_do_not_divide_are_refused(outcome: Outcome) -> None:
@@ -200,7 +273,7 @@ def test_records_of_other_sizes_are_refused_by_their_blocks(
     pressed, file = outcome.pressed, io.BytesIO()
     with Encoder(pressed, file) as encoder:
         encoder.encode(torch.cat([images[:1], images[1:2]], dim=2))
-    with pytest.raises(StreamError, match="the record has 8x4 pixels, the site 4x4"):
+    with pytest.raises(StreamError, match="the record has 8x4 positions, the site 4x4"):
         list(Decoder(pressed, io.BytesIO(file.getvalue())))
     (values,) = Decoder(pressed, io.BytesIO(file.getvalue()), any_size=True)
     assert next(iter(values.values())).shape[2:] == (16, 8)
@@ -223,6 +296,10 @@ def test_a_run_with_blocks_is_read_back(
 ) -> None:
     save_model(outcome.pressed, tmp_path)
     assert load_model_from(tmp_path, graph)(images[:4]).equal(outcome.pressed(images[:4]))
+    plan = tmp_path / "plan.json"
+    plan.write_text(plan.read_text().replace('"block": 2', '"block": 3'))
+    with pytest.raises(PlanError, match=r"plan\.json: site .* blocks of 3x3 pixels need"):
+        load_model_from(tmp_path, graph)
 
 
 def test_blocks_are_accounted_for(graph: Graph, dataset: Dataset, outcome: Outcome) -> None:

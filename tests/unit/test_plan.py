@@ -1,6 +1,7 @@
 """Plans are checked before they are believed (the round trip is a law)."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,26 @@ def edited(plan: Plan, **changes: object) -> str:
     content = json.loads(plan.to_json())
     content["sites"][0].update(changes)
     return json.dumps(content)
+
+
+def test_a_plan_of_a_few_bytes_costs_no_memory() -> None:
+    """Groups are compared with the components of a site before a list of them is made."""
+    group = {"components": [0], "bit_width": 4, "step": 1.0}
+    site = {
+        "site": "a",
+        "placement": "pre_act",
+        "transform": "pca",
+        "channels": 1 << 20,
+        "rank": 1,
+        "step": 1.0,
+        "groups": [group],
+    }
+    text = json.dumps({"method": "m", "fingerprint": "f", "sites": [site]})
+    tracemalloc.start()
+    with pytest.raises(PlanError, match="must hold each of the 1048576 components"):
+        Plan.from_json(text)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

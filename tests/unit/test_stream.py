@@ -224,7 +224,7 @@ def test_activations_of_another_size_are_decoded_where_that_is_allowed(
     larger = images[:2].repeat(1, 1, 2, 2)
     content = encoded(pressed, larger, sites=["relu"])
 
-    with pytest.raises(StreamError, match=r"site relu: the record has \d+x\d+ pixels, the site"):
+    with pytest.raises(StreamError, match=r"site relu: the record has \d+x\d+ positions, the site"):
         list(Decoder(pressed, io.BytesIO(content)))
     (frame,) = Decoder(pressed, io.BytesIO(content), any_size=True)
     assert frame["relu"].equal(values(pressed, larger)["relu"])

@@ -54,7 +54,7 @@ class Statistics:
             CalibrationError: they are not.
         """
         same = self.fingerprint == other.fingerprint and self.placements == other.placements
-        same = same and self.blocks == other.blocks
+        same = same and all(self.block(name) == other.block(name) for name in self.sites)
         if not same or self.fisher.keys() != other.fisher.keys():
             raise CalibrationError(
                 "cannot merge statistics of other networks, placements or blocks; calibrate again"
@@ -68,6 +68,7 @@ def calibrate(
     graph: Graph,
     inputs: Iterable[Tensor],
     placements: Mapping[str, Placement],
+    *,
     blocks: Mapping[str, int] = MappingProxyType({}),
 ) -> Statistics:
     """Observe every site in one pass over the inputs, in eval mode.

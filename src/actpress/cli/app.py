@@ -149,7 +149,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     check_choice("--method", method, METHODS)
     if method == "int8" and budget:
         complain("int8 stores 8 bits for every value, whatever --budget says")
-    if method not in PROJECTING and block:
+    if method not in PROJECTING and block is not None:
         complain(f"{method} projects nothing, so --block does nothing")
     energy = energy_of(memory)
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))

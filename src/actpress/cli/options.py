@@ -54,8 +54,8 @@ BlockOption = Annotated[
         "--block",
         min=1,
         max=MAX_BLOCK,
-        help="Side of the blocks of pixels that are projected together, where a site has them; "
-        "2 for codesign by default, else 1.",
+        help="Side of the blocks of pixels that are projected together; a site may take a smaller "
+        "one that suits it. 2 for codesign by default, else 1.",
     ),
 ]
 RunArgument = Annotated[Path, typer.Argument(help="Run directory made by actpress compress.")]

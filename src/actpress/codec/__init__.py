@@ -1,7 +1,7 @@
 """Projection, quantizer and rate model: what happens to one site."""
 
 from actpress.codec.basis import Basis, dct_matrix, fit_basis, hadamard_matrix
-from actpress.codec.blocks import MOST_COMPONENTS, as_blocks, block_side
+from actpress.codec.blocks import MOST_COMPONENTS, as_blocks, block_side, divides
 from actpress.codec.code_tables import (
     MOST_TABLES,
     CodeTables,
@@ -64,6 +64,7 @@ __all__ = [
     "counting",
     "dct_matrix",
     "decode_linear",
+    "divides",
     "encode_linear",
     "entropy_bits",
     "fit_basis",

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from actpress.errors import PlanError
 
 MOST_COMPONENTS = 384
-"""Components of a block, at most. Parameters grow with the fourth power of the side: beyond this a
-projection is far larger than what a site stores, for a small gain."""
+"""Components of the blocks that methods choose, at most: parameters grow with the fourth power of
+the side, and sites of many channels store few values."""
 
 
 def as_blocks(x: Tensor, side: int) -> Tensor:
@@ -40,31 +40,36 @@ def check_pixels(x: Tensor, side: int) -> None:
     Raises:
         PlanError: they do not.
     """
-    if side > 1 and (x.ndim != 4 or x.shape[2] % side or x.shape[3] % side):
+    if side > 1 and not divides(x.shape[1:], side):
         raise PlanError(
             f"values of shape {tuple(x.shape)} cannot be cut into blocks of {side}x{side} pixels; "
             f"give inputs whose feature maps are multiples of {side}, or plan with --block 1"
         )
 
 
+def divides(shape: Sequence[int], side: int) -> bool:
+    """Whether values of shape (c, ...) can be cut into blocks of this side."""
+    spatial = shape[1:]
+    return side == 1 or (len(spatial) == 2 and all(size and not size % side for size in spatial))
+
+
 def from_blocks(blocks: Tensor, side: int) -> Tensor:
-    """The inverse of `as_blocks`."""
+    """The inverse of `as_blocks`: (n, c * side^2, h, w) -> (n, c, h * side, w * side)."""
     return blocks if side == 1 else F.pixel_shuffle(blocks, side)
 
 
 def block_side(shape: Sequence[int], wanted: int) -> int:
-    """The side of a site's blocks: the largest up to `wanted` that it is made for.
+    """The side of the blocks that a method gives a site: the largest up to `wanted` that fits.
+
+    It must divide height and width, and leave at most `MOST_COMPONENTS`.
 
     Args:
         shape: of the site's value, (c, ...).
         wanted: side, in pixels.
     """
-    channels, *spatial = shape
-    if len(spatial) != 2:
-        return 1
     fitting = (
         side
         for side in range(wanted, 1, -1)
-        if channels * side**2 <= MOST_COMPONENTS and not any(size % side for size in spatial)
+        if divides(shape, side) and shape[0] * side**2 <= MOST_COMPONENTS
     )
     return next(fitting, 1)

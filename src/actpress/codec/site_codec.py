@@ -61,6 +61,9 @@ class SiteCodec(nn.Module):
                            static tables per component and context: code length of q
     ```
 
+    With a projection of blocks of b x b pixels, k components stand for each block of c * b^2
+    values, and q has h / b and w / b of them.
+
     Three faces: `forward` gives x_hat and differentiable bits; `encode` / `decode` convert between
     x and integer symbols; `compress` / `decompress` between x and bytes. In eval mode and on one
     machine, `decompress(compress(x))` equals `forward(x).x_hat` bit for bit.
@@ -191,6 +194,10 @@ class SiteCodec(nn.Module):
             raise StreamError(
                 f"the record has {k} components, this codec {self.rank}: it is of another site or "
                 f"plan"
+            )
+        if self.block > 1 and len(spatial) != 2:
+            raise StreamError(
+                f"the record has {len(spatial)} spatial axes; blocks of pixels have 2"
             )
         if n and not prod(spatial):
             raise StreamError(f"the record has an empty shape {record.shape}; it is damaged")

@@ -7,7 +7,7 @@ from actpress.codec import PARAMETER_BITS, SiteCodec, SymbolCounter, entropy_bit
 from actpress.evaluate.energy import EnergyModel
 from actpress.evaluate.metrics import EnergyMetrics, SiteMetrics, TrafficMetrics, Views
 from actpress.graph import Graph, Site
-from actpress.plan import FITTED_TRANSFORMS, SitePlan, Transform
+from actpress.plan import FITTED_TRANSFORMS, SitePlan
 from actpress.press import PressedModel
 
 FLOAT_REFERENCE_BITS = 8
@@ -140,7 +140,7 @@ def _folds(site: Site, plan: SitePlan) -> tuple[str | None, tuple[str, ...]]:
     A projection of blocks would fold into a convolution of a larger kernel and stride, which may
     cost more than the two of them: it counts as not folded.
     """
-    if plan.block > 1 or (plan.transform is Transform.IDENTITY and plan.rank == plan.channels):
+    if plan.block > 1 or plan.is_identity:
         return None, ()
     return (
         site.encoder_folds_into(plan.placement),

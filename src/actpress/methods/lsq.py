@@ -4,6 +4,7 @@ What the baselines without a projection share.
 """
 
 import math
+from time import perf_counter
 
 import torch
 
@@ -49,11 +50,17 @@ def train_steps(
         hold_bits: keep what the budget counts within it, from before training on; else the bits end
             up where the accuracy wants them.
         attempt: name of the checkpoint, where a method trains several plans.
+
+    Raises:
+        BudgetError: no step is coarse enough to begin within the bits that are to be held.
     """
-    settings = task.settings.tune
+    settings, began = task.settings.tune, perf_counter()
+    plan = plan.model_copy(update={"method": method})
     if hold_bits:
-        plan = coarsen_to_fit(task, plan, statistics)
-    pressed = task.press(plan.model_copy(update={"method": method}), statistics)
+        pressed = _coarsened_to_fit(task, plan, statistics)
+    else:
+        pressed = task.press(plan, statistics)
+    pressing_s = perf_counter() - began
     bound = task.cost_target() if hold_bits else math.inf
     measure = watch_cost(task, pressed, bound)
     floors = {name: SMALLEST_SHARE * codec.step.clone() for name, codec in pressed.codecs.items()}
@@ -81,30 +88,25 @@ def train_steps(
     for codec in pressed.codecs.values():
         codec.step.copy_(stored_step(codec.step))
     finish(task, pressed, bound)
-    return Outcome(pressed, statistics, method, tune_seconds=report.seconds)
+    return Outcome(pressed, statistics, method, tune_seconds=pressing_s + report.seconds)
 
 
-def coarsen_to_fit(task: Task, plan: Plan, statistics: Statistics) -> Plan:
-    """The plan as it is, or, where it costs too much, with all its steps coarsened alike until not.
-
-    Raises:
-        BudgetError: no step is coarse enough.
-    """
+def _coarsened_to_fit(task: Task, plan: Plan, statistics: Statistics) -> PressedModel:
+    """The plan, pressed; where it costs too much, with all its steps coarsened alike until not."""
 
     def press_at(octaves: float) -> PressedModel:
         return task.press(plan.with_scaled_steps(2**octaves), statistics)
 
+    target = task.cost_target()
     found = scale_steps(
-        press_at,
-        lambda pressed: task.cost(pressed) / task.cost_target() - 1 + ROUNDING,
-        finest=0.0,
+        press_at, lambda pressed: task.cost(pressed) / target - 1 + ROUNDING, finest=0.0
     )
     if found.excess > 0:
         raise BudgetError(
             f"steps as coarse as they may be exceed the budget {task.budget} by "
             f"{100 * found.excess:.1f} %: code tables have a floor; ask for more"
         )
-    return found.pressed.plan
+    return found.pressed
 
 
 def _learned(pressed: PressedModel, settings: TuneSettings) -> list[Learned]:

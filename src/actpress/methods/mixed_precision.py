@@ -57,7 +57,7 @@ def layerwise_search(task: Task) -> Outcome:
     """Bit-widths learned with all of 1 to 8 as candidates of each site, then trained steps.
 
     Raises:
-        BudgetError: an accuracy budget, or the widths found cost too much.
+        BudgetError: an accuracy budget, or one that no step is coarse enough for.
     """
     refuse_accuracy(task, "layerwise_search")
     statistics = task.calibrate(Placement.POST_ACT)

@@ -1,6 +1,5 @@
 """From learned widths to a plan that meets the budget exactly."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,7 +10,6 @@ from actpress.budget import View
 from actpress.calibrate import Statistics
 from actpress.codec import WIDEST, MixtureCodec
 from actpress.errors import BudgetError
-from actpress.graph import Site
 from actpress.methods.scaling import CLOSE_ENOUGH, scale_steps
 from actpress.methods.task import RESERVE, Task
 from actpress.plan import GroupPlan, Placement, Plan, SitePlan, Transform
@@ -86,7 +84,7 @@ def _settle_steps(
     choices: Mapping[str, _Choice],
 ) -> PressedModel:
     def press_at(octaves: float) -> PressedModel:
-        return task.press(_plan(task, groups, choices, scale=2**octaves), statistics)
+        return task.press(_plan(task, statistics, groups, choices, scale=2**octaves), statistics)
 
     found = scale_steps(press_at, lambda pressed: task.cost(pressed) / task.cost_target() - 1)
     if found.excess > 0:
@@ -112,7 +110,7 @@ def _settle_widths(
     best: PressedModel | None = None
     for _ in range(ATTEMPTS):
         _fit_widths(task, groups, choices, nominal)
-        pressed = task.press(_plan(task, groups, choices, scale=1.0), statistics)
+        pressed = task.press(_plan(task, statistics, groups, choices, scale=1.0), statistics)
         cost = task.cost(pressed)
         if cost <= target and (best is None or cost > task.cost(best)):
             best = pressed
@@ -164,16 +162,23 @@ def _fit_widths(
 
 
 def _plan(
-    task: Task, groups: Mapping[str, Groups], choices: Mapping[str, _Choice], *, scale: float
+    task: Task,
+    statistics: Statistics,
+    groups: Mapping[str, Groups],
+    choices: Mapping[str, _Choice],
+    *,
+    scale: float,
 ) -> Plan:
     sites = [
-        _site_plan(task, task.graph.site(name), groups[name], choice, scale)
+        _site_plan(task, name, statistics.block(name), groups[name], choice, scale)
         for name, choice in choices.items()
     ]
     return Plan(method="codesign", fingerprint=task.graph.fingerprint, sites=tuple(sites))
 
 
-def _site_plan(task: Task, site: Site, groups: Groups, choice: _Choice, scale: float) -> SitePlan:
+def _site_plan(
+    task: Task, name: str, block: int, groups: Groups, choice: _Choice, scale: float
+) -> SitePlan:
     coded = task.budget.view is View.ENTROPY
     planned = []
     for group, width in enumerate(choice.widths):
@@ -189,11 +194,11 @@ def _site_plan(task: Task, site: Site, groups: Groups, choice: _Choice, scale: f
         )
     kept = [group for group in planned if group.bit_width]
     return SitePlan(
-        site=site.name,
+        site=name,
         placement=Placement.PRE_ACT,
         transform=Transform.FISHER_PCA,
-        channels=site.channels,
-        block=math.isqrt(len(groups.index) // site.channels),
+        channels=task.graph.site(name).channels,
+        block=block,
         rank=sum(len(group.components) for group in kept),
         step=min(group.step for group in kept),
         bit_width=max(group.bit_width for group in kept),

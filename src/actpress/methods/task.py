@@ -65,8 +65,10 @@ class Settings:
         decoder_images: training images on which decoders are fitted in closed form, fewer where
             they would need more memory than `DECODER_BYTES`; 0 leaves them as PCA made them.
         holdout_images: other held-out training images, which decide an accuracy budget.
-        block: side of the blocks of pixels that are projected together, at sites whose pixels
-            divide into them; None is what the method does by itself: 2 for the co-design, else 1.
+        block: side of the blocks of pixels that are projected together, by methods that project. A
+            site takes the largest side up to it that divides its height and width and leaves at
+            most `MOST_COMPONENTS` components. None is the method's own: 2 for the co-design, else
+            1.
         search, tune: see there.
         grouping, widths: of the co-design, see there.
     """
@@ -167,10 +169,11 @@ class Task:
         placements = {site.name: placement for site in self.graph.sites}
         wanted = (self.settings.block or 1) if in_blocks else 1
         blocks = {site.name: block_side(site.shape, wanted) for site in self.graph.sites}
-        return calibrate(self.graph, self._counted(self.calibration_batches()), placements, blocks)
+        batches = self._counted(self.calibration_batches())
+        return calibrate(self.graph, batches, placements, blocks=blocks)
 
     def calibrate_with_fisher(self, placement: Placement) -> Statistics:
-        """The same in blocks, and the Fisher information on the search images."""
+        """Statistics in the blocks of the settings, and the Fisher information on search images."""
         statistics = self.calibrate(placement, in_blocks=True)
         images = self.search_images().split(FISHER_BATCH)
         fisher = fisher_information(

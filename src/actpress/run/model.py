@@ -19,7 +19,7 @@ from actpress.errors import PlanError, RunError
 from actpress.graph import Graph, insert_codecs
 from actpress.kernels import CONTEXTS
 from actpress.plan import Plan, SitePlan, Transform
-from actpress.press import PressedModel, check_block
+from actpress.press import PressedModel, check_site
 from actpress.run.folder import CODEC, NETWORK, PLAN, existing, write_text
 from actpress.run.tensors import read_tensors, write_tensors
 
@@ -71,13 +71,13 @@ def load_model_from(folder: Path, graph: Graph) -> PressedModel:
         )
     if not plan.sites:
         raise PlanError(f"{folder / PLAN} has no sites, so there is nothing to press")
-    _check_channels(plan, graph, folder / PLAN)
+    _check_sites(plan, graph, folder / PLAN)
     path = existing(folder, CODEC)
     tensors = read_tensors(path)
     if not _tensor(tensors, PLAN_DIGEST, path).equal(_digest(plan)):
         raise RunError(
-            f"{path} was written with another plan than {folder / PLAN}, or the plan was edited "
-            f"since; put the plan back, or compress again"
+            f"{path} was written with another plan than {folder / PLAN}, the plan was edited "
+            f"since, or an earlier actpress wrote it; put the plan back, or compress again"
         )
     codecs = {site.site: _read_codec(site, tensors, path) for site in plan}
     placements = {site.site: site.placement for site in plan}
@@ -124,16 +124,13 @@ def copy_tensors(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], path:
         own[key].copy_(tensor)
 
 
-def _check_channels(plan: Plan, graph: Graph, path: Path) -> None:
+def _check_sites(plan: Plan, graph: Graph, path: Path) -> None:
     """Before anything of the plan's size is allocated."""
     for site in plan:
-        channels = graph.site(site.site).channels
-        if site.channels != channels:
-            raise PlanError(
-                f"{path}: site {site.site}: the plan has {site.channels} channels, the network "
-                f"{channels}"
-            )
-        check_block(graph, site)
+        try:
+            check_site(graph, site)
+        except PlanError as error:
+            raise PlanError(f"{path}: {error}") from error
 
 
 def _table_images(tensors: dict[str, Tensor], path: Path) -> int:
@@ -149,7 +146,7 @@ def _table_images(tensors: dict[str, Tensor], path: Path) -> int:
 def _read_codec(site: SitePlan, tensors: dict[str, Tensor], path: Path) -> SiteCodec:
     """Rebuild one codec; every tensor is checked against the plan before it is used."""
     projection: Projection = IdentityProjection()
-    if f"{site.site}/projection.encoder" in tensors or not _is_identity(site):
+    if f"{site.site}/projection.encoder" in tensors or not site.is_identity:
         size = site.components
         blank = Basis(*(torch.zeros(shape) for shape in ((size, size), size, (size, size))))
         stored = site.transform not in (Transform.DCT, Transform.HADAMARD)
@@ -186,10 +183,6 @@ def _read_codec(site: SitePlan, tensors: dict[str, Tensor], path: Path) -> SiteC
     _check_tables(codec, site.site, path)
     codec.widest_min, codec.widest_max = codec.q_min.clone(), codec.q_max.clone()
     return codec
-
-
-def _is_identity(site: SitePlan) -> bool:
-    return site.transform is Transform.IDENTITY and site.rank == site.channels
 
 
 def _check_tables(codec: SiteCodec, name: str, path: Path) -> None:
