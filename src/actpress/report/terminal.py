@@ -20,7 +20,8 @@ from actpress.report.wording import caveats, headline
 
 _SiteColumn = Column[SiteMetrics]
 _LEGEND = (
-    "Stored: pre or post activation. Bits: per original value. KiB: traffic, after by entropy."
+    "Stored: pre or post activation. Basis 2x2: of blocks of pixels. Bits: per original value. "
+    "KiB: traffic, after by entropy."
 )
 
 
@@ -47,7 +48,7 @@ def _layouts(metrics: Metrics) -> list[Layout[SiteMetrics]]:
     shape = _SiteColumn("shape", lambda site: dimensions(site.shape))
     reads = _SiteColumn("reads", lambda site: str(site.reads))
     placement = _SiteColumn("stored", lambda site: site.placement.removesuffix("_act"))
-    transform = _SiteColumn("basis", lambda site: site.transform)
+    transform = _SiteColumn("basis", lambda site: site.basis)
     rank = _SiteColumn("rank", lambda site: f"{site.rank}/{site.components}")
     fixed, entropy = _bits_columns(metrics)
     share, before, after = _traffic_columns(metrics)

@@ -1,6 +1,7 @@
 """The tables in the terminal: numbers, totals, and what happens on a narrow console."""
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -69,6 +70,15 @@ def test_a_site_has_all_its_numbers_in_100_columns(metrics: Metrics) -> None:
         kib(site.traffic_bits_8bit),
         kib(site.traffic_bits.entropy),
     ]
+
+
+def test_blocks_show_in_the_basis_and_in_the_rank(
+    metrics: Metrics, vary: Callable[..., Metrics]
+) -> None:
+    first = metrics.sites[0].model_copy(update={"block": 2, "rank": 37})
+    words = line_of(printed(vary(sites=(first, *metrics.sites[1:])), width=120), first.name)
+    at = words.index("learned")
+    assert words[at : at + 3] == ["learned", "2x2", f"37/{4 * first.channels}"]
 
 
 def test_totals_before_and_after(metrics: Metrics) -> None:
