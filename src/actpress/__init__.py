@@ -22,7 +22,7 @@ from actpress.graph import Graph, Site, capture
 from actpress.methods import Settings
 from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.press import PressedModel, fit_tables, press
-from actpress.run import load_head, load_tail
+from actpress.run import load_head, load_run, load_tail
 from actpress.split import split
 from actpress.stream import Decoder, Encoder
 from actpress.sweep import Sweep, sweep
@@ -60,6 +60,7 @@ __all__ = [
     "inspect",
     "load_dataset",
     "load_head",
+    "load_run",
     "load_tail",
     "press",
     "split",

@@ -32,6 +32,20 @@ def test_loaded_halves_are_the_whole_at_every_site(
         assert tail(head(images[:6])).equal(expected)
 
 
+def test_a_tail_takes_other_sizes_and_so_many_images_as_it_is_told(
+    make_pressed: MakePressed, images: Tensor, tmp_path: Path
+) -> None:
+    pressed = make_pressed(Transform.PCA)
+    save_halves(pressed, "relu", SOURCE, tmp_path)
+    larger = torch.cat([images[:3], images[3:6]], dim=2)
+    sent = load_head(tmp_path / "head", Tiny())(larger)
+    with pytest.raises(StreamError, match="which any_size accepts"):
+        load_tail(tmp_path / "tail", Tiny())(sent)
+    assert load_tail(tmp_path / "tail", Tiny(), any_size=True)(sent).equal(pressed(larger))
+    with pytest.raises(StreamError, match="at most 2 are accepted here"):
+        load_tail(tmp_path / "tail", Tiny(), max_images=2)(sent)
+
+
 def test_weights_in_any_memory_layout_are_saved(make_pressed: MakePressed, tmp_path: Path) -> None:
     """The reference networks compute in channels_last."""
     pressed = make_pressed().to(memory_format=torch.channels_last)

@@ -80,6 +80,7 @@ def test_the_public_door() -> None:
         "inspect",
         "load_dataset",
         "load_head",
+        "load_run",
         "load_tail",
         "press",
         "split",

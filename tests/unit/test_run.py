@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, ModelError, PlanError, RunError
 from actpress.evaluate import Metrics, RunInfo, evaluate
-from actpress.graph import Graph
+from actpress.graph import Graph, hash_weights
 from actpress.plan import Transform
 from actpress.press import PressedModel, fit_tables
 from actpress.run import (
     CODEC,
+    HALF,
     METRICS,
     NETWORK,
     PLAN,
@@ -24,6 +25,7 @@ from actpress.run import (
     Source,
     load_metrics,
     load_model_from,
+    load_run,
     load_source,
     metrics_json,
     new_folder,
@@ -31,6 +33,7 @@ from actpress.run import (
     write_text,
 )
 from actpress.run.tensors import write_tensors
+from tests.conftest import Tiny
 
 MakePressed = Callable[..., PressedModel]
 
@@ -39,6 +42,20 @@ MakePressed = Callable[..., PressedModel]
 def saved(make_pressed: MakePressed, tmp_path: Path) -> Path:
     save_model(make_pressed(Transform.PCA, rank=5), tmp_path)
     return tmp_path
+
+
+def test_a_run_opens_from_python(
+    saved: Path, graph: Graph, model: nn.Module, images: Tensor, make_pressed: MakePressed
+) -> None:
+    source = Source(model="t", data="t", input=(1, 8, 8), weights_sha256=hash_weights(graph.root))
+    write_text(saved / SOURCE, source.model_dump_json())
+    expected = make_pressed(Transform.PCA, rank=5)(images[:4])
+    assert load_run(str(saved), model)(images[:4]).equal(expected)
+    with pytest.raises(RunError, match="are not those that the run was made with"):
+        load_run(saved, Tiny())
+    write_text(saved / HALF, "{}")
+    with pytest.raises(RunError, match="one half of a network that was split, not a run"):
+        load_run(saved, model)
 
 
 @pytest.mark.parametrize("transform", Transform)

@@ -10,7 +10,14 @@ from actpress.cli.sources import load_model
 from actpress.errors import RunError
 from actpress.graph import Graph
 from actpress.press import PressedModel
-from actpress.run import HALF, SOURCE, Source, check_weights, load_model_from, load_source
+from actpress.run import (
+    SOURCE,
+    Source,
+    check_weights,
+    load_model_from,
+    load_source,
+    refuse_half,
+)
 
 
 @dataclass(frozen=True)
@@ -34,10 +41,7 @@ def open_run(run: Path, *, weights: Path | None, device: torch.device) -> Opened
     Raises:
         ActpressError: anything that is missing, damaged or of another network.
     """
-    if (run / HALF).exists():
-        raise RunError(
-            f"{run} holds one half of a network that was split, not a run; give the run itself"
-        )
+    refuse_half(run)
     source = load_source(run)
     if ":" not in source.model:
         raise RunError(

@@ -23,6 +23,7 @@ from actpress.run.folder import (
     write_text,
 )
 from actpress.run.halves import load_head, load_tail, save_halves
+from actpress.run.loading import load_run, refuse_half
 from actpress.run.model import load_model_from, save_model
 from actpress.run.results import load_metrics, metrics_json
 from actpress.run.source import Source, check_weights, load_source
@@ -42,12 +43,14 @@ __all__ = [
     "load_head",
     "load_metrics",
     "load_model_from",
+    "load_run",
     "load_source",
     "load_tail",
     "metrics_json",
     "new_file",
     "new_folder",
     "read_tensors",
+    "refuse_half",
     "save_halves",
     "save_model",
     "write_bytes",

@@ -23,6 +23,7 @@ from actpress.run.model import copy_tensors, load_model_from, save_codecs
 from actpress.run.source import Source, load_source
 from actpress.run.tensors import read_tensors, write_tensors
 from actpress.split import Head, Tail, split
+from actpress.stream import MAX_IMAGES
 
 Part = Literal["head", "tail"]
 
@@ -77,10 +78,27 @@ def load_head(folder: Path | str, model: nn.Module) -> Head:
     return head
 
 
-def load_tail(folder: Path | str, model: nn.Module) -> Tail:
-    """The half that turns bytes into what the whole network returns; arguments as `load_head`."""
+def load_tail(
+    folder: Path | str,
+    model: nn.Module,
+    *,
+    any_size: bool = False,
+    max_images: int = MAX_IMAGES,
+) -> Tail:
+    """The half that turns bytes into what the whole network returns.
+
+    Args:
+        folder: the `tail` that `actpress split` wrote.
+        model: as for `load_head`.
+        any_size: whether it accepts activations of other input sizes, see `Decoder`.
+        max_images: of a batch that it accepts, likewise.
+
+    Raises:
+        RunError, PlanError: as `load_head`.
+    """
     pressed, at = _load(Path(folder), "tail", model)
     tail = split(pressed, at)[1]
+    tail.any_size, tail.max_images = any_size, max_images
     _read_weights(Path(folder), tail.module)
     return tail
 
