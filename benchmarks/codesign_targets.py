@@ -17,7 +17,7 @@ CURVE = ("0.6bits", "0.8bits", "1bits", "1.5bits", "2bits")
 """Budgets at which methods are compared."""
 
 AGGRESSIVE = {"resnet18": ("0.4bits",)}
-"""More budgets of the co-design, below those of the layer-wise methods that it is to be ahead of."""
+"""More budgets of the co-design, below those of the layer-wise methods it is to be ahead of."""
 
 EVERY_METHOD = (
     "codesign",
