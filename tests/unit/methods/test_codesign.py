@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from actpress.allocate import Grouping, Importance
 from actpress.budget import Budget, View
@@ -18,6 +19,7 @@ from actpress.errors import BudgetError
 from actpress.graph import Graph, capture
 from actpress.methods import Outcome, Settings, Task, choose_widths, codesign, gdr
 from actpress.methods.codesign import GREEDY, group_components, mixture_network
+from actpress.methods.settle import settle
 from actpress.plan import Plan
 from actpress.tune import TuneSettings, WidthSettings, mixtures, search_widths
 
@@ -75,6 +77,32 @@ def test_a_fixed_budget_is_hit_by_the_widths(task: Make, budget: str) -> None:
         assert packed <= widths
         bits += widths * site.values / plan.components
     assert 0.98 <= spent_share(given, bits) <= 1
+
+
+@pytest.mark.parametrize("budget", ["1.34bits", "2bits", "6x"])
+def test_a_search_for_packed_widths_starts_at_its_budget(task: Make, budget: str) -> None:
+    """With few bits better than the greedy search, which pays for ranges that hold every value."""
+    given = task(budget, view=View.FIXED)
+    start = gdr(given)
+    groups = group_components(given, start)
+    cost = sum(
+        float((own.width * torch.bincount(own.index)).sum())
+        * given.weight(name)
+        * given.graph.site(name).values
+        / len(own.index)
+        for name, own in groups.items()
+    )
+    assert 0.95 * given.cost_target() <= cost <= given.cost_target()
+    network = mixture_network(given, start, groups)
+    packed = settle(given, start.statistics, groups, mixtures(network))
+    x = torch.cat([x for x, _ in given.data.holdout.batches(96)])
+    with torch.no_grad():
+        wanted = given.graph.eval_module(x).log_softmax(1)
+        losses = [
+            float(F.kl_div(p(x).log_softmax(1), wanted, log_target=True, reduction="batchmean"))
+            for p in (packed, start.pressed)
+        ]
+    assert losses[0] < losses[1]
 
 
 def test_tuning_follows_and_stays_in_the_budget(task: Make, tmp_path: Path) -> None:
