@@ -11,8 +11,8 @@ READY := .venv/.ready
 
 demo: $(READY)
 	$(BIN)/actpress compress --model actpress.zoo:resnet18_fashion_mnist \
-		--data fashion-mnist-subset --method cap --budget 1.6bits --steps 240 \
-		--out runs/demo --force
+		--data fashion-mnist-subset --method codesign --budget 1.34bits --view fixed \
+		--steps 240 --width-steps 60 --out runs/demo --force
 
 test: $(READY)
 	$(BIN)/python -m pytest -q
