@@ -64,7 +64,7 @@ def compress(
     energy: EnergyModel | None = None,
     source: Source | None = None,
     leaves: Sequence[str] = (),
-    folder: Path | None = None,
+    folder: Path | str | None = None,
     progress: Progress | None = None,
 ) -> CompressedModel:
     """Compress the activations of a trained network and measure what that costs.
@@ -91,7 +91,7 @@ def compress(
     example = next(data.train.batches(2))[0].to(device)
     graph = capture_for(model, example, leaves)
     settings, progress = settings or Settings(), progress or Silence()
-    task = Task(graph, data, budget, settings, folder, progress)
+    task = Task(graph, data, budget, settings, None if folder is None else Path(folder), progress)
     outcome = METHODS[method](task)
     source = source or describe_source(model, data, leaves)
     info = run_info(outcome, source, budget, settings)

@@ -43,15 +43,20 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str, *, view: View = View.ENTROPY) -> "Budget":
-        """Read `1.34bits`, `6x` or `0.5pp`.
+        """Read `1.34bits`, `6x` or `0.5pp`, also as `str` writes it: `1.34bits (fixed)`.
 
         >>> Budget.parse("1.34bits").amount
         1.34
 
+        Args:
+            text: the budget.
+            view: where the text names none.
+
         Raises:
             BudgetError: none of the three forms, or an amount that makes no sense.
         """
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(bits|x|pp)\s*", text)
+        views = "|".join(View)
+        match = re.fullmatch(rf"\s*(\d+(?:\.\d+)?)\s*(bits|x|pp)\s*(?:\(({views})\))?\s*", text)
         if match is None:
             raise BudgetError(
                 f"cannot read the budget {text!r}; write 1.34bits (bits per value), 6x (traffic "
@@ -60,7 +65,7 @@ class Budget:
         amount, kind = float(match[1]), BudgetKind(match[2])
         if amount == 0 and kind is not BudgetKind.ACCURACY_DROP:
             raise BudgetError(f"the budget {text!r} must be greater than zero")
-        return cls(kind, amount, view)
+        return cls(kind, amount, View(match[3]) if match[3] else view)
 
     def __str__(self) -> str:
         return f"{self.amount:g}{self.kind} ({self.view})"

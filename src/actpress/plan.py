@@ -139,7 +139,7 @@ class SitePlan(BaseModel):
         if not whole or sorted(components) != list(range(self.components)):
             raise ValueError(
                 f"site {self.site}: its groups must hold each of the {self.components} components "
-                f"exactly once"
+                f"({self.channels} channels of blocks of side {self.block}) exactly once"
             )
         if len(self.kept_components()) != self.rank:
             raise ValueError(

@@ -36,3 +36,6 @@ def test_nothing_is_no_budget(text: str) -> None:
 @pytest.mark.parametrize("text", ["1.34bits", "6x", "0.5pp"])
 def test_a_budget_prints_as_it_was_written(text: str) -> None:
     assert str(Budget.parse(text)) == f"{text} (entropy)"
+    for view in View:
+        budget = Budget.parse(text, view=view)
+        assert Budget.parse(str(budget)) == budget

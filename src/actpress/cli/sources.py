@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from actpress.data import Dataset
+from actpress.data import IMAGE_FOLDER, Dataset
 from actpress.errors import ModelError
 from actpress.factories import call_factory
 from actpress.graph import hash_weights
@@ -185,8 +185,15 @@ class Origin:
             model=self.model,
             model_args=self.model_args,
             weights=None if self.weights is None else str(self.weights.resolve()),
-            data=self.data,
+            data=_absolute(self.data),
             input=images.input_shape,
             leaves=self.leaves,
             weights_sha256=hash_weights(network),
         )
+
+
+def _absolute(data: str) -> str:
+    """The name of a data set, so that it is found from other folders too."""
+    if not data.startswith(IMAGE_FOLDER):
+        return data
+    return f"{IMAGE_FOLDER}{Path(data.removeprefix(IMAGE_FOLDER)).resolve()}"

@@ -43,7 +43,7 @@ def check_pixels(x: Tensor, side: int) -> None:
     if side > 1 and not divides(x.shape[1:], side):
         raise PlanError(
             f"values of shape {tuple(x.shape)} cannot be cut into blocks of {side}x{side} pixels; "
-            f"give inputs whose feature maps are multiples of {side}, or plan with --block 1"
+            f"give inputs whose feature maps are multiples of {side}, or plan with blocks of side 1"
         )
 
 

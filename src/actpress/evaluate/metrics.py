@@ -72,11 +72,6 @@ class SiteMetrics(_Record):
     eigenvalues: tuple[float, ...]
 
     @property
-    def basis(self) -> str:
-        """The transform, and the side of its blocks where they have more than one pixel."""
-        return self.transform + (f" {self.block}x{self.block}" if self.block > 1 else "")
-
-    @property
     def components(self) -> int:
         """Components of a block before any is dropped: c * block^2."""
         return self.channels * self.block**2

@@ -16,13 +16,13 @@ from actpress.report.accounting import (
 )
 from actpress.report.columns import Column, Layout, print_fitting
 from actpress.report.quantities import count, dimensions, duration, kib, percent, points
-from actpress.report.wording import caveats, headline
+from actpress.report.wording import caveats, headline, rank
 
 _SiteColumn = Column[SiteMetrics]
 _LEGEND = (
-    "Stored: pre or post activation. Basis 2x2: of blocks of pixels. Bits: per original value. "
-    "KiB: traffic, after by entropy."
+    "Stored: pre or post activation. Bits: per original value. KiB: traffic, after by entropy."
 )
+_BLOCKS = " Rank of 2x2: of blocks of so many pixels."
 
 
 def print_metrics(metrics: Metrics, console: Console) -> None:
@@ -36,7 +36,8 @@ def print_metrics(metrics: Metrics, console: Console) -> None:
         console.print(Text(caveat, style="yellow"))
     console.print()
     print_fitting(console, _layouts(metrics), metrics.sites)
-    console.print(Text(_LEGEND, style="dim"))
+    blocks = any(site.block > 1 for site in metrics.sites)
+    console.print(Text(_LEGEND + (_BLOCKS if blocks else ""), style="dim"))
     console.print()
     console.print(_account_table(account_rows(metrics)))
     console.print()
@@ -48,18 +49,18 @@ def _layouts(metrics: Metrics) -> list[Layout[SiteMetrics]]:
     shape = _SiteColumn("shape", lambda site: dimensions(site.shape))
     reads = _SiteColumn("reads", lambda site: str(site.reads))
     placement = _SiteColumn("stored", lambda site: site.placement.removesuffix("_act"))
-    transform = _SiteColumn("basis", lambda site: site.basis)
-    rank = _SiteColumn("rank", lambda site: f"{site.rank}/{site.components}")
+    transform = _SiteColumn("basis", lambda site: site.transform)
+    ranks = _SiteColumn("rank", rank)
     fixed, entropy = _bits_columns(metrics)
     share, before, after = _traffic_columns(metrics)
-    numbers = [rank, fixed, entropy, share, before, after]
+    numbers = [ranks, fixed, entropy, share, before, after]
     return [
         [name, shape, reads, placement, transform, *numbers],
         [name, shape, reads, placement, *numbers],
         [name, shape, reads, *numbers],
         [name, shape, *numbers],
         [name, *numbers],
-        [name, rank, entropy, after],
+        [name, ranks, entropy, after],
     ]
 
 
@@ -111,6 +112,8 @@ def _facts_table(metrics: Metrics) -> Table:
 
 def _facts(metrics: Metrics) -> Iterator[tuple[str, str]]:
     before, after = percent(metrics.float_accuracy), percent(metrics.accuracy)
+    variant = f" ({metrics.variant})" if metrics.variant else ""
+    yield "method", f"{metrics.method}{variant}, budget {metrics.budget or 'none'}"
     yield "accuracy", f"{before} -> {after} ({points(metrics.accuracy_drop_pp)})"
     yield "tested on", f"{metrics.images:,} images, {percent(metrics.agreement)} agreement"
     unfolded = sum(site.extra_macs for site in metrics.sites)

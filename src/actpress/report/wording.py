@@ -1,10 +1,13 @@
 """What was achieved, in words: the headline and the caveats that belong next to it."""
 
-from actpress.evaluate.metrics import Metrics
+from actpress.budget import Budget, BudgetKind
+from actpress.errors import BudgetError
+from actpress.evaluate.metrics import Metrics, SiteMetrics
 from actpress.report.quantities import percent, points, ratio
 
 _EVEN = 0.005
 _LARGE_DROP_PP = 1.0
+_LARGE_EXCESS = 0.02
 
 
 def headline(metrics: Metrics) -> str:
@@ -33,7 +36,33 @@ def caveats(metrics: Metrics) -> tuple[str, ...]:
             "Extra multiply-accumulates and codec parameters cost more energy than the smaller "
             "traffic saves."
         )
+    excess = _excess(metrics)
+    if excess > _LARGE_EXCESS:
+        found.append(
+            f"The bits exceed the budget {metrics.budget} by {percent(excess, 1)} on these images; "
+            f"more calibration images bring them closer."
+        )
     return tuple(found)
+
+
+def rank(site: SiteMetrics) -> str:
+    """Components kept of those that there are, and the blocks that they are of."""
+    block = f" of {site.block}x{site.block}" if site.block > 1 else ""
+    return f"{site.rank}/{site.components}{block}"
+
+
+def _excess(metrics: Metrics) -> float:
+    """By how much the bits exceed the budget, as a share; 0 without a budget of bits."""
+    try:
+        budget = Budget.parse(metrics.budget)
+    except BudgetError:  # int8 has none
+        return 0.0
+    if budget.kind is BudgetKind.ACCURACY_DROP:
+        return 0.0
+    if budget.kind is BudgetKind.TRAFFIC_RATIO:
+        reached = float(getattr(metrics.traffic.ratio_8bit, budget.view))
+        return budget.amount / reached - 1 if reached > 0 else 0.0
+    return float(getattr(metrics.bits_per_value, budget.view)) / budget.amount - 1
 
 
 def _traffic(metrics: Metrics) -> str:

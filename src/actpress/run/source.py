@@ -61,5 +61,5 @@ def check_weights(source: Source, model: nn.Module) -> None:
     if hash_weights(model) != source.weights_sha256:
         raise RunError(
             f"the weights of {source.model} are not those that the run was made with; give the "
-            f"same ones with --weights"
+            f"same ones (the commands take them as --weights)"
         )

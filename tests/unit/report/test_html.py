@@ -169,7 +169,7 @@ def test_fits_phones_and_dark_rooms(html: str) -> None:
 
 def test_missing_parts_are_said_to_be_missing(hostile_html: str) -> None:
     paragraphs = " ".join(Page(hostile_html).inside("p"))
-    assert "has no search" in paragraphs
+    assert "There is no path to draw" in paragraphs
     assert "No site of this run has a spectrum" in paragraphs
 
 

@@ -59,6 +59,32 @@ def test_nothing_compressed(vary: Vary) -> None:
     assert sentence.startswith("No activation of ResNet18 on Fashion-MNIST was compressed")
 
 
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        ("{:g}bits (entropy)", "exceed the budget"),
+        ("{:g}bits (fixed)", None),
+        ("0.5pp (entropy)", None),
+        ("", None),
+    ],
+)
+def test_bits_above_the_budget_are_told(metrics: Metrics, budget: str, told: str | None) -> None:
+    asked = metrics.bits_per_value.entropy / 1.056
+    own = metrics.model_copy(update={"budget": budget.format(asked if told else 100.0)})
+    found = caveats(own)
+    assert bool(found) is (told is not None)
+    if told:
+        assert told in found[0]
+        assert "by 5.6 % on these images" in found[0]
+
+
+def test_traffic_below_the_ratio_that_was_asked_for_is_told(metrics: Metrics) -> None:
+    reached = metrics.traffic.ratio_8bit.entropy
+    (caveat,) = caveats(metrics.model_copy(update={"budget": f"{1.03 * reached:.4f}x (entropy)"}))
+    assert "by 3.0 %" in caveat
+    assert caveats(metrics.model_copy(update={"budget": f"{1.01 * reached:.4f}x (entropy)"})) == ()
+
+
 def test_a_plain_gain_needs_no_caveat(metrics: Metrics) -> None:
     assert caveats(metrics) == ()
 
