@@ -10,6 +10,9 @@ from benchmarks.page import TITLES
 from benchmarks.store import Row
 
 PAGE = Path("docs/results-codesign.md")
+MOST_DRAWN_PP = 10.0
+"""Drop, in percentage points, beyond which a row would squeeze all others together in a chart."""
+
 INTRO = """# Co-design
 
 Written by `make bench-codesign` from `benchmarks/results/codesign.json`; do not edit by hand.
@@ -95,7 +98,9 @@ def _chart(model: str, rows: Sequence[Row]) -> str:
     points = [
         Point(row["method"], row["bits_per_value"]["entropy"], row["accuracy"])
         for row in rows
-        if row["variant"].endswith("bits,entropy") and row["seed"] == 0
+        if row["variant"].endswith("bits,entropy")
+        and row["seed"] == 0
+        and row["accuracy_drop_pp"] <= MOST_DRAWN_PP
     ]
     if len(points) < 2:
         return ""
@@ -104,7 +109,10 @@ def _chart(model: str, rows: Sequence[Row]) -> str:
         curves_chart(points, rows[0]["float_accuracy"], View.ENTROPY, legend=True) + "\n"
     )
     names = ", ".join(dict.fromkeys(point.method for point in points))
-    return f"![Accuracy against bits/value: {names}]({path.name})\n"
+    return (
+        f"![Accuracy against bits/value: {names}]({path.name})\n\n"
+        f"Rows that lose more than {MOST_DRAWN_PP:g} points are not drawn.\n"
+    )
 
 
 def _table(rows: Sequence[Row]) -> str:
