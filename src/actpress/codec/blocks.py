@@ -1,7 +1,7 @@
 """Square blocks of pixels, which a projection may take together besides the channels.
 
 Neighbouring pixels of a feature map are alike. A code table that knows a symbol's neighbours saves
-part of what that costs; a transform over the block saves more, above all where few bits are left.
+part of what that costs; a transform over the block leaves fewer components as well.
 """
 
 from collections.abc import Sequence

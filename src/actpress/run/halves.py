@@ -10,16 +10,16 @@ network.safetensors  the weights of this half
 from pathlib import Path
 from typing import Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, fx, nn
 
 from actpress.errors import RunError
-from actpress.graph import CODECS_PATH, capture
+from actpress.graph import CODECS_PATH
 from actpress.plan import first_complaint
 from actpress.press import PressedModel
 from actpress.run.folder import HALF, NETWORK, SOURCE, existing, write_text
-from actpress.run.model import copy_tensors, load_model_from, save_codecs
+from actpress.run.loading import load_captured
+from actpress.run.model import copy_tensors, save_codecs
 from actpress.run.source import Source, load_source
 from actpress.run.tensors import read_tensors, write_tensors
 from actpress.split import Head, Tail, split
@@ -112,10 +112,7 @@ def _load(folder: Path, part: Part, model: nn.Module) -> tuple[PressedModel, str
         raise RunError(f"{path} is damaged: {what}; split the run again") from error
     if half.part != part:
         raise RunError(f"{folder} holds the {half.part} of a network; expected its {part}")
-    source = load_source(folder)
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    graph = capture(model, torch.zeros(2, *source.input, device=device), leaves=source.leaves)
-    return load_model_from(folder, graph), half.at
+    return load_captured(folder, load_source(folder), model), half.at
 
 
 def _weights(module: fx.GraphModule) -> dict[str, Tensor]:

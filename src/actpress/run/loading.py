@@ -10,7 +10,7 @@ from actpress.graph import capture
 from actpress.press import PressedModel
 from actpress.run.folder import HALF
 from actpress.run.model import load_model_from
-from actpress.run.source import check_weights, load_source
+from actpress.run.source import Source, check_weights, load_source
 
 
 def load_run(folder: Path | str, model: nn.Module) -> PressedModel:
@@ -28,11 +28,20 @@ def load_run(folder: Path | str, model: nn.Module) -> PressedModel:
     folder = Path(folder)
     refuse_half(folder)
     source = load_source(folder)
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    graph = capture(model, torch.zeros(2, *source.input, device=device), leaves=source.leaves)
-    pressed = load_model_from(folder, graph)
+    pressed = load_captured(folder, source, model)
     check_weights(source, model)
     return pressed
+
+
+def load_captured(folder: Path, source: Source, model: nn.Module) -> PressedModel:
+    """The codecs of a folder in a network, captured as `run.json` says; its weights may be any.
+
+    Raises:
+        RunError, PlanError: see `load_model_from`.
+    """
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    graph = capture(model, torch.zeros(2, *source.input, device=device), leaves=source.leaves)
+    return load_model_from(folder, graph)
 
 
 def refuse_half(folder: Path) -> None:
