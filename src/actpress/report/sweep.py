@@ -102,11 +102,11 @@ def print_sweep(runs: Sequence[Metrics], console: Console) -> None:
         _Column("accuracy", lambda run: percent(run.accuracy)),
         _Column("change", lambda run: points(run.accuracy_drop_pp)),
         _Column("traffic", lambda run: ratio(run.traffic.ratio_8bit.entropy)),
+        _Column("net,\nbatch 1", lambda run: ratio(run.traffic.net_ratio_8bit.entropy)),
         _Column("time", lambda run: duration(run.search_seconds + run.tune_seconds)),
     ]
-    print_fitting(
-        console, [columns, columns[:6]], list(runs), is_marked=lambda run: placed[id(run)] in front
-    )
+    layouts = [columns, columns[:8], columns[:6]]
+    print_fitting(console, layouts, list(runs), is_marked=lambda run: placed[id(run)] in front)
     console.print()
     for line in text_chart(list(placed.values()), view):
         console.print(Text(line), soft_wrap=True)
