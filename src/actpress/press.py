@@ -46,7 +46,8 @@ class PressedModel(nn.Module):
     @property
     def codecs(self) -> dict[str, SiteCodec]:
         """The codec of each planned site."""
-        return {site.site: cast(SiteCodec, self.network.codecs[site.site]) for site in self.plan}
+        codecs = self.network.codecs
+        return {site.site: cast(SiteCodec, codecs[site.site]) for site in self.plan}
 
     def forward(self, *inputs: Tensor) -> Any:
         """What the original network returns, computed from compressed activations."""

@@ -30,18 +30,25 @@ class Statistics:
     sites: Mapping[str, SiteStatistics]
     fisher: Mapping[str, Tensor] = field(default_factory=dict)
     blocks: Mapping[str, int] = field(default_factory=dict)
+    _bases: dict[tuple[str, Transform], Basis] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def basis(self, site: str, transform: Transform) -> Basis:
-        """The basis of a transform at a site.
+        """The basis of a transform at a site; found once, as plans are pressed many times.
 
         Raises:
             CalibrationError: statistics that are not finite, or `fisher_pca` without Fisher
                 information; names the site.
         """
-        try:
-            return fit_basis(transform, self.sites[site].covariance, self.fisher.get(site))
-        except CalibrationError as error:
-            raise CalibrationError(f"site {site}: {error}") from error
+        key = (site, transform)
+        if key not in self._bases:
+            try:
+                basis = fit_basis(transform, self.sites[site].covariance, self.fisher.get(site))
+            except CalibrationError as error:
+                raise CalibrationError(f"site {site}: {error}") from error
+            self._bases[key] = basis
+        return self._bases[key]
 
     def block(self, site: str) -> int:
         """Side of the blocks of pixels at a site."""

@@ -37,6 +37,7 @@ def fit_decoders(pressed: PressedModel, graph: Graph, inputs: Sequence[Tensor]) 
         values_before(pressed.network.eval_module, batch, names) for batch in inputs
     ]
     references = [site_values(graph, batch, placements) for batch in inputs]
+    codecs = pressed.codecs
     for _ in pressed.plan:
         fit: _LeastSquares | None = None
         codec: SiteCodec | None = None
@@ -44,7 +45,7 @@ def fit_decoders(pressed: PressedModel, graph: Graph, inputs: Sequence[Tensor]) 
             path, x = next(given)
             name, target = next(reference)
             assert names[path] == name, "both networks compute their sites in one order"
-            codec = pressed.codecs[name]
+            codec = codecs[name]
             target = as_blocks(target, codec.block)
             fit = fit or _LeastSquares(codec.rank, target.shape[1], target.device)
             fit.add(codec.encode(x) * per_component(codec.step, x), target)
