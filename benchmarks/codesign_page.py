@@ -23,7 +23,8 @@ of 2x2 pixels where a site is made for them, CAP and transform coding single pix
 rows that say *blocks* have it the other way round. Blocks make projections larger: *net, batch 1*
 counts that. The co-design trains the plan that is better on held-out images, that of its search for
 widths or that of the greedy search it started from: *greedy* where it is the latter. The drop is in
-percentage points of top-1; *entropy* and *fixed* are bits/value as in [results](results.md).
+percentage points of top-1; *agree* is the share of images that get the float network's class, in
+per cent; *entropy* and *fixed* are bits/value as in [results](results.md).
 """
 
 
@@ -118,16 +119,17 @@ def _chart(model: str, rows: Sequence[Row]) -> str:
 def _table(rows: Sequence[Row]) -> str:
     lines = [
         (
-            "| method | budget | seed | accuracy | drop | entropy | fixed | net, batch 1 | "
+            "| method | budget | seed | accuracy | drop | agree | entropy | fixed | net, batch 1 | "
             "search s | tune s | MiB |"
         ),
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
         bits = row["bits_per_value"]
         lines.append(
             f"| {row['method']} | {_said(row)} | {row['seed']} | {100 * row['accuracy']:.2f} | "
-            f"{row['accuracy_drop_pp']:.2f} | {bits['entropy']:.3f} | {bits['fixed']:.3f} | "
+            f"{row['accuracy_drop_pp']:.2f} | {100 * row['agreement']:.2f} | "
+            f"{bits['entropy']:.3f} | {bits['fixed']:.3f} | "
             f"{row['net_ratio_vs_8bit_batch1']:.2f}x | {row['search_seconds']:.0f} | "
             f"{row['tune_seconds']:.0f} | {row['peak_memory_mib']:.0f} |"
         )

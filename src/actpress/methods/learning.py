@@ -11,7 +11,7 @@ from actpress.budget import View
 from actpress.calibrate import Statistics
 from actpress.codec import LinearProjection, stored_step
 from actpress.errors import BudgetError
-from actpress.methods.scaling import CLOSE_ENOUGH, scale_steps
+from actpress.methods.scaling import scale_steps
 from actpress.methods.task import Outcome, Task
 from actpress.plan import Plan, Transform
 from actpress.press import PressedModel, fit_tables, preserved_tables, press
@@ -24,10 +24,6 @@ UNTRAINED = "untrained"
 
 ROUNDING = 0.0005
 """Share of the bits that rounding what was learned to half precision may add."""
-
-SPENDABLE = 0.05
-"""Share of the bits that training may leave over and steps still follow: ranges narrow with them,
-and the network was trained with those that it has."""
 
 SAVED_PER_OCTAVE = 0.6
 """Share of the bits that doubling all steps saves, roughly."""
@@ -163,8 +159,7 @@ def finish(task: Task, pressed: PressedModel, bound: float) -> None:
 
     Training kept a state whose exact tables met the bound. Should rounding spoil that, all steps
     are coarsened together until they do; that costs accuracy, since the projections were trained
-    for their steps. In the entropy view, a state that left a little more than `CLOSE_ENOUGH` of the
-    bound unused spends it on finer steps.
+    for their steps.
 
     Args:
         task: data and budget.
@@ -178,21 +173,17 @@ def finish(task: Task, pressed: PressedModel, bound: float) -> None:
         if isinstance(codec.projection, LinearProjection):
             codec.projection.round_to_half()
     excess = 0.0
-    spends = task.budget.view is View.ENTROPY
     for _ in range(ATTEMPTS):
         fit_tables(pressed, task.calibration_batches(), within_ranges=True)
         excess = task.cost(pressed) / bound - 1
-        spends = spends and -SPENDABLE <= excess < -CLOSE_ENOUGH
-        if excess <= 0 and not spends:
+        if excess <= 0:
             return
-        aim = -CLOSE_ENOUGH / 2 if excess < 0 else 0.0
         for codec in pressed.codecs.values():
-            codec.step.copy_(stored_step(codec.step * 2 ** ((excess - aim) / SAVED_PER_OCTAVE)))
-    if excess > 0:
-        raise BudgetError(
-            f"the tuned network exceeds its bits by {100 * excess:.1f} % and coarser steps do not "
-            f"mend it; ask for more than {task.budget}, or tune longer"
-        )
+            codec.step.copy_(stored_step(codec.step * 2 ** (excess / SAVED_PER_OCTAVE)))
+    raise BudgetError(
+        f"the tuned network exceeds its bits by {100 * excess:.1f} % and coarser steps do not mend "
+        f"it; ask for more than {task.budget}, or tune longer"
+    )
 
 
 def _checkpoint(task: Task) -> Path | None:

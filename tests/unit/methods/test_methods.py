@@ -12,7 +12,6 @@ from torch import nn
 
 from actpress.allocate import Criterion, SearchSettings, cost_target
 from actpress.budget import Budget, View
-from actpress.codec import stored_step
 from actpress.data.dataset import Dataset
 from actpress.errors import BudgetError
 from actpress.evaluate import RunInfo, evaluate, predict
@@ -30,7 +29,6 @@ from actpress.methods import (
     learn,
     transform_coding,
 )
-from actpress.methods.learning import finish
 from actpress.plan import Placement, Transform
 from actpress.run import CODEC, PLAN, save_model
 from actpress.tune import TuneSettings
@@ -248,32 +246,6 @@ def test_cap_learns_at_the_bits_of_gdr(task: Make, tmp_path: Path) -> None:
     for codec in outcome.pressed.codecs.values():
         for parameter in codec.projection.parameters():
             assert parameter.equal(parameter.half().float()), "stored in half precision"
-
-
-@pytest.mark.parametrize(
-    ("octaves", "spent"), [(0.05, (0.99, 1.0)), (-0.05, (0.97, 1.0)), (0.2, (0.8, 0.95))]
-)
-def test_what_training_left_over_is_spent_if_it_is_little(
-    task: Make, octaves: float, spent: tuple[float, float]
-) -> None:
-    """Finer steps for what is left, coarser ones for too much; more than a little is left alone."""
-    given = task("1.2bits")
-    pressed = gdr(given).pressed
-    bound = given.cost(pressed)
-    for codec in pressed.codecs.values():
-        codec.step.copy_(stored_step(codec.step * 2**octaves))
-    finish(given, pressed, bound)
-    low, high = spent
-    assert low <= given.cost(pressed) / bound <= high
-
-
-def test_packed_widths_spend_nothing(task: Make) -> None:
-    """Finer steps need no more bits until a width is full; then they need a whole bit."""
-    given = task("1.2bits", view=View.FIXED)
-    pressed = gdr(given).pressed
-    before = {name: codec.step.clone() for name, codec in pressed.codecs.items()}
-    finish(given, pressed, 1.03 * given.cost(pressed))
-    assert all(codec.step.equal(before[name]) for name, codec in pressed.codecs.items())
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
