@@ -27,6 +27,7 @@ bench-core: $(READY)
 	$(BIN)/python -m benchmarks.core
 
 bench-codesign: $(READY)
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks.codesign
 
 bench-codec: $(READY)

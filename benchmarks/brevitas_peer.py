@@ -1,10 +1,12 @@
 """Uniform activation quantization by brevitas, trained like our `lsq`: is our baseline weaker?
 
-Needs `pip install brevitas`. Its scales are learned only once its statistics are collected, which a
-few forward passes in train mode do beforehand; the levels it really uses are counted.
+Needs the extra `bench`. brevitas has one scale per tensor, ours one step per channel. Its scales are
+learned only once its statistics are collected, which a few forward passes in train mode do
+beforehand; the levels it really uses are counted.
 """
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any, cast
 
 import torch
@@ -74,6 +76,7 @@ def measure_brevitas(task: Task, bit_width: int) -> Row:
     reference = float((predict(task.graph.eval_module, test) == test.labels).float().mean())
     accuracy = float((predict(pressed, test) == test.labels).float().mean())
     return {
+        "brevitas": version("brevitas"),
         "float_accuracy": reference,
         "accuracy": accuracy,
         "accuracy_drop_pp": 100 * (reference - accuracy),

@@ -17,7 +17,7 @@ import torch
 
 from actpress.budget import Budget, View
 from actpress.errors import BudgetError, TuningError
-from actpress.methods import METHODS, Settings, Task, int8
+from actpress.methods import METHODS, Outcome, Settings, Task, gdr, int8
 from actpress.methods.codesign import BLOCK
 from actpress.methods.task import RESERVE
 from actpress.tune import ALL_WIDTHS, WidthSettings
@@ -25,9 +25,10 @@ from benchmarks import codesign_targets as targets
 from benchmarks.codec_sites import Coded
 from benchmarks.codec_sizes import measure_sizes
 from benchmarks.codesign_page import write_codesign_page
-from benchmarks.core import MODELS, SEEDS, SETTINGS, Bench, said
+from benchmarks.core import MODELS, SETTINGS, Bench, said
 from benchmarks.memory import peak_memory_mib, reset_peak_memory
 from benchmarks.store import Store
+from benchmarks.width_search import measure_width_search
 from benchmarks.width_step_cost import measure_width_step_cost
 
 RESULTS = Path("benchmarks/results/codesign.json")
@@ -35,16 +36,17 @@ HEADLINE = tuple(
     Budget.parse(f"{bits}bits", view=View(view)) for view, bits in targets.HEADLINE.values()
 )
 PEER_BIT_WIDTHS = (4, 3, 2)
+SEARCHES = {"greedy": None, "3 candidates": 3, "9 candidates": ALL_WIDTHS}
+"""Widths that a group of the search weighs, by variant; None is the plan that it starts from."""
+
 SEARCH_SHARE = 5
 """A fifth of all steps: with two fifths VGG16-BN lost more on held-out images (one run each)."""
 
 
-def settings_of(
-    method: str, seed: int = 0, *, candidates: int = 3, block: int | None = None
-) -> Settings:
+def settings_of(method: str, seed: int = 0, *, block: int | None = None) -> Settings:
     """The settings of a run: as many optimizer steps for every method."""
     steps = SETTINGS.tune.steps
-    widths = WidthSettings(steps=steps // SEARCH_SHARE, candidates=candidates)
+    widths = WidthSettings(steps=steps // SEARCH_SHARE)
     searches = method in ("codesign", "layerwise_search")
     tune = replace(
         SETTINGS.tune,
@@ -81,7 +83,7 @@ def measure(
 
 def headline(bench: Bench) -> None:
     """The co-design at its two target budgets, all seeds."""
-    for seed in SEEDS:
+    for seed in targets.SEEDS:
         for budget in HEADLINE:
             measure(bench, "codesign", budget, settings_of("codesign", seed))
 
@@ -96,14 +98,23 @@ def curves(bench: Bench) -> None:
 
 
 def control(bench: Bench) -> None:
-    """All nine candidate widths instead of a moving window; no blocks, and blocks for CAP."""
+    """The search with all nine widths instead of a moving window; no blocks, and blocks for CAP."""
     if bench.name != "resnet18":
         return
-    settings = settings_of("codesign", candidates=ALL_WIDTHS)
-    measure(bench, "codesign", HEADLINE[0], settings, variant="all candidates")
     for method, block in (("codesign", 1), ("cap", BLOCK)):
         settings = settings_of(method, block=block)
         measure(bench, method, HEADLINE[0], settings, variant=f"blocks of side {block}")
+    settings = settings_of("codesign", block=BLOCK)
+    task = Task(bench.graph, bench.data, HEADLINE[0], settings)
+    start: Outcome | None = None
+    for variant, candidates in SEARCHES.items():
+        if bench.store.has(bench.name, "width_search", variant, 0):
+            continue
+        start = start or gdr(task)
+        row = measure_width_search(task, start, candidates)
+        key = {"model": bench.name, "method": "width_search", "variant": variant, "seed": 0}
+        bench.store.add(key | row)
+        print("width_search", variant, row, flush=True)
 
 
 def lossless(bench: Bench) -> None:

@@ -13,6 +13,9 @@ LAYERWISE = ("layerwise_ilp", "layerwise_search")
 MARGINS = {"resnet18": (3.54, 0.18), "mobilenet_v2": (1.27, 2.02)}
 """Points of accuracy and bits/value to be ahead of the best layer-wise baseline, both at once."""
 
+SEEDS = (0, 1, 2)
+"""Of the headline points."""
+
 CURVE = ("0.6bits", "0.8bits", "1bits", "1.5bits", "2bits")
 """Budgets at which methods are compared."""
 
@@ -108,16 +111,20 @@ def _never_below(own: Sequence[Row], model: str, tried: Sequence[tuple[str, str]
 def _budget_hit(rows: Sequence[Row]) -> str:
     """How far the bits of the co-design are from what was asked, at most."""
     what, target = "co-design: bits against the budget, every run", "within 2 %"
-    off = []
+    off, there = [], set()
     for row in rows:
         if row["method"] == "codesign" and "accuracy" in row:
             asked, view = row["variant"].split(",")[:2]
             amount = float(asked.removesuffix("bits"))
             off.append(100 * (row["bits_per_value"][view] / amount - 1))
+            there.add((row["model"], row["variant"], row["seed"]))
     if not off:
         return target_line(what, target, NOT_MEASURED, met=None)
     measured = f"{min(off):+.1f} to {max(off):+.1f} % on test images ({len(off)} runs)"
-    return target_line(what, target, measured, met=max(map(abs, off)) <= 2)
+    met = max(map(abs, off)) <= 2
+    wanted = {(model, budget, seed) for model in METHODS for budget in HEADLINE for seed in SEEDS}
+    wanted |= {(model, f"{budget},entropy", 0) for model in METHODS for budget in CURVE}
+    return target_line(what, target, measured, met=met if wanted <= there or not met else None)
 
 
 def _step_cost(row: Row) -> str:

@@ -1,11 +1,10 @@
 """`docs/results.md`, written from the rows of `benchmarks/results/core.json`."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from benchmarks.page import TITLES, target_line
+from benchmarks.page import TITLES, commits_line, target_line
 from benchmarks.store import Row
 
 PAGE = Path("docs/results.md")
@@ -32,7 +31,7 @@ aggressive point of the curve is 0.5 bits (0.75 before code tables had contexts)
 def write_results_page(rows: Sequence[Row]) -> None:
     """Write the page anew."""
     parts = [INTRO, _targets(rows), _methods(rows), _curve(rows), _controls(rows), _ablation(rows)]
-    parts.append(_commits(rows))
+    parts.append(commits_line(rows))
     PAGE.write_text("\n".join(part for part in parts if part).rstrip() + "\n")
 
 
@@ -194,10 +193,3 @@ def _evaluated(rows: Sequence[Row]) -> list[Row]:
 
 def _select(rows: Sequence[Row], **wanted: str) -> list[Row]:
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
-
-
-def _commits(rows: Sequence[Row]) -> str:
-    """Of which commits the rows are: they stay where the code that makes them did not change."""
-    counts = Counter(row["environment"]["commit"] for row in rows)
-    listed = ", ".join(f"{commit} ({count})" for commit, count in counts.items())
-    return f"Rows by the commit that measured them: {listed}.\n"

@@ -170,8 +170,9 @@ def test_the_terminal_shows_every_run_in_the_chart(run: Run, tmp_path: Path) -> 
         print_sweep(found.runs, Console(file=file, width=100))
     text = (tmp_path / "out.txt").read_text()
     assert text.count("gdr") == 3  # two rows and the key
-    for one in found.runs:
-        assert f"{one.traffic.net_ratio_8bit.entropy:.2f}x" in text
+    rows = text.splitlines()[3 : 3 + len(found.runs)]
+    for line, one in zip(rows, found.runs, strict=True):
+        assert line.split()[-3] == f"{one.traffic.net_ratio_8bit.entropy:.2f}x"
     chart = "".join(
         text_chart([Point.of(one, View.ENTROPY) for one in found.runs], View.ENTROPY)[:16]
     )

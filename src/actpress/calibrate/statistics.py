@@ -35,19 +35,21 @@ class Statistics:
     )
 
     def basis(self, site: str, transform: Transform) -> Basis:
-        """The basis of a transform at a site; found once, as plans are pressed many times.
+        """The basis of a transform at a site; found once, so it is not to be changed in place.
 
         Raises:
             CalibrationError: statistics that are not finite, or `fisher_pca` without Fisher
                 information; names the site.
         """
+        metric = self.fisher.get(site)
+        if transform is Transform.LEARNED:  # starts from one of these
+            transform = Transform.PCA if metric is None else Transform.FISHER_PCA
         key = (site, transform)
         if key not in self._bases:
             try:
-                basis = fit_basis(transform, self.sites[site].covariance, self.fisher.get(site))
+                self._bases[key] = fit_basis(transform, self.sites[site].covariance, metric)
             except CalibrationError as error:
                 raise CalibrationError(f"site {site}: {error}") from error
-            self._bases[key] = basis
         return self._bases[key]
 
     def block(self, site: str) -> int:

@@ -101,11 +101,15 @@ def print_sweep(runs: Sequence[Metrics], console: Console) -> None:
         _Column("bits\nfixed", lambda run: f"{run.bits_per_value.fixed:.3f}"),
         _Column("accuracy", lambda run: percent(run.accuracy)),
         _Column("change", lambda run: points(run.accuracy_drop_pp)),
-        _Column("traffic", lambda run: ratio(run.traffic.ratio_8bit.entropy)),
-        _Column("net,\nbatch 1", lambda run: ratio(run.traffic.net_ratio_8bit.entropy)),
-        _Column("time", lambda run: duration(run.search_seconds + run.tune_seconds)),
     ]
-    layouts = [columns, columns[:8], columns[:6]]
+    moved = [
+        _Column("traffic", lambda run: ratio(getattr(run.traffic.ratio_8bit, view.value))),
+        _Column(
+            "net,\nbatch 1", lambda run: ratio(getattr(run.traffic.net_ratio_8bit, view.value))
+        ),
+    ]
+    spent = _Column("time", lambda run: duration(run.search_seconds + run.tune_seconds))
+    layouts = [[*columns, *moved, spent], [*columns, *moved], columns]
     print_fitting(console, layouts, list(runs), is_marked=lambda run: placed[id(run)] in front)
     console.print()
     for line in text_chart(list(placed.values()), view):
