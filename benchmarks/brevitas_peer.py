@@ -1,8 +1,7 @@
 """Uniform activation quantization by brevitas, trained like our `lsq`: is our baseline weaker?
 
 Needs the extra `bench`. brevitas has one scale per tensor, ours one step per channel. Its scales
-are
-learned only once its statistics are collected, which a few forward passes in train mode do
+are learned only once its statistics are collected, which a few forward passes in train mode do
 beforehand; the levels it really uses are counted.
 """
 
