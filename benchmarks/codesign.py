@@ -25,7 +25,7 @@ from benchmarks import codesign_targets as targets
 from benchmarks.codec_sites import Coded
 from benchmarks.codec_sizes import measure_sizes
 from benchmarks.codesign_page import write_codesign_page
-from benchmarks.core import MODELS, SETTINGS, Bench, said
+from benchmarks.core import MODELS, SEEDS, SETTINGS, Bench, said
 from benchmarks.memory import peak_memory_mib, reset_peak_memory
 from benchmarks.store import Store
 from benchmarks.width_search import measure_width_search
@@ -83,7 +83,7 @@ def measure(
 
 def headline(bench: Bench) -> None:
     """The co-design at its two target budgets, all seeds."""
-    for seed in targets.SEEDS:
+    for seed in SEEDS:
         for budget in HEADLINE:
             measure(bench, "codesign", budget, settings_of("codesign", seed))
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from statistics import mean
 
+from benchmarks.core import SEEDS
 from benchmarks.page import TITLES, target_line
 from benchmarks.store import Row
 
@@ -12,9 +13,6 @@ HEADLINE = {"0.8bits,entropy": ("entropy", 0.80), "1.34bits,fixed": ("fixed", 1.
 LAYERWISE = ("layerwise_ilp", "layerwise_search")
 MARGINS = {"resnet18": (3.54, 0.18), "mobilenet_v2": (1.27, 2.02)}
 """Points of accuracy and bits/value to be ahead of the best layer-wise baseline, both at once."""
-
-SEEDS = (0, 1, 2)
-"""Of the headline points."""
 
 CURVE = ("0.6bits", "0.8bits", "1bits", "1.5bits", "2bits")
 """Budgets at which methods are compared."""

@@ -1,6 +1,7 @@
 """The target table says what the rows say."""
 
-from benchmarks.codesign_targets import CURVE, HEADLINE, METHODS, SEEDS, target_table
+from benchmarks.codesign_targets import CURVE, HEADLINE, METHODS, target_table
+from benchmarks.core import SEEDS
 from benchmarks.store import Row
 
 
