@@ -4,7 +4,7 @@ A plan is what the search writes and what `press` applies. It can be printed, ed
 carried to another tool, and read back; a JSON file holds nothing else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -205,10 +205,11 @@ class Plan(BaseModel):
             raise PlanError(f"the plan cannot change: {first_complaint(error)}") from error
         return self.model_copy(update={"sites": sites})
 
-    def with_scaled_steps(self, factor: float) -> "Plan":
-        """The same ranks and widths with every step multiplied."""
+    def with_scaled_steps(self, factors: Mapping[str, float]) -> "Plan":
+        """The same ranks and widths, the steps of every site multiplied by its factor."""
 
         def scaled(site: SitePlan) -> SitePlan:
+            factor = factors[site.site]
             groups = tuple(
                 group.model_copy(update={"step": group.step * factor}) for group in site.groups
             )

@@ -117,8 +117,8 @@ def compensate(task: Task, plan: Plan, statistics: Statistics, bound: float) -> 
     """
     images = task.decoder_batches()
 
-    def press_at(octaves: float) -> PressedModel:
-        pressed = press(task.graph, plan.with_scaled_steps(2**octaves), statistics)
+    def press_and_fit(plan: Plan) -> PressedModel:
+        pressed = press(task.graph, plan, statistics)
         if images:
             fit_decoders(pressed, task.graph, images)
         fit_tables(pressed, task.calibration_batches())
@@ -126,10 +126,10 @@ def compensate(task: Task, plan: Plan, statistics: Statistics, bound: float) -> 
 
     task.progress.start("decoders", 1)
     if not images or not math.isfinite(bound):
-        pressed = press_at(0.0)
+        pressed = press_and_fit(plan)
     else:
         pressed = scale_steps(
-            press_at, lambda pressed: task.cost(pressed) / bound - 1 + ROUNDING
+            plan, press_and_fit, lambda pressed: task.cost(pressed) / bound - 1 + ROUNDING
         ).pressed
     task.progress.advance(1)
     return pressed

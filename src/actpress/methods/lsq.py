@@ -93,13 +93,12 @@ def train_steps(
 
 def _coarsened_to_fit(task: Task, plan: Plan, statistics: Statistics) -> PressedModel:
     """The plan, pressed; where it costs too much, with all its steps coarsened alike until not."""
-
-    def press_at(octaves: float) -> PressedModel:
-        return task.press(plan.with_scaled_steps(2**octaves), statistics)
-
     target = task.cost_target()
     found = scale_steps(
-        press_at, lambda pressed: task.cost(pressed) / target - 1 + ROUNDING, finest=0.0
+        plan,
+        lambda scaled: task.press(scaled, statistics),
+        lambda pressed: task.cost(pressed) / target - 1 + ROUNDING,
+        finest=0.0,
     )
     if found.excess > 0:
         raise BudgetError(

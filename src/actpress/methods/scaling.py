@@ -1,9 +1,11 @@
-"""Scaling all steps of a plan together until its real tables cost what they may."""
+"""Scaling the steps of a plan together until its real tables cost what they may."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from actpress.codec import SiteCodec
+from actpress.plan import Plan
 from actpress.press import PressedModel
 
 ATTEMPTS = 12
@@ -33,7 +35,7 @@ class Scaled:
     """A plan that was pressed.
 
     Attributes:
-        octaves: by which its steps are scaled.
+        octaves: by which its steps are scaled, those of sites at their limit less.
         excess: of its cost over the target, as a share; at most 0 where it fits.
         pressed: the network.
     """
@@ -44,31 +46,43 @@ class Scaled:
 
 
 def scale_steps(
-    press_at: Callable[[float], PressedModel],
+    plan: Plan,
+    press_plan: Callable[[Plan], PressedModel],
     excess_of: Callable[[PressedModel], float],
     *,
     finest: float = -math.inf,
-    room_of: Callable[[PressedModel], float] | None = None,
 ) -> Scaled:
     """The plan closest below its target that some attempts find.
 
     Attempts are extrapolated, twice as far each time, until one fits and one does not, and
-    interpolated between these from then on, never closer to either end than a tenth of the way. A
-    plan below its target is returned where finer steps do not make it cost more, or would give a
-    site more symbols than code tables and symbol ranges are made for.
+    interpolated between these from then on, never closer to either end than a tenth of the way.
+    Steps of a site stop becoming finer where it would get more symbols than code tables and symbol
+    ranges are made for. A plan below its target is returned where no site can go further, or finer
+    steps do not make it cost more.
 
     Args:
-        press_at: the network with steps scaled by so many octaves; bits fall with them.
-        excess_of: its cost over the target, as a share.
+        plan: whose steps are scaled.
+        press_plan: presses it.
+        excess_of: its cost over the target, as a share; falls with larger steps.
         finest: octaves below which nothing is tried.
-        room_of: octaves by which a network's steps may become finer; None is `room_octaves`.
 
     Returns:
         The best that fits, or, where none does, the last.
     """
     over: Scaled | None = None
     fits: Scaled | None = None
-    tried = _attempt(0.0, press_at, excess_of)
+    limits = {site.site: -math.inf for site in plan}
+
+    def attempt(octaves: float) -> Scaled:
+        applied = {name: max(octaves, limit) for name, limit in limits.items()}
+        pressed = press_plan(
+            plan.with_scaled_steps({name: 2**own for name, own in applied.items()})
+        )
+        for name, own in applied.items():
+            limits[name] = own - _room_octaves(pressed.codecs[name])
+        return Scaled(octaves, excess_of(pressed), pressed)
+
+    tried = attempt(0.0)
     for reach in range(ATTEMPTS):
         if tried.excess > 0:
             over = tried
@@ -76,30 +90,19 @@ def scale_steps(
             return fits
         else:
             fits = tried
-        floor = max(finest, tried.octaves - (room_of or room_octaves)(tried.pressed))
+        floor = max(finest, min(limits.values()))
         if fits is not None and (fits.excess >= -CLOSE_ENOUGH or fits.octaves <= floor):
             return fits
         if fits is None and tried.octaves >= COARSEST:
             return tried
-        octaves = min(max(_next(tried, over, fits, 2.0**reach), floor), COARSEST)
-        tried = _attempt(octaves, press_at, excess_of)
+        tried = attempt(min(max(_next(tried, over, fits, 2.0**reach), floor), COARSEST))
     return fits or tried
 
 
-def room_octaves(pressed: PressedModel) -> float:
-    """By how many octaves all steps can become finer before a site has too many levels."""
-    codecs = pressed.codecs.values()
-    levels = max(int(codec.q_max.max()) - codec.lowest + 1 for codec in codecs)
+def _room_octaves(codec: SiteCodec) -> float:
+    """By how many octaves the steps of a site can become finer before it has too many levels."""
+    levels = int(codec.q_max.max()) - codec.lowest + 1
     return max(math.log2(MOST_LEVELS / levels), 0.0)
-
-
-def _attempt(
-    octaves: float,
-    press_at: Callable[[float], PressedModel],
-    excess_of: Callable[[PressedModel], float],
-) -> Scaled:
-    pressed = press_at(octaves)
-    return Scaled(octaves, excess_of(pressed), pressed)
 
 
 def _next(last: Scaled, over: Scaled | None, fits: Scaled | None, reach: float) -> float:

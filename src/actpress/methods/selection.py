@@ -72,10 +72,11 @@ def _spend_rest(task: Task, statistics: Statistics, pressed: PressedModel) -> Pr
     if task.cost(pressed) >= target * (1 - scaling.CLOSE_ENOUGH):
         return pressed
 
-    def press_at(octaves: float) -> PressedModel:
-        return task.press(pressed.plan.with_scaled_steps(2**octaves), statistics)
-
-    return scaling.scale_steps(press_at, lambda finer: task.cost(finer) / target - 1).pressed
+    return scaling.scale_steps(
+        pressed.plan,
+        lambda finer: task.press(finer, statistics),
+        lambda finer: task.cost(finer) / target - 1,
+    ).pressed
 
 
 def _within_accuracy(

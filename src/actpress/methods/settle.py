@@ -83,10 +83,12 @@ def _settle_steps(
     groups: Mapping[str, Groups],
     choices: Mapping[str, _Choice],
 ) -> PressedModel:
-    def press_at(octaves: float) -> PressedModel:
-        return task.press(_plan(task, statistics, groups, choices, scale=2**octaves), statistics)
-
-    found = scale_steps(press_at, lambda pressed: task.cost(pressed) / task.cost_target() - 1)
+    target = task.cost_target()
+    found = scale_steps(
+        _plan(task, statistics, groups, choices),
+        lambda plan: task.press(plan, statistics),
+        lambda pressed: task.cost(pressed) / target - 1,
+    )
     if found.excess > 0:
         raise BudgetError(
             f"the widths found exceed the budget {task.budget} by {100 * found.excess:.1f} %, and "
@@ -110,7 +112,7 @@ def _settle_widths(
     best: PressedModel | None = None
     for _ in range(ATTEMPTS):
         _fit_widths(task, groups, choices, nominal)
-        pressed = task.press(_plan(task, statistics, groups, choices, scale=1.0), statistics)
+        pressed = task.press(_plan(task, statistics, groups, choices), statistics)
         cost = task.cost(pressed)
         if cost <= target and (best is None or cost > task.cost(best)):
             best = pressed
@@ -166,24 +168,20 @@ def _plan(
     statistics: Statistics,
     groups: Mapping[str, Groups],
     choices: Mapping[str, _Choice],
-    *,
-    scale: float,
 ) -> Plan:
     sites = [
-        _site_plan(task, name, statistics.block(name), groups[name], choice, scale)
+        _site_plan(task, name, statistics.block(name), groups[name], choice)
         for name, choice in choices.items()
     ]
     return Plan(method="codesign", fingerprint=task.graph.fingerprint, sites=tuple(sites))
 
 
-def _site_plan(
-    task: Task, name: str, block: int, groups: Groups, choice: _Choice, scale: float
-) -> SitePlan:
+def _site_plan(task: Task, name: str, block: int, groups: Groups, choice: _Choice) -> SitePlan:
     coded = task.budget.view is View.ENTROPY
     planned = []
     for group, width in enumerate(choice.widths):
         bit_width = CODED_BIT_WIDTH if coded and width else width
-        step = scale * 2 ** (choice.log2_ranges[group] - width)
+        step = 2 ** (choice.log2_ranges[group] - width)
         planned.append(
             GroupPlan(
                 components=groups.members(group),
