@@ -97,6 +97,15 @@ def curves(bench: Bench) -> None:
         measure(bench, "codesign", Budget.parse(budget), settings_of("codesign"))
 
 
+def ties(bench: Bench) -> None:
+    """More seeds of the co-design and of what lies close to it on a curve."""
+    for method, variant in targets.close_calls(bench.store.rows, bench.name):
+        budget = Budget.parse(variant.split(",")[0])
+        for seed in SEEDS:
+            for each in ("codesign", method):
+                measure(bench, each, budget, settings_of(each, seed))
+
+
 def control(bench: Bench) -> None:
     """The search with all nine widths instead of a moving window; no blocks, and blocks for CAP."""
     if bench.name != "resnet18":
@@ -159,6 +168,7 @@ def costs(bench: Bench) -> None:
 GROUPS: dict[str, Callable[[Bench], None]] = {
     "headline": headline,
     "curves": curves,
+    "ties": ties,
     "control": control,
     "lossless": lossless,
     "peer": peer,

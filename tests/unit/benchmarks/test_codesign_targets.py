@@ -1,6 +1,6 @@
 """The target table says what the rows say."""
 
-from benchmarks.codesign_targets import CURVE, HEADLINE, METHODS, target_table
+from benchmarks.codesign_targets import CURVE, HEADLINE, METHODS, close_calls, target_table
 from benchmarks.core import SEEDS
 from benchmarks.store import Row
 
@@ -13,6 +13,7 @@ def row(method: str, budget: str, accuracy: float, bits: float, **other: object)
         "seed": 0,
         "accuracy": accuracy,
         "accuracy_drop_pp": 100 * (0.93 - accuracy),
+        "agreement": accuracy + 0.05,
         "bits_per_value": {"entropy": bits, "fixed": 2 * bits},
         **other,
     }
@@ -52,23 +53,47 @@ def test_the_lead_is_over_the_best_layerwise_baseline() -> None:
 
 
 def test_one_lost_pair_is_below() -> None:
-    rows = [row("codesign", "1bits", 0.92, 0.99), row("cap", "1bits", 0.921, 0.99)]
+    methods = METHODS["resnet18"]
+    rows = [row(m, b, 0.92 if m == "codesign" else 0.91, 0.9) for m in methods for b in CURVE]
+    rows.append(row("codesign", "1bits", 0.92, 0.99, seed=1))
+    rows[-1]["accuracy"] = 0.5  # no other method has this seed
+    (lost,) = [r for r in rows if (r["method"], r["variant"]) == ("cap", "1bits,entropy")]
+    lost["accuracy"] = 0.923
+    found = line(target_table(rows[:-2]), "at equal budgets")
+    assert "| smallest lead -0.30 points, over cap at 1bits,entropy (1 seed; 29 compared)" in found
+    assert found.endswith("| **no** |"), "whatever else will be measured"
+    others = [r for r in rows if r["method"] != "codesign"]
+    assert "not measured" in line(target_table(others), "at equal budgets")
+
+
+def test_close_calls_are_decided_by_three_seeds() -> None:
+    methods = METHODS["resnet18"]
+    rows = [row(m, b, 0.92 if m == "codesign" else 0.91, 0.9) for m in methods for b in CURVE]
+    rival = [r for r in rows if (r["method"], r["variant"]) == ("cap", "2bits,entropy")]
+    rival[0]["accuracy"] = 0.9215
+    assert close_calls(rows, "resnet18") == [("cap", "2bits,entropy")]
+    assert close_calls(rows, "vgg16_bn") == []
     found = line(target_table(rows), "at equal budgets")
-    assert found.endswith(
-        "| smallest lead -0.10 points, over cap at 1bits,entropy (1 compared) | **no** |"
-    )
-    assert "not measured" in line(target_table(rows[1:]), "at equal budgets")
+    assert "-0.15 points, over cap at 2bits,entropy (1 seed;" in found
+    assert found.endswith("| - |"), "one seed does not decide"
+    for seed, accuracy in ((1, 0.918), (2, 0.917)):
+        rows.append(row("codesign", "2bits", 0.92, 0.9, seed=seed))
+        rows.append(row("cap", "2bits", accuracy, 0.9, seed=seed))
+    found = line(target_table(rows), "at equal budgets")
+    assert "smallest lead +0.12 points, over cap at 2bits,entropy (3 seeds;" in found
+    assert found.endswith("| yes |")
 
 
 def test_never_below_needs_every_rival_at_every_budget() -> None:
     methods = METHODS["resnet18"]
     rows = [row(m, b, 0.92 if m == "codesign" else 0.91, 0.9) for m in methods for b in CURVE]
     what = "at equal budgets"
-    assert line(target_table(rows), what).endswith("(30 compared) | yes |")
-    assert line(target_table(rows[:-1]), what).endswith("(29 compared) | - |")
+    agreement = "; {} compared); in agreement +1.00 points | {} |"
+    assert line(target_table(rows), what).endswith(agreement.format(30, "yes"))
+    assert line(target_table(rows[:-1]), what).endswith(agreement.format(29, "-"))
     failed = {key: rows[-1][key] for key in ("model", "method", "variant", "seed")}
     table = target_table([*rows[:-1], {**failed, "failed": "no"}])
-    assert line(table, what).endswith("(29 compared) | yes |")
+    assert line(table, what).endswith(agreement.format(29, "yes"))
 
 
 def test_the_worst_budget_is_told() -> None:
