@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.codec_sites import DECIBELS, SPEED_IMAGES
 from benchmarks.mutations import RESULTS as MUTATIONS
-from benchmarks.page import TITLES, target_line
+from benchmarks.page import TARGETS, TITLES, target_line
 from benchmarks.store import Row
 
 PAGE = Path("docs/results-codec.md")
@@ -68,7 +68,7 @@ def write_page(rows: Sequence[Row]) -> None:
 
 
 def _target_lines(rows: Sequence[Row]) -> Iterator[str]:
-    yield "## Targets\n\n| what | target | measured | met |\n|---|---|---|---|"
+    yield TARGETS
     for row in _of(rows, "rans"):
         yield from _coder_targets(TITLES[row["model"]], row)
     for row in _of(rows, "sizes"):

@@ -6,7 +6,7 @@ from pathlib import Path
 from actpress.budget import View
 from actpress.report.sweep import Point, curves_chart
 from benchmarks.codesign_targets import target_table
-from benchmarks.page import TITLES, commits_line
+from benchmarks.page import TITLES, commits_line, table
 from benchmarks.store import Row
 
 PAGE = Path("docs/results-codesign.md")
@@ -36,6 +36,38 @@ method is within 0.2 points of the co-design, both have three, and their means a
 - *search*, *tune*: seconds of one run, on one of two cores; *MiB*: largest memory of the process.
 """
 
+LOSSLESS = """## 8 bits and a lossless coder
+
+Bits/value of `int8`, which trains nothing, under lossless coders; 64 test images.
+
+"""
+PEER = """## Uniform LSQ against brevitas
+
+ResNet18, one bit-width for all sites, scales trained for equal steps by the same loop.
+`lsq` has one step per channel, brevitas its own one scale per tensor.
+
+"""
+SEARCHES = """## The search for widths alone
+
+ResNet18 at 0.8 bits/value; decoders in closed form, nothing tuned. Divergence from the
+float network on {images:,} held-out training images.
+
+"""
+COLUMNS = (
+    "method",
+    "budget",
+    "seed",
+    "accuracy",
+    "drop",
+    "agree",
+    "entropy",
+    "fixed",
+    "net, batch 1",
+    "search",
+    "tune",
+    "MiB",
+)
+
 
 def write_codesign_page(rows: Sequence[Row]) -> None:
     """Write the page and one chart for each network anew."""
@@ -44,7 +76,12 @@ def write_codesign_page(rows: Sequence[Row]) -> None:
         own = [row for row in rows if row["model"] == model]
         measured = [row for row in own if "bits_per_value" in row]
         if measured:
-            parts += [f"## {title}\n", _chart(model, measured), _table(measured), _failed(own)]
+            parts += [
+                f"## {title}\n",
+                _chart(model, measured),
+                table(COLUMNS, map(_cells, measured), words=2),
+                _failed(own),
+            ]
     parts.append(commits_line(rows))
     PAGE.write_text("\n".join(part for part in parts if part).rstrip() + "\n")
 
@@ -64,18 +101,11 @@ def _lossless(rows: Sequence[Row]) -> str:
     if not own:
         return ""
     coders = list(own[0]["bits_per_symbol"])
-    lines = [
-        "## 8 bits and a lossless coder",
-        "",
-        "Bits/value of `int8`, which trains nothing, under lossless coders; 64 test images.",
-        "",
-        f"| network | {' | '.join(coder.replace('_', ' ') for coder in coders)} |",
-        "|---|" + "--:|" * len(coders),
+    cells = [
+        [TITLES[row["model"]], *(f"{row['bits_per_symbol'][coder]:.3f}" for coder in coders)]
+        for row in own
     ]
-    for row in own:
-        bits = " | ".join(f"{row['bits_per_symbol'][coder]:.3f}" for coder in coders)
-        lines.append(f"| {TITLES[row['model']]} | {bits} |")
-    return "\n".join(lines) + "\n"
+    return LOSSLESS + table(["network", *(coder.replace("_", " ") for coder in coders)], cells)
 
 
 def _peer(rows: Sequence[Row]) -> str:
@@ -83,15 +113,7 @@ def _peer(rows: Sequence[Row]) -> str:
     own = [row for row in rows if row["method"] == "brevitas"]
     if not own:
         return ""
-    lines = [
-        "## Uniform LSQ against brevitas",
-        "",
-        "ResNet18, one bit-width for all sites, scales trained for equal steps by the same loop.",
-        "`lsq` has one step per channel, brevitas its own one scale per tensor.",
-        "",
-        "| bits | brevitas, drop | `lsq`, drop |",
-        "|--:|--:|--:|",
-    ]
+    cells = []
     for row in own:
         bits = int(row["variant"].split("bits")[0])
         ours = [
@@ -102,8 +124,8 @@ def _peer(rows: Sequence[Row]) -> str:
             and other["variant"].endswith("fixed")
             and int(float(other["variant"].split("bits")[0])) == bits
         ]
-        lines.append(f"| {bits} | {row['accuracy_drop_pp']:.2f} | {', '.join(ours) or '-'} |")
-    return "\n".join(lines) + "\n"
+        cells.append([str(bits), f"{row['accuracy_drop_pp']:.2f}", ", ".join(ours) or "-"])
+    return PEER + table(["bits", "brevitas, drop", "`lsq`, drop"], cells, words=0)
 
 
 def _searches(rows: Sequence[Row]) -> str:
@@ -111,25 +133,18 @@ def _searches(rows: Sequence[Row]) -> str:
     own = [row for row in rows if row["method"] == "width_search"]
     if not own:
         return ""
-    lines = [
-        "## The search for widths alone",
-        "",
-        "ResNet18 at 0.8 bits/value; decoders in closed form, nothing tuned. Divergence from the",
-        f"float network on {own[0]['held_out_images']:,} held-out training images.",
-        "",
-        "| plan | divergence, nats | share of the budget | search s | MiB |",
-        "|---|--:|--:|--:|--:|",
+    cells = [
+        [
+            row["variant"],
+            f"{row['held_out_divergence']:.4f}",
+            f"{row['budget_share']:.3f}",
+            f"{row['search_seconds']:.0f}" if row["variant"] != "greedy" else "-",
+            f"{row['peak_memory_mib']:.0f}" if row["variant"] != "greedy" else "-",
+        ]
+        for row in own
     ]
-    for row in own:
-        searched = row["variant"] != "greedy"
-        costs = (
-            f"{row['search_seconds']:.0f} | {row['peak_memory_mib']:.0f}" if searched else "- | -"
-        )
-        lines.append(
-            f"| {row['variant']} | {row['held_out_divergence']:.4f} | {row['budget_share']:.3f} | "
-            f"{costs} |"
-        )
-    return "\n".join(lines) + "\n"
+    columns = ["plan", "divergence, nats", "share of the budget", "search s", "MiB"]
+    return SEARCHES.format(images=own[0]["held_out_images"]) + table(columns, cells)
 
 
 def _chart(model: str, rows: Sequence[Row]) -> str:
@@ -153,24 +168,22 @@ def _chart(model: str, rows: Sequence[Row]) -> str:
     )
 
 
-def _table(rows: Sequence[Row]) -> str:
-    lines = [
-        (
-            "| method | budget | seed | accuracy | drop | agree | entropy | fixed | net, batch 1 | "
-            "search | tune | MiB |"
-        ),
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+def _cells(row: Row) -> list[str]:
+    bits = row["bits_per_value"]
+    return [
+        row["method"],
+        _said(row),
+        str(row["seed"]),
+        f"{100 * row['accuracy']:.2f}",
+        f"{row['accuracy_drop_pp']:.2f}",
+        f"{100 * row['agreement']:.2f}",
+        f"{bits['entropy']:.3f}",
+        f"{bits['fixed']:.3f}",
+        f"{row['net_ratio_vs_8bit_batch1']:.2f}x",
+        f"{row['search_seconds']:.0f}",
+        f"{row['tune_seconds']:.0f}",
+        f"{row['peak_memory_mib']:.0f}",
     ]
-    for row in rows:
-        bits = row["bits_per_value"]
-        lines.append(
-            f"| {row['method']} | {_said(row)} | {row['seed']} | {100 * row['accuracy']:.2f} | "
-            f"{row['accuracy_drop_pp']:.2f} | {100 * row['agreement']:.2f} | "
-            f"{bits['entropy']:.3f} | {bits['fixed']:.3f} | "
-            f"{row['net_ratio_vs_8bit_batch1']:.2f}x | {row['search_seconds']:.0f} | "
-            f"{row['tune_seconds']:.0f} | {row['peak_memory_mib']:.0f} |"
-        )
-    return "\n".join(lines) + "\n"
 
 
 def _said(row: Row) -> str:

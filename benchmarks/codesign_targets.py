@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from benchmarks.core import SEEDS
-from benchmarks.page import TITLES, target_line
+from benchmarks.page import TARGETS, TITLES, target_line
 from benchmarks.store import Row
 
 HEADLINE = {"0.8bits,entropy": ("entropy", 0.80), "1.34bits,fixed": ("fixed", 1.34)}
@@ -48,7 +48,7 @@ def close_calls(rows: Sequence[Row], model: str) -> list[tuple[str, str]]:
 
 def target_table(rows: Sequence[Row]) -> str:
     """Every target with what was measured."""
-    lines = ["## Targets", "", "| what | target | measured | met |", "|---|---|---|---|"]
+    lines = [TARGETS]
     for model, title in TITLES.items():
         own = [row for row in rows if row["model"] == model and "accuracy" in row]
         tried = [(row["method"], row["variant"]) for row in rows if row["model"] == model]
@@ -105,7 +105,7 @@ def _never_below(own: Sequence[Row], model: str, tried: Sequence[tuple[str, str]
     agreement = min(lead.agreement for lead in leads.values())
     measured = (
         f"smallest lead {least.points:+.2f} points, over {method} at {variant} "
-        f"({_seeds(least.seeds)}; {len(leads)} compared); in agreement {agreement:+.2f} points"
+        f"({_seeds(least.seeds)}; {len(leads)} compared); in *agree* {agreement:+.2f} at least"
     )
     every = [(method, f"{budget},entropy") for method in METHODS[model] for budget in CURVE]
     whole = set(every) <= set(tried) and all(

@@ -1,17 +1,28 @@
 """What the pages of results share."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from benchmarks.store import Row
 
 TITLES = {"resnet18": "ResNet18", "vgg16_bn": "VGG16-BN", "mobilenet_v2": "MobileNetV2"}
 
 
+TARGETS = "## Targets\n\n| what | target | measured | met |\n|---|---|---|---|"
+"""Heading of a table of `target_line`s."""
+
+
 def target_line(what: str, target: str, measured: str, *, met: bool | None) -> str:
     """A line of a table of targets; None is not judged."""
     verdict = "-" if met is None else "yes" if met else "**no**"
     return f"| {what} | {target} | {measured} | {verdict} |"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> str:
+    """A Markdown table whose first columns hold words, and the others numbers."""
+    rule = "|" + "---|" * words + "--:|" * (len(columns) - words)
+    lines = [f"| {' | '.join(cells)} |" for cells in (columns, *rows)]
+    return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
 
 
 def commits_line(rows: Sequence[Row]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from benchmarks.page import TITLES, commits_line, target_line
+from benchmarks.page import TARGETS, TITLES, commits_line, table, target_line
 from benchmarks.store import Row
 
 PAGE = Path("docs/results.md")
@@ -26,6 +26,21 @@ denominator. The drop is in percentage points of top-1. *net* is the traffic rat
 parameters fetched at batch 1. CAP trains for 300 steps of 32 images in bfloat16. The most
 aggressive point of the curve is 0.5 bits (0.75 before code tables had contexts).
 """
+COLUMNS = (
+    "network",
+    "method",
+    "variant",
+    "seed",
+    "accuracy",
+    "drop",
+    "entropy",
+    "alone",
+    "fixed",
+    "vs 8 bit",
+    "net, batch 1",
+    "search s",
+    "tune s",
+)
 
 
 def write_results_page(rows: Sequence[Row]) -> None:
@@ -42,8 +57,7 @@ def _targets(rows: Sequence[Row]) -> str:
         lines += _recovery_target(rows, model, title)
         lines += _criterion_target(rows, model, title)
     lines += _cost_targets(rows)
-    head = ["## Targets", "", "| what | target | measured | met |", "|---|---|---|---|"]
-    return "\n".join(head + lines) + "\n"
+    return "\n".join([TARGETS, *lines]) + "\n"
 
 
 def _headline_target(rows: Sequence[Row], model: str, title: str) -> list[str]:
@@ -159,27 +173,28 @@ def _ablation(rows: Sequence[Row]) -> str:
 def _table(heading: str, rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    lines = [
-        heading,
-        "",
-        (
-            "| network | method | variant | seed | accuracy | drop | entropy | alone | fixed | "
-            "vs 8 bit | net, batch 1 | search s | tune s |"
-        ),
-        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
     order = list(TITLES)
-    for row in sorted(rows, key=lambda row: order.index(row["model"])):
-        bits = row["bits_per_value"]
-        lines.append(
-            f"| {TITLES[row['model']]} | {row['method']} | {_variant(row)} | {row['seed']} | "
-            f"{100 * row['accuracy']:.2f} | {row['accuracy_drop_pp']:.2f} | "
-            f"{bits['entropy']:.3f} | {row['context_free_bits_per_value']:.3f} | "
-            f"{bits['fixed']:.3f} | {row['ratio_vs_8bit']:.2f}x | "
-            f"{row['net_ratio_vs_8bit_batch1']:.2f}x | {row['search_seconds']:.0f} | "
-            f"{row['tune_seconds']:.0f} |"
-        )
-    return "\n".join(lines) + "\n"
+    ordered = sorted(rows, key=lambda row: order.index(row["model"]))
+    return f"{heading}\n\n{table(COLUMNS, map(_cells, ordered), words=3)}"
+
+
+def _cells(row: Row) -> list[str]:
+    bits = row["bits_per_value"]
+    return [
+        TITLES[row["model"]],
+        row["method"],
+        _variant(row),
+        str(row["seed"]),
+        f"{100 * row['accuracy']:.2f}",
+        f"{row['accuracy_drop_pp']:.2f}",
+        f"{bits['entropy']:.3f}",
+        f"{row['context_free_bits_per_value']:.3f}",
+        f"{bits['fixed']:.3f}",
+        f"{row['ratio_vs_8bit']:.2f}x",
+        f"{row['net_ratio_vs_8bit_batch1']:.2f}x",
+        f"{row['search_seconds']:.0f}",
+        f"{row['tune_seconds']:.0f}",
+    ]
 
 
 def _variant(row: Row) -> str:

@@ -88,7 +88,7 @@ def test_never_below_needs_every_rival_at_every_budget() -> None:
     methods = METHODS["resnet18"]
     rows = [row(m, b, 0.92 if m == "codesign" else 0.91, 0.9) for m in methods for b in CURVE]
     what = "at equal budgets"
-    agreement = "; {} compared); in agreement +1.00 points | {} |"
+    agreement = "; {} compared); in *agree* +1.00 at least | {} |"
     assert line(target_table(rows), what).endswith(agreement.format(30, "yes"))
     assert line(target_table(rows[:-1]), what).endswith(agreement.format(29, "-"))
     failed = {key: rows[-1][key] for key in ("model", "method", "variant", "seed")}
