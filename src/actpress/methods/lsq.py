@@ -35,6 +35,7 @@ def train_steps(
     *,
     method: str,
     hold_bits: bool = False,
+    finest: float = 0.0,
     attempt: str = "tune",
 ) -> Outcome:
     """Press a plan without projections and train its steps, one for each channel.
@@ -49,6 +50,8 @@ def train_steps(
         method: name for the results.
         hold_bits: keep what the budget counts within it, from before training on; else the bits end
             up where the accuracy wants them.
+        finest: octaves by which all steps may become finer before that, where a budget is left
+            over; at most 0.
         attempt: name of the checkpoint, where a method trains several plans.
 
     Raises:
@@ -57,7 +60,7 @@ def train_steps(
     settings, began = task.settings.tune, perf_counter()
     plan = plan.model_copy(update={"method": method})
     if hold_bits:
-        pressed = _coarsened_to_fit(task, plan, statistics)
+        pressed = _scaled_to_fit(task, plan, statistics, finest)
     else:
         pressed = task.press(plan, statistics)
     pressing_s = perf_counter() - began
@@ -91,14 +94,14 @@ def train_steps(
     return Outcome(pressed, statistics, method, tune_seconds=pressing_s + report.seconds)
 
 
-def _coarsened_to_fit(task: Task, plan: Plan, statistics: Statistics) -> PressedModel:
-    """The plan, pressed; where it costs too much, with all its steps coarsened alike until not."""
+def _scaled_to_fit(task: Task, plan: Plan, statistics: Statistics, finest: float) -> PressedModel:
+    """The plan, pressed, with all its steps scaled alike until it costs what it may."""
     target = task.cost_target()
     found = scale_steps(
         plan,
         lambda scaled: task.press(scaled, statistics),
         lambda pressed: task.cost(pressed) / target - 1 + ROUNDING,
-        finest=0.0,
+        finest=finest,
     )
     if found.excess > 0:
         raise BudgetError(

@@ -5,6 +5,7 @@
 EdMIPS does (Cai and Vasconcelos 2020, arXiv 2004.05795). Neither drops nor mixes channels.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -22,6 +23,7 @@ from actpress.codec import IdentityProjection, MixtureCodec, coded_bits
 from actpress.errors import BudgetError
 from actpress.graph import insert_codecs
 from actpress.methods.lsq import train_steps
+from actpress.methods.scaling import CLOSE_ENOUGH
 from actpress.methods.task import Outcome, Task
 from actpress.methods.uniform import best_step, refuse_accuracy, uniform_plan
 from actpress.methods.widths import train_widths
@@ -32,6 +34,9 @@ from actpress.tune import align_rate_model, mixtures
 BIT_WIDTHS = tuple(range(1, 9))
 START = 4
 """Bit-width that a search starts from."""
+
+ATTEMPTS = 4
+"""Integer programs that are solved to spend a budget."""
 
 TIE_BREAK = 1e-3
 """Weight of the estimated losses where a search leaves bits over: they decide who gets them."""
@@ -48,8 +53,7 @@ def layerwise_ilp(task: Task) -> Outcome:
     began = perf_counter()
     candidates = _best_steps(statistics)
     losses, costs = sensitivities(task, statistics, candidates, BIT_WIDTHS)
-    chosen = choose_widths_by_ilp(losses, costs, task.cost_target())
-    plan = _plan(task, candidates, BIT_WIDTHS, chosen)
+    plan = _plan_by_real_cost(task, statistics, candidates, losses, costs)
     return _train(task, plan, statistics, "layerwise_ilp", perf_counter() - began)
 
 
@@ -81,7 +85,38 @@ def layerwise_search(task: Task) -> Outcome:
     regrets = _regrets(logits) + TIE_BREAK * losses / losses.max()
     chosen = choose_widths_by_ilp(regrets, costs, task.cost_target())
     plan = _plan(task, candidates, levels, chosen)
-    return _train(task, plan, statistics, "layerwise_search", perf_counter() - began)
+    finest = -math.inf  # symbols go as far as they are needed
+    return _train(task, plan, statistics, "layerwise_search", perf_counter() - began, finest=finest)
+
+
+def _plan_by_real_cost(
+    task: Task,
+    statistics: Statistics,
+    candidates: Mapping[str, Sequence[float]],
+    losses: np.ndarray,
+    costs: np.ndarray,
+) -> Plan:
+    """The plan of the integer program that spends most of the budget, as real tables count.
+
+    Its costs are estimates; each plan that is pressed says by how much they are off. Where none
+    fits, it is the cheapest: training begins with steps as coarse as need be.
+    """
+    target = aim = task.cost_target()
+    lowest = float(costs.min(axis=1).sum())
+    tried: list[tuple[float, Plan]] = []
+    for _ in range(ATTEMPTS):
+        plan = _plan(task, candidates, BIT_WIDTHS, choose_widths_by_ilp(losses, costs, aim))
+        if task.budget.view is View.FIXED:
+            return plan  # widths cost what they say
+        cost = task.cost(task.press(plan, statistics))
+        tried.append((cost, plan))
+        if target * (1 - CLOSE_ENOUGH) <= cost <= target:
+            break
+        aim = max(aim * target / cost, lowest)
+    fitting = [pair for pair in tried if pair[0] <= target]
+    if fitting:
+        return max(fitting, key=lambda pair: pair[0])[1]
+    return min(tried, key=lambda pair: pair[0])[1]
 
 
 def _best_steps(statistics: Statistics) -> dict[str, list[float]]:
@@ -217,8 +252,16 @@ def _all_widths(task: Task, statistics: Statistics) -> PressedModel:
     return PressedModel(network, plan).eval().to(task.device)
 
 
-def _train(task: Task, plan: Plan, statistics: Statistics, method: str, seconds: float) -> Outcome:
+def _train(
+    task: Task,
+    plan: Plan,
+    statistics: Statistics,
+    method: str,
+    seconds: float,
+    *,
+    finest: float = 0.0,
+) -> Outcome:
     """Train the steps; bits that can grow by that, those of the entropy view, are held."""
     hold_bits = task.budget.view is View.ENTROPY
-    outcome = train_steps(task, plan, statistics, hold_bits=hold_bits, method=method)
+    outcome = train_steps(task, plan, statistics, hold_bits=hold_bits, finest=finest, method=method)
     return replace(outcome, search_seconds=seconds)

@@ -7,13 +7,13 @@ tables come from calibration images, and linear bottlenecks are compressed and c
 
 from actpress.allocate import best_reachable
 from actpress.allocate.ladder import water_level
-from actpress.budget import BudgetKind
 from actpress.calibrate import Statistics
 from actpress.errors import BudgetError
 from actpress.methods.task import Outcome, Task
+from actpress.methods.uniform import refuse_accuracy
 from actpress.plan import Placement, Plan, SitePlan, Transform
 
-HIGHEST_DB, LOWEST_DB, GRID_DB = 36.0, -6.0, 0.5
+HIGHEST_DB, LOWEST_DB, GRID_DB = 36.0, -6.0, 0.05
 BIT_WIDTH = 12
 
 
@@ -23,13 +23,10 @@ def transform_coding(task: Task) -> Outcome:
     Raises:
         BudgetError: an accuracy budget, or one that the lowest ratio does not reach.
     """
-    if task.budget.kind is BudgetKind.ACCURACY_DROP:
-        raise BudgetError(
-            "transform coding has no accuracy budget; give bits (1.34bits) or a ratio (6x)"
-        )
+    refuse_accuracy(task, "transform_coding")
     statistics = task.calibrate(Placement.PRE_ACT, in_blocks=True)
     target = task.cost_target()
-    low, high = 0, int((HIGHEST_DB - LOWEST_DB) / GRID_DB)  # grid index of the decibels dropped
+    low, high = 0, round((HIGHEST_DB - LOWEST_DB) / GRID_DB)  # grid index of the decibels dropped
     task.progress.start("transform coding", high.bit_length())
     pressed = task.press(plan_at(task, statistics, LOWEST_DB), statistics)
     cost = task.cost(pressed)
@@ -44,7 +41,7 @@ def transform_coding(task: Task) -> Outcome:
             high, pressed = middle, candidate
         else:
             low = middle + 1
-        task.progress.advance(1, f"{decibels:.1f} dB")
+        task.progress.advance(1, f"{decibels:.2f} dB")
     return Outcome(pressed, statistics, "transform_coding")
 
 

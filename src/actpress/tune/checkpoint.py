@@ -19,7 +19,6 @@ class Checkpoint:
         step: steps done.
         model, optimizer, best: state dicts; `best` is the model of the best validation.
         best_loss: of that validation.
-        best_spends: whether `best` costs nearly all that it may.
         multiplier, recent_excess: of the rate bound.
         seconds: training time so far.
     """
@@ -30,7 +29,6 @@ class Checkpoint:
     optimizer: dict[str, Any]
     best: dict[str, Any]
     best_loss: float
-    best_spends: bool
     multiplier: float
     recent_excess: float
     seconds: float

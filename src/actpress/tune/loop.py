@@ -28,10 +28,6 @@ TOLERATED_EXCESS = 0.02
 """Where nothing measures real costs, a state whose recent batches cost more than this above the aim
 is not kept. The aim lies a little below the bound (`TARGET_MARGIN`)."""
 
-UNSPENT = 0.015
-"""Share of the bound that a state may leave unused and still be kept before one that spends more;
-measured costs only. With what plans reserve, a result stays within 2 % of its budget."""
-
 
 def tune(
     pressed: PressedModel,
@@ -51,10 +47,9 @@ def tune(
 ) -> TuneReport:
     """Train the codecs (and, if asked, the network) of a pressed model, in place.
 
-    The bits are held at `target_bits`, the state with the best validation is kept (of those that
-    spend nearly all of their bits, if there are any), and an existing checkpoint is continued from:
-    a run that was killed ends with the same weights as one that was not. The pressed model's tables
-    must be fitted before and again afterwards.
+    The bits are held at `target_bits`, the state with the best validation is kept, and an existing
+    checkpoint is continued from: a run that was killed ends with the same weights as one that was
+    not. The pressed model's tables must be fitted before and again afterwards.
 
     Args:
         pressed: the model to train; its rate model must be aligned (`align_rate_model`).
@@ -142,7 +137,7 @@ class TuningRun:
         self.holdout_teacher = self._holdout_logits(self.teacher)
         self.step, self.seconds = 0, 0.0
         self.loss_before = self._validation_loss()
-        self.best_loss, self.best_spends, self.best = float("inf"), False, _state(pressed)
+        self.best_loss, self.best = float("inf"), _state(pressed)
         if measure is None:
             bound.recent_excess = self._present_excess()
 
@@ -171,21 +166,17 @@ class TuningRun:
     def keep_if_best(self, loss: float) -> None:
         """Keep the present state if it is the best so far that holds its bits, or always.
 
-        Of states whose costs are measured, those that spend their bound come first (`UNSPENT`).
-
         Args:
             loss: of the present state on the held-out images.
         """
-        spends = True
         if self.measure is None:
             held = self.bound.recent_excess <= TOLERATED_EXCESS
         else:
             self.bound.recent_excess = self.measure()
             held = self.bound.recent_excess <= 0
-            spends = self.bound.recent_excess >= -UNSPENT
-        better = (not spends, loss) < (not self.best_spends, self.best_loss)
-        if (better and held) or self.keep_last:
-            self.best_loss, self.best_spends, self.best = loss, spends, _state(self.pressed)
+        better = loss < self.best_loss and held
+        if better or self.keep_last:
+            self.best_loss, self.best = loss, _state(self.pressed)
 
     def snapshot(self) -> Checkpoint:
         """Everything needed to go on."""
@@ -196,7 +187,6 @@ class TuningRun:
             self.optimizer.state_dict(),
             self.best,
             self.best_loss,
-            self.best_spends,
             self.bound.multiplier,
             self.bound.recent_excess,
             self.seconds,
@@ -213,7 +203,6 @@ class TuningRun:
             ) from error
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.best, self.best_loss = checkpoint.best, checkpoint.best_loss
-        self.best_spends = checkpoint.best_spends
         self.bound.multiplier = checkpoint.multiplier
         self.bound.recent_excess = checkpoint.recent_excess
         self.step, self.seconds = checkpoint.step, checkpoint.seconds

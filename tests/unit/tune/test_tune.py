@@ -185,27 +185,6 @@ def test_what_a_state_really_costs_decides_what_is_kept(train: Callable[..., Any
         train(measure=lambda: 0.07)
 
 
-def test_a_state_that_leaves_bits_unused_is_second_choice(
-    train: Callable[..., Any], tmp_path: Path
-) -> None:
-    """The first validation alone spends its bits; training goes on to better ones."""
-    best: dict[str, float] = {}
-    for name, costs in {"all": (0.0,) * 4, "first": (0.0, -0.1, -0.1, -0.1)}.items():
-        measured = iter(costs)
-        _, report = train(measure=lambda measured=measured: next(measured))
-        assert report.loss_before == best.setdefault("before", report.loss_before)
-        best[name] = report.loss_after
-    assert best["first"] == best["before"] > best["all"]
-    measured = iter((-0.1, -0.1, -0.01, -0.1))
-    path = tmp_path / "tune.pt"
-    with pytest.raises(KilledError):
-        train(measure=lambda: next(measured), checkpoint=path, on_step=kill_at(9))
-    _, report = train(measure=lambda: next(measured), checkpoint=path)
-    assert torch.load(path, weights_only=True)["best_spends"]
-    losses = [report.loss_after, best["before"]]
-    assert losses[0] != losses[1], "that of the second validation, kept over the third"
-
-
 def test_a_finished_checkpoint_gives_the_result_without_a_step(
     train: Callable[..., Any], tmp_path: Path
 ) -> None:
