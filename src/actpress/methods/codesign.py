@@ -6,6 +6,7 @@ won.
 """
 
 import copy
+import math
 from dataclasses import replace
 from itertools import islice
 from time import perf_counter
@@ -23,7 +24,7 @@ from actpress.codec import LinearProjection, MixtureCodec
 from actpress.errors import BudgetError
 from actpress.graph import insert_codecs
 from actpress.methods.cap import gdr
-from actpress.methods.learning import learn
+from actpress.methods.learning import learn, untrained
 from actpress.methods.record import SearchRecord, read_record, write_record
 from actpress.methods.settle import settle
 from actpress.methods.task import Outcome, Task
@@ -40,15 +41,16 @@ GREEDY = "greedy"
 BLOCK = 2
 """Side of the blocks of pixels that are projected together, unless the settings say otherwise."""
 
-GENEROSITY = (1.0, 1.2, 1.5, 2.0)
-"""Shares of GDR's bits that are tried, in turn, for an accuracy budget."""
+LEAST_SHARE, TRIALS = 0.4, 3
+"""For an accuracy budget: the range of shares of GDR's bits, up to 1, that is bisected so often."""
 
 
 def codesign(task: Task) -> Outcome:
     """Search greedily, then for the widths of groups; tune the projections of the better plan.
 
-    An accuracy budget is first turned into bits: those at which GDR keeps the accuracy on held-out
-    training images, or some more where the co-design does not keep it there.
+    An accuracy budget is turned into bits: fewer than those at which GDR keeps the accuracy on
+    held-out training images, as long as the co-design keeps it there too. Where it never does,
+    GDR's plan is handed back, with the variant `untrained`.
     """
     task = replace(task, settings=replace(task.settings, block=task.settings.block or BLOCK))
     if task.budget.kind is BudgetKind.ACCURACY_DROP:
@@ -160,25 +162,29 @@ def _rate_scales(task: Task, start: PressedModel) -> dict[str, float]:
 
 
 def _within_accuracy(task: Task) -> Outcome:
-    allowed = task.budget.amount
     floor = task.accuracy_floor()
     found = gdr(_in_subfolder(task, "gdr"))
-    values = sum(site.values for site in task.graph.sites)
-    bits = accuracy = tried_s = 0.0
-    for share in GENEROSITY:
-        bits = share * sum(task.costs(found.pressed).values()) / values
-        budget = Budget(BudgetKind.BITS_PER_VALUE, bits, task.budget.view)
-        outcome = codesign(_in_subfolder(replace(task, budget=budget), f"{bits:.4f}bits"))
-        accuracy = task.held_out_accuracy(outcome.pressed)
-        if accuracy >= floor:
-            before_s = found.search_seconds + tried_s
-            return replace(outcome, search_seconds=outcome.search_seconds + before_s)
-        tried_s += outcome.search_seconds + outcome.tune_seconds
-    raise BudgetError(
-        f"the co-design reaches an accuracy of {accuracy:.4f} on held-out training images at "
-        f"{bits:.3f} bits/value; a drop of at most {allowed:g} points needs {floor:.4f}; tune "
-        f"longer, or give bits"
-    )
+    most = task.cost(found.pressed) / sum(site.values for site in task.graph.sites)
+    low, high = LEAST_SHARE, 1.0
+    best: Outcome | None = None
+    trials_s = found.search_seconds
+    for _ in range(TRIALS):
+        share = math.sqrt(low * high)
+        budget = Budget(BudgetKind.BITS_PER_VALUE, share * most, task.budget.view)
+        trial = _in_subfolder(replace(task, budget=budget), f"{budget.amount:.4f}bits")
+        try:
+            outcome = codesign(trial)
+        except BudgetError:  # fewer bits than the search can reach
+            low = share
+            continue
+        trials_s += outcome.search_seconds + outcome.tune_seconds
+        if task.held_out_accuracy(outcome.pressed) >= floor:
+            high, best = share, outcome
+        else:
+            low = share
+    if best is None:
+        return replace(untrained(found, "codesign", 0.0), search_seconds=trials_s)
+    return replace(best, search_seconds=trials_s - best.tune_seconds)
 
 
 def _in_subfolder(task: Task, name: str) -> Task:

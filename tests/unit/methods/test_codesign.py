@@ -1,6 +1,7 @@
 """The co-design: widths move, budgets are met, plans say what was learned."""
 
 import copy
+import importlib
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
 from actpress.errors import BudgetError
 from actpress.graph import Graph, capture
-from actpress.methods import Outcome, Settings, Task, choose_widths, codesign, gdr
+from actpress.methods import UNTRAINED, Outcome, Settings, Task, choose_widths, codesign, gdr
 from actpress.methods.codesign import GREEDY, group_components, mixture_network
 from actpress.methods.settle import settle
 from actpress.plan import Plan
@@ -122,13 +123,29 @@ def test_tuning_follows_and_stays_in_the_budget(task: Make, tmp_path: Path) -> N
         assert torch.equal(tensor, again.pressed.state_dict()[name]), name
 
 
-def test_an_accuracy_budget_holds_on_held_out_images(task: Make) -> None:
+def test_an_accuracy_budget_costs_fewer_bits_than_the_greedy_search_needs(task: Make) -> None:
+    longer = replace(SMALL.tune, steps=40, validate_every=10)
+    given = task("2.1pp", settings=replace(SMALL, tune=longer))
+    outcome, greedy = codesign(given), gdr(given)
+    assert given.held_out_accuracy(outcome.pressed) >= given.accuracy_floor()
+    assert given.cost(outcome.pressed) < 0.95 * given.cost(greedy.pressed)
+
+
+def test_the_greedy_plan_is_handed_back_where_training_does_not_keep_the_accuracy(
+    task: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = task("6.3pp")
-    outcome = codesign(given)
-    drop = given.held_out_accuracy(given.graph.eval_module) - given.held_out_accuracy(
-        outcome.pressed
+    greedy = gdr(given)
+    floor = given.accuracy_floor()
+    monkeypatch.setattr(Task, "held_out_accuracy", lambda task, _: floor - 0.01)
+    monkeypatch.setattr(Task, "accuracy_floor", lambda task: floor)
+    module = importlib.import_module("actpress.methods.codesign")
+    monkeypatch.setattr(
+        module, "gdr", lambda task: greedy if task.budget == given.budget else gdr(task)
     )
-    assert 100 * drop <= 6.3 + 1e-6
+    outcome = codesign(given)
+    assert (outcome.method, outcome.variant) == ("codesign", UNTRAINED)
+    assert given.cost(outcome.pressed) == given.cost(greedy.pressed)
 
 
 @pytest.mark.parametrize("channel", [2, 5])
