@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from actpress.budget import View
 from actpress.report.sweep import Point, curves_chart
 from benchmarks.codesign_targets import target_table
 from benchmarks.page import TITLES, commits_line, table
@@ -159,7 +158,8 @@ def _chart(model: str, rows: Sequence[Row]) -> str:
         return ""
     path = PAGE.with_name(f"codesign-{model}.svg")
     path.write_text(
-        curves_chart(points, rows[0]["float_accuracy"], View.ENTROPY, legend=True) + "\n"
+        curves_chart(points, rows[0]["float_accuracy"], "bits/value, entropy view", legend=True)
+        + "\n"
     )
     names = ", ".join(dict.fromkeys(point.method for point in points))
     return (

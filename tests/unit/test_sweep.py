@@ -15,7 +15,7 @@ from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, BudgetError, RunError, TuningError
 from actpress.methods import METHODS, Outcome, Settings, Task
-from actpress.report.sweep import Point, pareto, print_sweep, render_sweep, text_chart, view_of
+from actpress.report.sweep import Point, compare, pareto, print_sweep, render_sweep, text_chart
 from actpress.run import PLAN
 from actpress.sweep import CSV, HTML, JSON, Sweep, sweep
 from actpress.tune import TuneSettings
@@ -105,9 +105,25 @@ def test_training_that_fails_is_a_reason_like_any_other(
 
 def test_fixed_budgets_are_compared_in_fixed_bits(run: Run, tmp_path: Path) -> None:
     budgets = [Budget.parse("3bits", view=View.FIXED)]
-    found = run("gdr", settings=SMALL, budgets=budgets)
-    assert view_of(found.runs) is View.FIXED
-    assert "bits/value, fixed view" in (tmp_path / "sweep" / HTML).read_text()
+    found = run("int8 gdr", settings=SMALL, budgets=budgets)
+    entries, title = compare(found.runs)
+    assert title == "bits/value, fixed view"
+    assert title in (tmp_path / "sweep" / HTML).read_text()
+    for entry, metrics in zip(entries, found.runs, strict=True):
+        assert entry.point.bits == metrics.bits_per_value.fixed
+        assert entry.traffic_ratio == metrics.traffic.ratio_8bit.fixed
+        assert entry.net_ratio == metrics.traffic.net_ratio_8bit.fixed
+
+
+def test_budgets_of_both_views_make_curves_of_their_own(run: Run) -> None:
+    run("gdr", "3bits")
+    found = run("gdr", [Budget.parse("3bits", view=View.FIXED)])
+    entries, title = compare(found.runs)
+    assert title == "bits/value, each budget's view"
+    assert {entry.point.method for entry in entries} == {"gdr, entropy", "gdr, fixed"}
+    for entry in entries:
+        assert entry.point.bits == entry.run.bits_per_value[entry.view]
+        assert entry.traffic_ratio == entry.run.traffic.ratio_8bit[entry.view]
 
 
 def test_a_budget_that_cannot_be_met_is_left_out_with_its_reason(run: Run, tmp_path: Path) -> None:
@@ -162,6 +178,9 @@ def test_the_front_is_what_no_other_run_beats() -> None:
     places = [(2, 0.9), (1, 0.8), (1.5, 0.7), (3, 0.9), (4, 0.95)]
     points = [Point("cap", bits, accuracy) for bits, accuracy in places]
     assert pareto(points) == (points[1], points[0], points[4])
+    ruined = Point("gdr", 0.99, 0.6)
+    assert ruined not in pareto([*points, ruined]), "its bits are the same within 2 %"
+    assert Point("gdr", 0.97, 0.6) in pareto([*points, Point("gdr", 0.97, 0.6)])
 
 
 def test_the_terminal_shows_every_run_in_the_chart(run: Run, tmp_path: Path) -> None:
@@ -173,9 +192,8 @@ def test_the_terminal_shows_every_run_in_the_chart(run: Run, tmp_path: Path) -> 
     rows = text.splitlines()[3 : 3 + len(found.runs)]
     for line, one in zip(rows, found.runs, strict=True):
         assert line.split()[-3] == f"{one.traffic.net_ratio_8bit.entropy:.2f}x"
-    chart = "".join(
-        text_chart([Point.of(one, View.ENTROPY) for one in found.runs], View.ENTROPY)[:16]
-    )
+    entries, title = compare(found.runs)
+    chart = "".join(text_chart([entry.point for entry in entries], title)[:16])
     assert chart.count("o") == 1
     assert chart.count("x") == 2 or chart.count("x") == 1  # two runs may share a cell
     assert render_sweep(found.runs) == render_sweep(found.runs)

@@ -1,5 +1,6 @@
 """From symbol counts to bits, traffic, parameters and arithmetic of every site."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from actpress.calibrate import Statistics
@@ -116,6 +117,7 @@ def _account_site(
         rank=plan.rank,
         step=plan.step,
         values=site.values,
+        widths=_widths(codec, plan),
         bits=bits,
         context_free_bits=float(without) / images,
         bits_per_value=_scale(bits, 1 / site.values),
@@ -132,6 +134,13 @@ def _account_site(
         distortion_mse=counter.squared_error / counter.values,
         eigenvalues=_eigenvalues(plan, statistics),
     )
+
+
+def _widths(codec: SiteCodec, plan: SitePlan) -> tuple[tuple[int, int], ...]:
+    """Components by their bits of plain packing, see `SiteMetrics`."""
+    counts = Counter(int(bits) for bits in codec.fixed_bits())
+    counts[0] += plan.components - codec.rank
+    return tuple((bits, count) for bits, count in sorted(counts.items(), reverse=True) if count)
 
 
 def _folds(site: Site, plan: SitePlan) -> tuple[str | None, tuple[str, ...]]:

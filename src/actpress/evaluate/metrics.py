@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from actpress.budget import View
+
 FORMAT_VERSION = 1
 
 
@@ -21,6 +23,9 @@ class Views(_Record):
     fixed: float
     entropy: float
 
+    def __getitem__(self, view: View) -> float:
+        return float(getattr(self, view))
+
 
 class SiteMetrics(_Record):
     """One site, per inference (one image).
@@ -28,6 +33,8 @@ class SiteMetrics(_Record):
     Attributes:
         name, shape, reads, placement, transform, channels, block, rank, step: as planned.
         values: original values, c*h*w.
+        widths: bits that plain packing gives a component, and how many of the components get them,
+            by falling bits; 0 bits are dropped.
         bits: stored bits per inference, under both views.
         context_free_bits: entropy of its components one by one, on the evaluated images: what code
             tables need at least that know nothing of a symbol's neighbours.
@@ -55,6 +62,7 @@ class SiteMetrics(_Record):
     rank: int
     step: float
     values: int
+    widths: tuple[tuple[int, int], ...] = ()
     bits: Views
     context_free_bits: float
     bits_per_value: Views

@@ -41,7 +41,7 @@ GREEDY = "greedy"
 BLOCK = 2
 """Side of the blocks of pixels that are projected together, unless the settings say otherwise."""
 
-LEAST_SHARE, TRIALS = 0.4, 3
+LEAST_SHARE, TRIALS = 0.25, 3
 """For an accuracy budget: the range of shares of GDR's bits, up to 1, that is bisected so often."""
 
 

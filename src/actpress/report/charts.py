@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from actpress.budget import View
 from actpress.evaluate.metrics import Metrics, PathPoint, SiteMetrics
 from actpress.report.quantities import KIB_BITS, kib, percent, ratio
 from actpress.report.svg import AFTER, BEFORE, INK, QUIET, place, render
+from actpress.report.wording import view_of
 
 WIDE_PX = 880
 NARROW_PX = 340
@@ -17,11 +19,12 @@ _MARGIN_PX = {"right": 56.0, "top": 6.0, "bottom": 44.0}
 
 
 def traffic_chart(metrics: Metrics, *, width_px: int = WIDE_PX) -> str:
-    """Bars of each site's traffic at 8 bit and after (entropy view; a tick marks the fixed view).
+    """Bars of each site's traffic at 8 bit and after, in the view of the budget.
 
+    A tick marks the other view.
     In a narrow chart the names stand above their bars instead of beside them. Empty without sites.
     """
-    sites, traffic = metrics.sites, metrics.traffic
+    sites, traffic, view = metrics.sites, metrics.traffic, view_of(metrics)
     if not sites:
         return ""
     beside = width_px >= _BESIDE_FROM_PX
@@ -29,12 +32,12 @@ def traffic_chart(metrics: Metrics, *, width_px: int = WIDE_PX) -> str:
     def draw(axes: Axes) -> None:
         longest = max(len(_short(site.name)) for site in sites)
         place(axes, left=14 + 7.2 * longest if beside else 2, **_MARGIN_PX)
-        _draw_bars(axes, sites, thickness=0.3 if beside else 0.22)
+        _draw_bars(axes, sites, view, thickness=0.3 if beside else 0.22)
         _name_bars(axes, sites, beside=beside)
 
     label = (
         f"Bars of the traffic of {len(sites)} sites: in all {kib(traffic.bits_8bit)} KiB at 8 bit "
-        f"and {kib(traffic.bits.entropy)} KiB after compression."
+        f"and {kib(traffic.bits[view])} KiB after compression."
     )
     return render(
         draw,
@@ -71,16 +74,17 @@ def path_chart(metrics: Metrics, *, width_px: int = WIDE_PX) -> str:
     return render(draw, width_px=width_px, height_px=400, label=label, salt=f"path {width_px}")
 
 
-def _draw_bars(axes: Axes, sites: Sequence[SiteMetrics], *, thickness: float) -> None:
+def _draw_bars(axes: Axes, sites: Sequence[SiteMetrics], view: View, *, thickness: float) -> None:
+    other = View.ENTROPY if view is View.FIXED else View.FIXED
     offset = thickness / 2 + 0.02
     for row, site in enumerate(sites):
         before = site.traffic_bits_8bit / KIB_BITS
-        fixed = site.traffic_bits.fixed / KIB_BITS
-        entropy = site.traffic_bits.entropy / KIB_BITS
+        after, tick = (site.traffic_bits[each] / KIB_BITS for each in (view, other))
         axes.barh(row - offset, before, height=thickness, color=BEFORE)
-        axes.barh(row + offset, entropy, height=thickness, color=AFTER)
-        axes.plot([fixed, fixed], [row + 0.02, row + 2 * offset], color=INK, linewidth=2)
-        _note_factor(axes, row, max(before, fixed, entropy), site)
+        axes.barh(row + offset, after, height=thickness, color=AFTER)
+        axes.plot([tick, tick], [row + 0.02, row + 2 * offset], color=INK, linewidth=2)
+        note = ratio(before / after) if after > 0 else ""
+        _note_factor(axes, row, max(before, after, tick), note)
     axes.set_xlim(left=0)
     axes.set_xlabel("KiB per inference")
     axes.xaxis.set_major_locator(MaxNLocator(6))
@@ -89,9 +93,7 @@ def _draw_bars(axes: Axes, sites: Sequence[SiteMetrics], *, thickness: float) ->
     axes.spines[["left", "bottom"]].set_visible(False)
 
 
-def _note_factor(axes: Axes, row: int, end: float, site: SiteMetrics) -> None:
-    after = site.traffic_bits.entropy
-    note = ratio(site.traffic_bits_8bit / after) if after > 0 else ""
+def _note_factor(axes: Axes, row: int, end: float, note: str) -> None:
     axes.annotate(
         note, (end, row), (8, 0), textcoords="offset pixels", va="center", color=QUIET, fontsize=12
     )

@@ -3,7 +3,7 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from actpress.report import quantities
-from actpress.report.wording import rank
+from actpress.report.wording import rank, widths
 
 _FILTERS = ("kib", "ratio", "percent", "points", "count", "energy", "duration", "dimensions")
 
@@ -19,7 +19,7 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     made.filters |= {name: getattr(quantities, name) for name in _FILTERS}
-    made.filters |= {"unbroken": _unbroken, "rank": rank}
+    made.filters |= {"unbroken": _unbroken, "rank": rank, "widths": widths}
     return made
 
 

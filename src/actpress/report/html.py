@@ -12,7 +12,7 @@ from actpress.report.accounting import (
 from actpress.report.charts import NARROW_PX, path_chart, traffic_chart
 from actpress.report.environment import environment
 from actpress.report.spectra import spectra
-from actpress.report.wording import caveats, headline
+from actpress.report.wording import block_fact, caveats, headline, view_of
 
 
 def render_html(metrics: Metrics) -> str:
@@ -23,10 +23,12 @@ def render_html(metrics: Metrics) -> str:
     template = environment().get_template("report.html.j2")
     return template.render(
         metrics=metrics,
+        view=view_of(metrics),
         headline=headline(metrics),
         caveats=caveats(metrics),
         account=account_rows(metrics),
         assumptions=energy_assumptions(metrics.energy),
+        blocks=block_fact(metrics),
         contexts=context_fact(metrics),
         measured="" if metrics.measured is None else measured_fact(metrics.measured),
         views={"fixed": FIXED_VIEW, "entropy": ENTROPY_VIEW},

@@ -17,6 +17,7 @@ from actpress.report.columns import Column, print_fitting
 from actpress.report.environment import environment
 from actpress.report.quantities import duration, percent, points, ratio
 from actpress.report.svg import CURVES, QUIET, place, render
+from actpress.report.wording import view_of
 
 MARKERS = "osD^vPX*"
 SYMBOLS = "ox+*#@%&"
@@ -29,14 +30,18 @@ COLUMNS = (
     "accuracy_drop_pp",
     "bits_per_value_entropy",
     "bits_per_value_fixed",
-    "traffic_ratio_vs_8bit",
-    "net_ratio_vs_8bit_batch1",
+    "traffic_ratio_vs_8bit_entropy",
+    "traffic_ratio_vs_8bit_fixed",
+    "net_ratio_vs_8bit_batch1_entropy",
+    "net_ratio_vs_8bit_batch1_fixed",
     "search_seconds",
     "tune_seconds",
 )
 
+SAME_BITS = 0.02
+"""Share by which bits may differ that were meant to be the same."""
+
 CHART_ROWS, CHART_COLUMNS = 16, 60
-_Column = Column[Metrics]
 
 
 @dataclass(frozen=True)
@@ -53,17 +58,55 @@ class Point:
     bits: float
     accuracy: float
 
-    @classmethod
-    def of(cls, run: Metrics, view: View) -> "Point":
-        """A run under one view of its bits."""
-        return cls(run.method, getattr(run.bits_per_value, view.value), run.accuracy)
+
+@dataclass(frozen=True)
+class Entry:
+    """One run among others.
+
+    Attributes:
+        run: its metrics.
+        view: of its budget; that of the others where it has none.
+        point: in the charts. Where budgets count in both views, every method is a curve in each.
+        is_best: whether no other beats it in bits and accuracy at once.
+    """
+
+    run: Metrics
+    view: View
+    point: Point
+    is_best: bool
+
+    @property
+    def traffic_ratio(self) -> float:
+        """Against 8 bit, in the view of the budget."""
+        return self.run.traffic.ratio_8bit[self.view]
+
+    @property
+    def net_ratio(self) -> float:
+        """The same at batch 1 with all that is fetched besides."""
+        return self.run.traffic.net_ratio_8bit[self.view]
 
 
-def view_of(runs: Iterable[Metrics]) -> View:
-    """The view in which runs are compared: fixed where all their budgets count fixed bits."""
-    asked = {run.budget for run in runs if run.budget}
-    fixed = asked and all(budget.endswith(f"({View.FIXED})") for budget in asked)
-    return View.FIXED if fixed else View.ENTROPY
+_Column = Column[Entry]
+
+
+def compare(runs: Sequence[Metrics]) -> tuple[list[Entry], str]:
+    """The runs, and what their bits are, for the axis of a chart."""
+    asked = {view_of(run) for run in runs if run.budget}
+    usual = View.FIXED if asked == {View.FIXED} else View.ENTROPY
+    views = [view_of(run) if run.budget else usual for run in runs]
+    both = len(asked) > 1
+    points = [
+        Point(
+            f"{run.method}, {view}" if both else run.method, run.bits_per_value[view], run.accuracy
+        )
+        for run, view in zip(runs, views, strict=True)
+    ]
+    front = pareto(points)
+    entries = [
+        Entry(run, view, point, point in front)
+        for run, view, point in zip(runs, views, points, strict=True)
+    ]
+    return entries, "bits/value, each budget's view" if both else f"bits/value, {usual} view"
 
 
 def methods_of(points: Iterable[Point]) -> tuple[str, ...]:
@@ -72,12 +115,18 @@ def methods_of(points: Iterable[Point]) -> tuple[str, ...]:
 
 
 def pareto(points: Iterable[Point]) -> tuple[Point, ...]:
-    """The points that no other beats in bits and accuracy at once, by rising bits."""
-    best: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.bits, -point.accuracy)):
-        if not best or point.accuracy > best[-1].accuracy:
-            best.append(point)
-    return tuple(best)
+    """The points that no other beats in bits and accuracy at once, by rising bits.
+
+    Bits that differ by no more than budgets are met (`SAME_BITS`) are the same.
+    """
+    every = sorted(set(points), key=lambda point: (point.bits, -point.accuracy))
+
+    def beats(other: Point, point: Point) -> bool:
+        if other.accuracy > point.accuracy:
+            return other.bits <= point.bits * (1 + SAME_BITS)
+        return other.accuracy == point.accuracy and other.bits < point.bits
+
+    return tuple(point for point in every if not any(beats(other, point) for other in every))
 
 
 def sweep_csv(runs: Sequence[Metrics]) -> str:
@@ -91,32 +140,30 @@ def sweep_csv(runs: Sequence[Metrics]) -> str:
 
 def print_sweep(runs: Sequence[Metrics], console: Console) -> None:
     """The runs as a table, those that no other beats marked, and as a chart of characters."""
-    view = view_of(runs)
-    placed = {id(run): Point.of(run, view) for run in runs}
-    front = pareto(placed.values())
+    entries, title = compare(runs)
     columns = [
-        _Column("method", lambda run: run.method, text=True),
-        _Column("budget", lambda run: run.budget or "-"),
-        _Column("bits\nentropy", lambda run: f"{run.bits_per_value.entropy:.3f}"),
-        _Column("bits\nfixed", lambda run: f"{run.bits_per_value.fixed:.3f}"),
-        _Column("accuracy", lambda run: percent(run.accuracy)),
-        _Column("change", lambda run: points(run.accuracy_drop_pp)),
+        _Column("method", lambda entry: entry.run.method, text=True),
+        _Column("budget", lambda entry: entry.run.budget or "-"),
+        _Column("bits\nentropy", lambda entry: f"{entry.run.bits_per_value.entropy:.3f}"),
+        _Column("bits\nfixed", lambda entry: f"{entry.run.bits_per_value.fixed:.3f}"),
+        _Column("accuracy", lambda entry: percent(entry.run.accuracy)),
+        _Column("change", lambda entry: points(entry.run.accuracy_drop_pp)),
     ]
     moved = [
-        _Column("traffic", lambda run: ratio(getattr(run.traffic.ratio_8bit, view.value))),
-        _Column(
-            "net,\nbatch 1", lambda run: ratio(getattr(run.traffic.net_ratio_8bit, view.value))
-        ),
+        _Column("traffic", lambda entry: ratio(entry.traffic_ratio)),
+        _Column("net,\nbatch 1", lambda entry: ratio(entry.net_ratio)),
     ]
-    spent = _Column("time", lambda run: duration(run.search_seconds + run.tune_seconds))
+    spent = _Column(
+        "time", lambda entry: duration(entry.run.search_seconds + entry.run.tune_seconds)
+    )
     layouts = [[*columns, *moved, spent], [*columns, *moved], columns]
-    print_fitting(console, layouts, list(runs), is_marked=lambda run: placed[id(run)] in front)
+    print_fitting(console, layouts, entries, is_marked=lambda entry: entry.is_best)
     console.print()
-    for line in text_chart(list(placed.values()), view):
+    for line in text_chart([entry.point for entry in entries], title):
         console.print(Text(line), soft_wrap=True)
 
 
-def text_chart(points: Sequence[Point], view: View) -> list[str]:
+def text_chart(points: Sequence[Point], title: str) -> list[str]:
     """Accuracy (up) against bits per value (right), one character per point."""
     if not points:
         return []
@@ -131,7 +178,7 @@ def text_chart(points: Sequence[Point], view: View) -> list[str]:
     lines[0] = f"{percent(max(accuracies)):>8} |{''.join(grid[0])}"
     lines[-1] = f"{percent(min(accuracies)):>8} |{''.join(grid[-1])}"
     lines.append(" " * 9 + "+" + "-" * CHART_COLUMNS)
-    last = f"{max(bits):.2f} bits/value, {view}"
+    last = f"{max(bits):.2f} {title}"
     lines.append(" " * 10 + f"{min(bits):.2f}".ljust(CHART_COLUMNS - len(last)) + last)
     keys = (f"{SYMBOLS[index % len(SYMBOLS)]} {name}" for index, name in enumerate(names))
     return [*lines, " " * 10 + "   ".join(keys)]
@@ -145,18 +192,15 @@ def render_sweep(runs: Sequence[Metrics], failed: Sequence[Mapping[str, str]] = 
         failed: method, budget and reason of what could not be made.
     """
     template = environment().get_template("sweep.html.j2")
-    view = view_of(runs)
-    points = [Point.of(run, view) for run in runs]
-    front = pareto(points)
-    floor = runs[0].float_accuracy
-    charts = [curves_chart(points, floor, view, width_px=px) for px in (WIDE_PX, NARROW_PX)]
+    entries, title = compare(runs)
+    placed, floor = [entry.point for entry in entries], runs[0].float_accuracy
+    charts = [curves_chart(placed, floor, title, width_px=px) for px in (WIDE_PX, NARROW_PX)]
     return template.render(
-        runs=runs,
+        entries=entries,
         first=runs[0],
-        best={index for index, point in enumerate(points) if point in front},
-        methods=methods_of(points),
+        curves=methods_of(placed),
         charts=charts,
-        view=view,
+        title=title,
         failed=failed,
     )
 
@@ -164,7 +208,7 @@ def render_sweep(runs: Sequence[Metrics], failed: Sequence[Mapping[str, str]] = 
 def curves_chart(
     points: Sequence[Point],
     float_accuracy: float,
-    view: View,
+    title: str,
     *,
     width_px: int = WIDE_PX,
     legend: bool = False,
@@ -174,7 +218,7 @@ def curves_chart(
     Args:
         points: at least one.
         float_accuracy: in [0, 1].
-        view: of the bits, for the label of the axis.
+        title: of the axis of bits.
         width_px: natural width.
         legend: name the methods in the chart itself, where nothing around it does.
     """
@@ -196,7 +240,7 @@ def curves_chart(
             )
         if legend:
             axes.legend(loc="lower right")
-        axes.set_xlabel(f"bits/value, {view} view")
+        axes.set_xlabel(title)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _position: percent(share, 1)))
         axes.yaxis.set_major_locator(MaxNLocator(6))
         axes.grid(visible=True, axis="y")
@@ -216,7 +260,9 @@ def _values(run: Metrics) -> tuple[str | float, ...]:
         run.bits_per_value.entropy,
         run.bits_per_value.fixed,
         run.traffic.ratio_8bit.entropy,
+        run.traffic.ratio_8bit.fixed,
         run.traffic.net_ratio_8bit.entropy,
+        run.traffic.net_ratio_8bit.fixed,
         run.search_seconds,
         run.tune_seconds,
     )

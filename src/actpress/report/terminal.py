@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from actpress.budget import View
 from actpress.evaluate.metrics import Metrics, SiteMetrics
 from actpress.report.accounting import (
     AccountRow,
@@ -16,12 +17,10 @@ from actpress.report.accounting import (
 )
 from actpress.report.columns import Column, Layout, print_fitting
 from actpress.report.quantities import count, dimensions, duration, kib, percent, points
-from actpress.report.wording import caveats, headline, rank
+from actpress.report.wording import block_fact, caveats, headline, rank, view_of
 
 _SiteColumn = Column[SiteMetrics]
-_LEGEND = (
-    "Stored: pre or post activation. Bits: per original value. KiB: traffic, after by entropy."
-)
+_LEGEND = "Stored: pre or post activation. Bits: per original value. KiB: traffic, after by {view}."
 _BLOCKS = " Rank of 2x2: of blocks of so many pixels."
 
 
@@ -37,7 +36,8 @@ def print_metrics(metrics: Metrics, console: Console) -> None:
     console.print()
     print_fitting(console, _layouts(metrics), metrics.sites)
     blocks = any(site.block > 1 for site in metrics.sites)
-    console.print(Text(_LEGEND + (_BLOCKS if blocks else ""), style="dim"))
+    legend = _LEGEND.format(view="plain packing" if view_of(metrics) is View.FIXED else "entropy")
+    console.print(Text(legend + (_BLOCKS if blocks else ""), style="dim"))
     console.print()
     console.print(_account_table(account_rows(metrics)))
     console.print()
@@ -77,13 +77,11 @@ def _bits_columns(metrics: Metrics) -> tuple[_SiteColumn, _SiteColumn]:
 
 
 def _traffic_columns(metrics: Metrics) -> tuple[_SiteColumn, _SiteColumn, _SiteColumn]:
-    total = metrics.traffic
+    total, view = metrics.traffic, view_of(metrics)
     return (
         _SiteColumn("share", lambda site: percent(site.traffic_share, 1)),
         _SiteColumn("KiB\n8 bit", lambda site: kib(site.traffic_bits_8bit), kib(total.bits_8bit)),
-        _SiteColumn(
-            "KiB\nafter", lambda site: kib(site.traffic_bits.entropy), kib(total.bits.entropy)
-        ),
+        _SiteColumn("KiB\nafter", lambda site: kib(site.traffic_bits[view]), kib(total.bits[view])),
     )
 
 
@@ -122,6 +120,8 @@ def _facts(metrics: Metrics) -> Iterator[tuple[str, str]]:
     evaluations = f"{metrics.search_node_evals:,} node evaluations"
     yield "search", f"{duration(metrics.search_seconds)}, {evaluations}"
     yield "tuning", duration(metrics.tune_seconds)
+    if blocks := block_fact(metrics):
+        yield "blocks", blocks
     if contexts := context_fact(metrics):
         yield "contexts", contexts
     if metrics.measured is not None:

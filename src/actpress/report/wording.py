@@ -1,6 +1,9 @@
 """What was achieved, in words: the headline and the caveats that belong next to it."""
 
-from actpress.budget import Budget, BudgetKind
+import math
+from collections import Counter
+
+from actpress.budget import Budget, BudgetKind, View
 from actpress.errors import BudgetError
 from actpress.evaluate.metrics import Metrics, SiteMetrics
 from actpress.report.quantities import percent, points, ratio
@@ -13,8 +16,8 @@ _LARGE_EXCESS = 0.02
 def headline(metrics: Metrics) -> str:
     """One plain sentence: traffic against 8 bit under both views, and accuracy.
 
-    The fixed view comes first, since entropy is a bound until real streams are measured. Growth,
-    no gain and lost accuracy are called what they are.
+    The view of the budget comes first (`view_of`). Growth, no gain and lost accuracy are called
+    what they are.
     """
     subject = f"{metrics.model} on {metrics.data}"
     if not metrics.sites:
@@ -22,16 +25,27 @@ def headline(metrics: Metrics) -> str:
     return f"{subject} now moves {_traffic(metrics)}, {_accuracy(metrics)}."
 
 
+def view_of(metrics: Metrics) -> View:
+    """The view of the budget: figures are given in it where there is room for one.
+
+    Without a budget it is plain packing, since entropy is a bound until real streams are measured.
+    """
+    try:
+        return Budget.parse(metrics.budget).view
+    except BudgetError:
+        return View.FIXED
+
+
 def caveats(metrics: Metrics) -> tuple[str, ...]:
     """Sentences that a reader of the headline has to know; empty when there is nothing to add."""
-    traffic, spent = metrics.traffic, metrics.energy
+    view, traffic, spent = view_of(metrics), metrics.traffic, metrics.energy
     found = []
-    if traffic.net_ratio_8bit.entropy < 1 <= traffic.ratio_8bit.entropy:
+    if traffic.net_ratio_8bit[view] < 1 <= traffic.ratio_8bit[view]:
         found.append(
             "At batch 1 the parameters of the codecs cost more traffic than the codecs save "
-            f"(net {ratio(traffic.net_ratio_8bit.entropy)})."
+            f"(net {ratio(traffic.net_ratio_8bit[view])}){_break_even(metrics, view)}."
         )
-    if spent.after_pj.entropy > spent.before_pj and traffic.ratio_8bit.entropy > 1:
+    if spent.after_pj[view] > spent.before_pj and traffic.ratio_8bit[view] > 1:
         found.append(
             "Extra multiply-accumulates and codec parameters cost more energy than the smaller "
             "traffic saves."
@@ -51,6 +65,20 @@ def rank(site: SiteMetrics) -> str:
     return f"{site.rank}/{site.components}{block}"
 
 
+def block_fact(metrics: Metrics) -> str:
+    """At how many sites which blocks are projected; empty where all take single pixels."""
+    sides = Counter(site.block for site in metrics.sites)
+    if set(sides) <= {1}:
+        return ""
+    parts = (f"{side}x{side} pixels at {sides[side]}" for side in sorted(sides, reverse=True))
+    return f"{', '.join(parts)} of {len(metrics.sites)} sites"
+
+
+def widths(site: SiteMetrics) -> str:
+    """Bits of plain packing and how many components take them: `'7x2 5x8 0x54'`."""
+    return " ".join(f"{bits}x{count}" for bits, count in site.widths)
+
+
 def _excess(metrics: Metrics) -> float:
     """By how much the bits exceed the budget, as a share; 0 without a budget of bits."""
     try:
@@ -60,19 +88,32 @@ def _excess(metrics: Metrics) -> float:
     if budget.kind is BudgetKind.ACCURACY_DROP:
         return 0.0
     if budget.kind is BudgetKind.TRAFFIC_RATIO:
-        reached = float(getattr(metrics.traffic.ratio_8bit, budget.view))
+        reached = metrics.traffic.ratio_8bit[budget.view]
         return budget.amount / reached - 1 if reached > 0 else 0.0
-    return float(getattr(metrics.bits_per_value, budget.view)) / budget.amount - 1
+    return metrics.bits_per_value[budget.view] / budget.amount - 1
+
+
+def _break_even(metrics: Metrics, view: View) -> str:
+    """From which batch size on the codecs save, and what makes their parameters fewer."""
+    traffic = metrics.traffic
+    saved = traffic.bits_8bit - traffic.bits[view]
+    if saved <= 0:
+        return ""
+    fetched = traffic.folded_parameter_bits + (traffic.table_bits if view is View.ENTROPY else 0.0)
+    batch = math.floor(fetched / saved) + 1
+    smaller = "; smaller blocks have fewer" if any(site.block > 1 for site in metrics.sites) else ""
+    return f"; fetched once per batch, they pay off from {batch:,} images on{smaller}"
+
+
+HOW = {View.FIXED: "when packed at fixed width", View.ENTROPY: "with ideal entropy coding"}
 
 
 def _traffic(metrics: Metrics) -> str:
-    factors = metrics.traffic.ratio_8bit
-    fixed, entropy = _change(factors.fixed), _change(factors.entropy)
-    comparison = "as" if fixed == "as many" else "than"
-    return (
-        f"{fixed} activation bits {comparison} at 8 bit when packed at fixed width "
-        f"({entropy} with ideal entropy coding)"
-    )
+    first = view_of(metrics)
+    second = View.ENTROPY if first is View.FIXED else View.FIXED
+    asked, other = (_change(metrics.traffic.ratio_8bit[view]) for view in (first, second))
+    comparison = "as" if asked == "as many" else "than"
+    return f"{asked} activation bits {comparison} at 8 bit {HOW[first]} ({other} {HOW[second]})"
 
 
 def _change(factor: float) -> str:
@@ -89,6 +130,6 @@ def _accuracy(metrics: Metrics) -> str:
     if round(drop, 2) == 0:
         return f"with accuracy unchanged at {after}"
     if drop >= _LARGE_DROP_PP:
-        turn = "but" if metrics.traffic.ratio_8bit.entropy >= 1 + _EVEN else "and"
+        turn = "but" if metrics.traffic.ratio_8bit[view_of(metrics)] >= 1 + _EVEN else "and"
         return f"{turn} loses {drop:.2f} points of accuracy: {after} instead of {before}"
     return f"at {after} accuracy instead of {before} ({points(drop)})"

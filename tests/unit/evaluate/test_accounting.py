@@ -91,6 +91,14 @@ def test_the_case_is_what_it_claims(case: Case) -> None:
     assert all(site.values == CHANNELS * PIXELS for site in case.graph.sites)
 
 
+def test_widths_add_up_to_the_fixed_bits(case: Case) -> None:
+    for site in case.metrics.sites:
+        blocks = site.values // site.components
+        assert sum(count for _, count in site.widths) == site.components
+        assert sum(bits * count for bits, count in site.widths) * blocks == site.bits.fixed
+        assert sum(count for bits, count in site.widths if bits == 0) >= site.components - site.rank
+
+
 def test_fixed_bits_by_hand(case: Case) -> None:
     for site, codec in zip(case.metrics.sites, case.pressed.codecs.values(), strict=True):
         widths = (codec.q_max - codec.q_min).tolist()

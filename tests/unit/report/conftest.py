@@ -40,6 +40,7 @@ def site(name: str, channels: int, side: int, noise: random.Random) -> SiteMetri
         rank=rank,
         step=0.1,
         values=values,
+        widths=((5, rank), (0, channels - rank)),
         bits=bits,
         context_free_bits=bits.entropy,
         bits_per_value=views(bits.fixed / values, bits.entropy / values),

@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from actpress.budget import View
 from actpress.evaluate.metrics import Metrics, SiteMetrics
 from actpress.report.charts import NARROW_PX, WIDE_PX, path_chart, traffic_chart
 from actpress.report.spectra import spectra, variance_shares
@@ -27,11 +28,15 @@ def with_eigenvalues(site: SiteMetrics, values: tuple[float, ...]) -> SiteMetric
 
 
 @pytest.mark.parametrize("width_px", [WIDE_PX, NARROW_PX])
-def test_traffic_names_every_site_and_its_factor(metrics: Metrics, width_px: int) -> None:
+@pytest.mark.parametrize("view", View)
+def test_traffic_names_every_site_and_its_factor(
+    vary: Callable[..., Metrics], width_px: int, view: View
+) -> None:
+    metrics = vary(budget=f"2bits ({view})")
     shown = texts(traffic_chart(metrics, width_px=width_px))
     for site in metrics.sites:
         assert site.name in shown
-        assert f"{site.traffic_bits_8bit / site.traffic_bits.entropy:.2f}x" in shown
+        assert f"{site.traffic_bits_8bit / site.traffic_bits[view]:.2f}x" in shown
 
 
 def test_names_are_drawn_as_they_are(hostile: Metrics) -> None:

@@ -125,6 +125,7 @@ def test_table_shows_the_numbers_of_each_site(html: str, metrics: Metrics) -> No
             site.placement,
             site.transform,
             f"{site.rank}/{site.channels}",
+            f"5x{site.rank} 0x{site.channels - site.rank}",
             f"{site.bits_per_value.fixed:.2f}",
             f"{site.bits_per_value.entropy:.2f}",
             kib(site.traffic_bits_8bit),

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from actpress.budget import View
 from actpress.evaluate.metrics import Metrics
 from actpress.report import SiteRow, print_metrics, print_sites
 from actpress.report.quantities import kib
@@ -68,8 +69,19 @@ def test_a_site_has_all_its_numbers_in_100_columns(metrics: Metrics) -> None:
         f"{site.traffic_share * 100:.1f}",
         "%",
         kib(site.traffic_bits_8bit),
-        kib(site.traffic_bits.entropy),
+        kib(site.traffic_bits.fixed),
     ]
+
+
+@pytest.mark.parametrize("view", View)
+def test_traffic_after_is_in_the_view_of_the_budget(
+    vary: Callable[..., Metrics], view: View
+) -> None:
+    metrics = vary(budget=f"100bits ({view})")
+    lines = printed(metrics, 100)
+    assert line_of(lines, "total")[-1] == kib(metrics.traffic.bits[view])
+    named = {View.FIXED: "after by plain packing", View.ENTROPY: "after by entropy"}
+    assert any(named[view] in line for line in lines)
 
 
 def test_blocks_show_in_the_rank(metrics: Metrics, vary: Callable[..., Metrics]) -> None:
@@ -77,6 +89,10 @@ def test_blocks_show_in_the_rank(metrics: Metrics, vary: Callable[..., Metrics])
     words = line_of(printed(vary(sites=(first, *metrics.sites[1:])), width=120), first.name)
     at = words.index(f"37/{4 * first.channels}")
     assert words[at + 1 : at + 3] == ["of", "2x2"]
+    rest = len(metrics.sites) - 1
+    lines = printed(vary(sites=(first, *metrics.sites[1:])), width=120)
+    fact = f"2x2 pixels at 1, 1x1 pixels at {rest} of {rest + 1} sites"
+    assert any(fact in line for line in lines)
 
 
 def test_totals_before_and_after(metrics: Metrics) -> None:
@@ -85,7 +101,7 @@ def test_totals_before_and_after(metrics: Metrics) -> None:
         f"{metrics.bits_per_value.fixed:.2f}",
         f"{metrics.bits_per_value.entropy:.2f}",
         kib(metrics.traffic.bits_8bit),
-        kib(metrics.traffic.bits.entropy),
+        kib(metrics.traffic.bits.fixed),
     ]
 
 
@@ -104,7 +120,7 @@ def test_every_site_stays_on_one_line(metrics: Metrics, width: int) -> None:
     for site in metrics.sites:
         words = line_of(lines, site.name)
         assert f"{site.rank}/{site.channels}" in words
-        assert words[-1] == kib(site.traffic_bits.entropy)
+        assert words[-1] == kib(site.traffic_bits.fixed)
 
 
 def test_long_names_are_shortened_before_numbers(metrics: Metrics) -> None:
@@ -112,7 +128,7 @@ def test_long_names_are_shortened_before_numbers(metrics: Metrics) -> None:
     lines = printed(metrics.model_copy(update={"sites": (site,)}), 80)
     words = next(line.split() for line in lines if line.startswith("features."))
     assert words[0].endswith("…")
-    assert words[-1] == kib(site.traffic_bits.entropy)
+    assert words[-1] == kib(site.traffic_bits.fixed)
 
 
 def test_names_are_not_markup(hostile: Metrics) -> None:
