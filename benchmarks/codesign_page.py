@@ -5,7 +5,7 @@ from pathlib import Path
 
 from actpress.report.sweep import Point, curves_chart
 from benchmarks.codesign_targets import target_table
-from benchmarks.page import TITLES, commits_line, table
+from benchmarks.page import TITLES, commits_line, table, variant_of
 from benchmarks.store import Row
 
 PAGE = Path("docs/results-codesign.md")
@@ -23,7 +23,8 @@ and width are even and whose channels make at most 384 components in such a bloc
 coding project single pixels, as published. Rows that say *blocks* have it the other way round.
 
 The co-design trains the plan that is better on held-out images, that of its search for widths or
-that of the greedy search it started from: *greedy* where it is the latter. Runs differ by chance,
+that of the greedy search it started from: *greedy* where it is the latter. Where training does not
+improve the plan on held-out images, it is handed back *untrained*. Runs differ by chance,
 by some tenths of a point: see the three seeds of a budget. Curves have one seed; where another
 method is within 0.2 points of the co-design, both have three, and their means are compared.
 
@@ -172,7 +173,7 @@ def _cells(row: Row) -> list[str]:
     bits = row["bits_per_value"]
     return [
         row["method"],
-        _said(row),
+        variant_of(row),
         str(row["seed"]),
         f"{100 * row['accuracy']:.2f}",
         f"{row['accuracy_drop_pp']:.2f}",
@@ -184,8 +185,3 @@ def _cells(row: Row) -> list[str]:
         f"{row['tune_seconds']:.0f}",
         f"{row['peak_memory_mib']:.0f}",
     ]
-
-
-def _said(row: Row) -> str:
-    """The budget, and where the plan of the greedy search was better than learned widths."""
-    return f"{row['variant']} (greedy)" if row.get("learned_widths") is False else row["variant"]

@@ -25,8 +25,15 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, words: int =
     return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
 
 
+def variant_of(row: Row) -> str:
+    """With a mark where the plan is the greedy search's, and where training did not improve it."""
+    marks = ["greedy"] if row.get("learned_widths") is False else []
+    marks += ["untrained"] if row.get("untrained") else []
+    return f"{row['variant']} ({', '.join(marks)})" if marks else str(row["variant"])
+
+
 def commits_line(rows: Sequence[Row]) -> str:
-    """Of which commits the rows are: they stay where the code that makes them did not change."""
+    """Of which commits the rows are, since not all are measured anew for every change."""
     counts = Counter(row["environment"]["commit"] for row in rows)
     listed = ", ".join(f"{commit} ({count})" for commit, count in counts.items())
     return f"Rows by the commit that measured them: {listed}.\n"

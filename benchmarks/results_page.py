@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from benchmarks.page import TARGETS, TITLES, commits_line, table, target_line
+from benchmarks.page import TARGETS, TITLES, commits_line, table, target_line, variant_of
 from benchmarks.store import Row
 
 PAGE = Path("docs/results.md")
@@ -183,7 +183,7 @@ def _cells(row: Row) -> list[str]:
     return [
         TITLES[row["model"]],
         row["method"],
-        _variant(row),
+        variant_of(row),
         str(row["seed"]),
         f"{100 * row['accuracy']:.2f}",
         f"{row['accuracy_drop_pp']:.2f}",
@@ -195,11 +195,6 @@ def _cells(row: Row) -> list[str]:
         f"{row['search_seconds']:.0f}",
         f"{row['tune_seconds']:.0f}",
     ]
-
-
-def _variant(row: Row) -> str:
-    """With a mark where training did not improve the plan that it started from."""
-    return f"{row['variant']} (untrained)" if row.get("untrained") else str(row["variant"])
 
 
 def _evaluated(rows: Sequence[Row]) -> list[Row]:

@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from actpress.errors import BudgetError
 
+REFERENCE_BITS = 8
+"""Of a stored activation where nothing is compressed."""
+
 
 class View(StrEnum):
     """How stored bits are counted.
@@ -65,6 +68,16 @@ class Budget:
         amount, kind = float(match[1]), BudgetKind(match[2])
         if amount == 0 and kind is not BudgetKind.ACCURACY_DROP:
             raise BudgetError(f"the budget {text!r} must be greater than zero")
+        if kind is BudgetKind.BITS_PER_VALUE and amount > REFERENCE_BITS:
+            raise BudgetError(
+                f"the budget {text!r} is more than the {REFERENCE_BITS} bits that a value takes "
+                f"without actpress; ask for fewer"
+            )
+        if kind is BudgetKind.TRAFFIC_RATIO and amount < 1:
+            raise BudgetError(
+                f"the budget {text!r} asks for more traffic than at {REFERENCE_BITS} bit; ask for "
+                f"1x or a larger factor"
+            )
         return cls(kind, amount, View(match[3]) if match[3] else view)
 
     def __str__(self) -> str:

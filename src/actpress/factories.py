@@ -9,6 +9,9 @@ from types import ModuleType
 
 from actpress.errors import ActpressError
 
+OFFERED = 12
+"""Names of a module that are listed where the one that was asked for is not there."""
+
 
 def call_factory(
     spec: str, *, error: type[ActpressError], arguments: Mapping[str, object] | None = None
@@ -70,10 +73,15 @@ def _lookup(module: ModuleType, path: str, spec: str, error: type[ActpressError]
 
 
 def _offer(module: ModuleType) -> str:
-    names = [
-        name for name, value in vars(module).items() if callable(value) and not name.startswith("_")
-    ]
-    return f"; it has {', '.join(sorted(names)[:8])}" if names else ""
+    names = sorted(
+        name
+        for name, value in vars(module).items()
+        if callable(value)
+        and not name.startswith("_")
+        and getattr(value, "__module__", None) == module.__name__
+    )
+    more = ", ..." if len(names) > OFFERED else ""
+    return f"; it has {', '.join(names[:OFFERED])}{more}" if names else ""
 
 
 def _described(failure: Exception) -> str:

@@ -15,7 +15,7 @@ from actpress.errors import ActpressError, BudgetError, RunError, TuningError
 from actpress.evaluate import EnergyModel, Metrics
 from actpress.methods import METHODS, Progress, Settings, Silence
 from actpress.report import render_sweep, sweep_csv
-from actpress.run import METRICS, Source, load_metrics, write_text
+from actpress.run import METRICS, Source, differences, facts_of, load_metrics, write_text
 
 JSON, CSV, HTML, REQUEST = "sweep.json", "sweep.csv", "sweep.html", "request.json"
 
@@ -137,10 +137,10 @@ def _check_request(out: Path, source: Source, settings: Settings, energy: Energy
     """A folder keeps what its runs have in common, so that runs of different kinds do not mix."""
     wanted = {
         "source": source.model_dump(mode="json"),
-        "settings": str(settings),
-        "energy": str(energy),
+        "settings": facts_of(settings),
+        "energy": facts_of(energy),
     }
-    text = json.dumps(wanted, indent=1, sort_keys=True) + "\n"
+    text = json.dumps(wanted, indent=1) + "\n"
     path = out / REQUEST
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         out.mkdir(parents=True, exist_ok=True)
@@ -148,10 +148,14 @@ def _check_request(out: Path, source: Source, settings: Settings, energy: Energy
         return
     if not path.is_file():
         raise RunError(f"{out} exists and holds no sweep; choose another --out")
-    if path.read_text(encoding="utf-8") != text:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}; choose another --out") from error
+    if other := differences(found, json.loads(text)):
         raise RunError(
-            f"{out} holds a sweep of another network, data or settings; continue it with the same "
-            f"ones, or choose another --out"
+            f"{out} holds a sweep of another request: {other}; continue it with the same network, "
+            f"data and settings, or choose another --out"
         )
 
 

@@ -69,7 +69,7 @@ def images():
 
 MODEL = ("--model", "toy:network")
 DATA = ("--data", "toy:images")
-QUICK = ("--steps", "6", "--batch-size", "16", "--search-images", "16", "--budget", "2.5bits")
+QUICK = ("--steps", "6", "--batch-size", "16", "--search-images", "16")
 
 
 @pytest.fixture
@@ -86,7 +86,8 @@ def invoke(*arguments: str) -> Result:
 
 
 def compress(*extra: str, out: str = "run") -> Result:
-    return invoke("compress", *MODEL, *DATA, *QUICK, "--out", out, *extra)
+    budget = () if "--budget" in extra else ("--budget", "2.5bits")
+    return invoke("compress", *MODEL, *DATA, *QUICK, *budget, "--out", out, *extra)
 
 
 def message(result: Result) -> str:
@@ -366,6 +367,8 @@ def test_force_replaces_a_run(folder: Path) -> None:
     [
         (("--budget", "0.001bits"), r"best reachable for this network is \d"),
         (("--budget", "lots"), "cannot read the budget 'lots'"),
+        (("--budget", "40bits"), "more than the 8 bits"),
+        (("--budget", "1bits", "--budget", "1pp"), "given as 1bits and as 1pp; choose one"),
         (("--method", "magic"), "expected int8, transform_coding, gdr, cap"),
         (("--memory", "tape"), "expected lpddr4"),
         (("--device", "abacus"), "--device abacus cannot be used here"),
@@ -420,6 +423,15 @@ def test_other_weights_are_refused(folder: Path) -> None:
     assert "weights of toy:network are not those" in message(invoke("evaluate", "run"))
 
 
+def test_resuming_what_is_complete_does_nothing(folder: Path) -> None:
+    assert compress("--method", "gdr").exit_code == 0
+    before = artefacts(folder / "run")
+    again = compress("--method", "gdr", "--resume")
+    assert again.exit_code == 0
+    assert "complete already" in message_of(again)
+    assert artefacts(folder / "run") == before
+
+
 @pytest.mark.slow
 def test_killed_run_resumes_to_the_same_bytes(folder: Path) -> None:
     assert finish(start("whole")) == 0
@@ -440,11 +452,14 @@ def test_ctrl_c_says_how_to_resume(folder: Path) -> None:
     wait_for(folder / "run.partial" / "search.json", process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2
+    assert process.returncode == 130
     assert "--resume" in errors
     assert "Traceback" not in errors
     assert not (folder / "run").exists()
-    assert finish(start("run", "--resume", "--seed", "5")) == 2
+    other = start("run", "--resume", "--seed", "5")
+    _, errors = other.communicate(timeout=240)
+    assert other.returncode == 2
+    assert "settings.tune.seed was 0, is 5" in errors
     again = compress()
     assert "holds an unfinished run; go on with --resume" in message(again)
     assert (folder / "run.partial" / "search.json").exists()

@@ -33,6 +33,13 @@ def test_nothing_is_no_budget(text: str) -> None:
         Budget.parse(text)
 
 
+@pytest.mark.parametrize("text", ["8.01bits", "40bits", "0.5x"])
+def test_more_than_without_compression_is_no_budget(text: str) -> None:
+    with pytest.raises(BudgetError, match=r"more than the 8 bits|more traffic than at 8 bit"):
+        Budget.parse(text)
+    assert Budget.parse("8bits").amount == 8
+
+
 @pytest.mark.parametrize("text", ["1.34bits", "6x", "0.5pp"])
 def test_a_budget_prints_as_it_was_written(text: str) -> None:
     assert str(Budget.parse(text)) == f"{text} (entropy)"

@@ -15,35 +15,47 @@ from actpress.api import compress, inspect
 from actpress.budget import Budget, View
 from actpress.cli.opened import open_run
 from actpress.cli.options import (
-    EXIT_BAD_INPUT,
+    EXIT_INTERRUPTED,
+    BatchSizeOption,
     BlockOption,
+    CalibrationOption,
     DataOption,
     DeviceOption,
+    GroupsOption,
     InputOption,
     LeafOption,
     ModelArgsOption,
     ModelOption,
     PrecisionOption,
+    RateOption,
     RunArgument,
+    SearchOption,
+    SeedOption,
+    StepsOption,
+    TrainOption,
     WeightsOption,
+    WidthStepsOption,
     check_choice,
     complain,
     device_of,
     energy_of,
     guarded,
+    warn_of_guessing,
+    warn_of_unused,
 )
 from actpress.cli.progress import Bars
 from actpress.cli.sources import Origin, load_model, parse_input
 from actpress.cli.streams import decode_command, encode_command, split_command
 from actpress.cli.sweeps import sweep_command
-from actpress.cli.workplace import workplace
+from actpress.cli.workplace import is_complete, workplace
 from actpress.data import load_dataset
-from actpress.errors import RunError
+from actpress.errors import BudgetError, RunError
 from actpress.evaluate import MEMORY_PJ_PER_BIT, RunInfo, evaluate
-from actpress.methods import METHODS, PROJECTING, Settings
+from actpress.methods import METHODS, Settings
 from actpress.report import print_metrics, print_sites, render_html, site_rows
 from actpress.run import (
     REPORT,
+    facts_of,
     load_metrics,
     metrics_json,
     write_text,
@@ -58,6 +70,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its tables cut the names of options where a terminal is narrow
 )
 
 
@@ -111,33 +124,27 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     leaf: LeafOption = None,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "cap",
     budget: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
+            metavar="<str>",
             help="1.34bits per value, 6x less traffic, or 0.5pp accuracy drop.",
             show_default=DEFAULT_BUDGET,
         ),
     ] = None,
     view: Annotated[View, typer.Option(help="How the budget counts bits.")] = View.ENTROPY,
-    steps: Annotated[int, typer.Option(help="Tuning steps.")] = TuneSettings.steps,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = TuneSettings.batch_size,
-    train: Annotated[Trainable, typer.Option(help="What learns.")] = Trainable.PROJECTIONS,
-    calibration_images: Annotated[
-        int, typer.Option(min=1, help="Training images for statistics and tables.")
-    ] = Settings.calibration_images,
-    search_images: Annotated[
-        int, typer.Option(min=1, help="Held-out training images on which moves are tried.")
-    ] = Settings.search_images,
-    width_steps: Annotated[
-        int, typer.Option(min=1, help="Steps in which bit-widths are learned (codesign).")
-    ] = WidthSettings.steps,
-    groups: Annotated[
-        int | None, typer.Option(min=1, help="Equal groups per site (codesign); else automatic.")
-    ] = None,
+    steps: StepsOption = TuneSettings.steps,
+    batch_size: BatchSizeOption = TuneSettings.batch_size,
+    lr_scale: RateOption = TuneSettings.lr_scale,
+    train: TrainOption = Trainable.PROJECTIONS,
+    calibration_images: CalibrationOption = Settings.calibration_images,
+    search_images: SearchOption = Settings.search_images,
+    width_steps: WidthStepsOption = WidthSettings.steps,
+    groups: GroupsOption = None,
     block: BlockOption = None,
     memory: Annotated[
         str, typer.Option(help=f"For the energy: {', '.join(MEMORY_PJ_PER_BIT)}.")
     ] = "lpddr4",
-    seed: Annotated[int, typer.Option(min=0, max=1 << 31, help="Of everything random.")] = 0,
+    seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     mixed_precision: PrecisionOption = None,
     *,
@@ -145,21 +152,25 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
 ) -> None:
     """Compress a trained network and write a run directory: plan, codec, metrics, report."""
-    wanted = Budget.parse(budget or DEFAULT_BUDGET, view=view)
+    wanted = Budget.parse(_only(budget), view=view)
     check_choice("--method", method, METHODS)
+    if resume and is_complete(out):
+        complain(f"{out} is complete already; nothing is left to resume")
+        return
     if method == "int8" and budget:
         complain("int8 stores 8 bits for every value, whatever --budget says")
-    if method not in PROJECTING and block is not None:
-        complain(f"{method} projects nothing, so --block does nothing")
+    warn_of_unused(method, block, train)
     energy = energy_of(memory)
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     shape = None if input_shape is None else parse_input(input_shape)
     images = load_dataset(data, input_shape=shape)
     asked = Origin(model, model_args, weights, data, tuple(leaf or ()))
     source = asked.source(network, images)
+    warn_of_guessing(network, images)
     tune = TuneSettings(
         steps=steps,
         batch_size=batch_size,
+        lr_scale=lr_scale,
         trainable=train,
         mixed_precision=mixed_precision,
         seed=seed,
@@ -174,7 +185,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         "source": source.model_dump(mode="json"),
         "method": method,
         "budget": str(wanted),
-        "settings": str(settings),
+        "settings": facts_of(settings),
         "device": device,
     }
     try:
@@ -197,9 +208,20 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
             result.save(out, force=force)
     except KeyboardInterrupt:
         complain("interrupted; run the same command with --resume to go on")
-        raise typer.Exit(EXIT_BAD_INPUT) from None
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     print_metrics(result.metrics, Console())
     complain(f"written to {out}; open {out / REPORT}")
+
+
+def _only(budgets: list[str] | None) -> str:
+    """The budget that was asked for.
+
+    Raises:
+        BudgetError: there are several.
+    """
+    if budgets and len(budgets) > 1:
+        raise BudgetError(f"--budget was given as {' and as '.join(budgets)}; choose one")
+    return budgets[0] if budgets else DEFAULT_BUDGET
 
 
 @app.command("evaluate")

@@ -1,5 +1,6 @@
 """Options that several commands share, and how a command fails."""
 
+import math
 from collections.abc import Callable, Collection
 from functools import wraps
 from pathlib import Path
@@ -9,12 +10,19 @@ import torch
 import typer
 from rich.console import Console
 from rich.text import Text
+from torch import nn
 
+from actpress.data import Dataset
 from actpress.errors import ActpressError, RunError
-from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel
+from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel, predict
+from actpress.methods import PROJECTING, TRAINING
 from actpress.plan import MAX_BLOCK
+from actpress.tune import Trainable
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
+GUESSES = 256
+"""Images on which a network is tried before it is compressed."""
+
 P = ParamSpec("P")
 
 ModelOption = Annotated[
@@ -58,6 +66,31 @@ BlockOption = Annotated[
         "one that suits it. 2 for codesign by default, else 1.",
     ),
 ]
+StepsOption = Annotated[int, typer.Option("--steps", help="Tuning steps.")]
+BatchSizeOption = Annotated[int, typer.Option("--batch-size", help="Images per step.")]
+RateOption = Annotated[
+    float, typer.Option("--lr-scale", help="Factor of all learning rates; less if it diverges.")
+]
+TrainOption = Annotated[Trainable, typer.Option("--train", help="What learns.")]
+CalibrationOption = Annotated[
+    int,
+    typer.Option("--calibration-images", min=1, help="Training images for statistics and tables."),
+]
+SearchOption = Annotated[
+    int,
+    typer.Option("--search-images", min=1, help="Held-out training images that try moves."),
+]
+WidthStepsOption = Annotated[
+    int,
+    typer.Option("--width-steps", min=1, help="Steps that learn bit-widths (codesign)."),
+]
+GroupsOption = Annotated[
+    int | None,
+    typer.Option("--groups", min=1, help="Equal groups per site (codesign); else automatic."),
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=1 << 31, help="Of everything random.")
+]
 RunArgument = Annotated[Path, typer.Argument(help="Run directory made by actpress compress.")]
 
 
@@ -84,6 +117,30 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 def complain(message: str) -> None:
     """Say something on the error stream, without markup."""
     Console(stderr=True, highlight=False).print(Text(message), soft_wrap=True)
+
+
+def warn_of_unused(method: str, block: int | None, train: Trainable) -> None:
+    """Say so where a method does not do what an option asks for."""
+    if method not in PROJECTING and block is not None:
+        complain(f"{method} projects nothing, so --block does nothing")
+    if method not in TRAINING and train is not Trainable.PROJECTIONS:
+        complain(f"{method} trains nothing, so --train does nothing")
+    elif method not in PROJECTING and train is Trainable.DECODER:
+        complain(f"{method} has no decoders, so that its steps are trained whatever --train says")
+
+
+def warn_of_guessing(network: nn.Module, images: Dataset) -> None:
+    """Say so where a network is no better than chance, so that nothing measured means anything."""
+    split = images.holdout.take(GUESSES)
+    with torch.no_grad():
+        share = float((predict(network, split) == split.labels).float().mean())
+    chance = 1 / images.classes
+    if share <= chance + 2 * math.sqrt(chance * (1 - chance) / len(split)):
+        complain(
+            f"warning: the network is right on {100 * share:.1f} % of {len(split)} held-out "
+            f"images, no more than by guessing among {images.classes} classes; --weights may be "
+            f"missing, or the data prepared for another network"
+        )
 
 
 def device_of(name: str) -> torch.device:

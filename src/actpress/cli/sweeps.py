@@ -7,23 +7,35 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from actpress.allocate import Grouping
 from actpress.budget import Budget, View
 from actpress.cli.options import (
-    EXIT_BAD_INPUT,
+    EXIT_INTERRUPTED,
+    BatchSizeOption,
     BlockOption,
+    CalibrationOption,
     DataOption,
     DeviceOption,
+    GroupsOption,
     InputOption,
     LeafOption,
     ModelArgsOption,
     ModelOption,
     PrecisionOption,
+    RateOption,
+    SearchOption,
+    SeedOption,
+    StepsOption,
+    TrainOption,
     WeightsOption,
+    WidthStepsOption,
     check_choice,
     complain,
     device_of,
     energy_of,
     guarded,
+    warn_of_guessing,
+    warn_of_unused,
 )
 from actpress.cli.progress import Bars
 from actpress.cli.sources import Origin, load_model, parse_input
@@ -51,21 +63,17 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     input_shape: InputOption = None,
     leaf: LeafOption = None,
     view: Annotated[View, typer.Option(help="How the budgets count bits.")] = View.ENTROPY,
-    steps: Annotated[int, typer.Option(help="Tuning steps.")] = TuneSettings.steps,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = TuneSettings.batch_size,
-    train: Annotated[Trainable, typer.Option(help="What learns.")] = Trainable.PROJECTIONS,
-    calibration_images: Annotated[
-        int, typer.Option(min=1, help="Training images for statistics and tables.")
-    ] = Settings.calibration_images,
-    search_images: Annotated[
-        int, typer.Option(min=1, help="Held-out training images on which moves are tried.")
-    ] = Settings.search_images,
-    width_steps: Annotated[
-        int, typer.Option(min=1, help="Steps in which bit-widths are learned.")
-    ] = WidthSettings.steps,
+    steps: StepsOption = TuneSettings.steps,
+    batch_size: BatchSizeOption = TuneSettings.batch_size,
+    lr_scale: RateOption = TuneSettings.lr_scale,
+    train: TrainOption = Trainable.PROJECTIONS,
+    calibration_images: CalibrationOption = Settings.calibration_images,
+    search_images: SearchOption = Settings.search_images,
+    width_steps: WidthStepsOption = WidthSettings.steps,
+    groups: GroupsOption = None,
     block: BlockOption = None,
     memory: Annotated[str, typer.Option(help="For the energy.")] = "lpddr4",
-    seed: Annotated[int, typer.Option(min=0, max=1 << 31, help="Of everything random.")] = 0,
+    seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     mixed_precision: PrecisionOption = None,
 ) -> None:
@@ -73,6 +81,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     names = _listed("--methods", methods)
     for name in names:
         check_choice("--methods", name, METHODS)
+        warn_of_unused(name, block, train)
     wanted = [Budget.parse(text, view=view) for text in _listed("--budgets", budgets)]
     energy = energy_of(memory)
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))
@@ -80,9 +89,11 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     images = load_dataset(data, input_shape=shape)
     asked = Origin(model, model_args, weights, data, tuple(leaf or ()))
     source = asked.source(network, images)
+    warn_of_guessing(network, images)
     tune = TuneSettings(
         steps=steps,
         batch_size=batch_size,
+        lr_scale=lr_scale,
         trainable=train,
         mixed_precision=mixed_precision,
         seed=seed,
@@ -90,6 +101,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     settings = replace(
         Settings.seeded(calibration_images, search_images, tune),
         block=block,
+        grouping=Grouping(groups=groups),
         widths=WidthSettings(steps=width_steps),
     )
     try:
@@ -109,7 +121,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
             )
     except KeyboardInterrupt:
         complain("interrupted; run the same command again to go on")
-        raise typer.Exit(EXIT_BAD_INPUT) from None
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     print_sweep(found.runs, Console())
     for method, budget, reason in found.failed:
         complain(f"{method} at {budget}: {reason}")

@@ -14,7 +14,7 @@ from actpress.errors import (
     PlanError,
     RunError,
 )
-from actpress.run import check_free, write_text
+from actpress.run import METRICS, check_free, differences, write_text
 
 REQUEST = "request.json"
 
@@ -49,12 +49,20 @@ def workplace(
     shutil.rmtree(folder)
 
 
+def is_complete(out: Path) -> bool:
+    """Whether a compression wrote its run directory and left nothing unfinished beside it."""
+    return (out / METRICS).is_file() and not _folder(out.resolve()).exists()
+
+
+def _folder(out: Path) -> Path:
+    return out.with_name(f"{out.name}.partial")
+
+
 def _opened(out: Path, request: Mapping[str, object], *, force: bool, resume: bool) -> Path:
     check_free(out, force=force)
-    folder = out.with_name(f"{out.name}.partial")
-    wanted = json.dumps(request, indent=1, sort_keys=True) + "\n"
+    folder = _folder(out)
     if resume:
-        _check_same(folder, wanted)
+        _check_same(folder, request)
         return folder
     if folder.exists():
         if not (folder / REQUEST).is_file():
@@ -65,19 +73,19 @@ def _opened(out: Path, request: Mapping[str, object], *, force: bool, resume: bo
             )
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    write_text(folder / REQUEST, wanted)
+    write_text(folder / REQUEST, json.dumps(request, indent=1) + "\n")
     return folder
 
 
-def _check_same(folder: Path, wanted: str) -> None:
+def _check_same(folder: Path, request: Mapping[str, object]) -> None:
     try:
-        found = (folder / REQUEST).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        found = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise RunError(
             f"there is nothing to resume in {folder}; run the command without --resume"
         ) from error
-    if found != wanted:
+    if other := differences(found, json.loads(json.dumps(request))):
         raise RunError(
-            f"{folder} was begun with other options, weights or data; resume with the same ones, "
-            f"or start again with --force"
+            f"{folder} was begun with another request: {other}; resume with the same options, "
+            f"weights and data, or start again with --force"
         )

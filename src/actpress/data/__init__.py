@@ -41,8 +41,9 @@ def load_dataset(spec: str, *, input_shape: tuple[int, int, int] | None = None) 
     dataset = _open(spec)
     if input_shape is not None and dataset.input_shape != input_shape:
         raise DataError(
-            f"the images of {spec} are {_written(dataset.input_shape)}, but the input is said to "
-            f"be {_written(input_shape)}; leave the input shape out, or choose other data"
+            f"the images of {spec} are {_written(dataset.input_shape)}, but the network's input is "
+            f"{_written(input_shape)}; choose data of that size, or leave --input out where it was "
+            f"given"
         )
     return dataset
 
@@ -75,6 +76,7 @@ def _open(spec: str) -> Dataset:
         raise DataError(
             f"{spec} returned a {type(dataset).__name__}; expected an actpress.data.Dataset"
         )
+    dataset.check_images("test", dataset.test)  # now, and not after hours of tuning
     return dataset
 
 

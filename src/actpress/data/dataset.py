@@ -66,13 +66,18 @@ class Split:
         labels: class indices, shape (n,), int64.
 
     Raises:
-        DataError: there are no images, or not as many as labels.
+        DataError: there are no images, or not as many as labels, or labels are no class indices.
     """
 
     source: ImageSource
     labels: Tensor
 
     def __post_init__(self) -> None:
+        if self.labels.ndim != 1 or self.labels.dtype is not torch.int64:
+            raise DataError(
+                f"the labels of a split are {self.labels.dtype} of shape "
+                f"{tuple(self.labels.shape)}; expected class indices (n,), int64"
+            )
         if not len(self.labels):
             raise DataError("a split has no images; expected at least one")
         if len(self.source) != len(self.labels):
@@ -96,6 +101,9 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"Split({len(self):,} images)"
 
     def batches(
         self, size: int, *, generator: torch.Generator | None = None
@@ -131,6 +139,10 @@ class Dataset:
         holdout: training images that nothing is trained on; the search and validation use parts.
         test: opened only to evaluate.
         classes: number of classes; labels are 0..classes-1.
+
+    Raises:
+        DataError: images that are not for testing are not float32 (n, c, h, w), or not of one size
+            (the first of each split is looked at), or labels are not of that many classes.
     """
 
     name: str
@@ -138,6 +150,30 @@ class Dataset:
     holdout: Split
     test: Split
     classes: int
+
+    def __post_init__(self) -> None:
+        for part, split in (("train", self.train), ("holdout", self.holdout), ("test", self.test)):
+            low, high = int(split.labels.min()), int(split.labels.max())
+            if low < 0 or high >= self.classes:
+                raise DataError(
+                    f"the labels of {self.name}, {part} split, are {low} to {high}; expected 0 to "
+                    f"{self.classes - 1}, as there are {self.classes} classes"
+                )
+        self.check_images("train", self.train)
+        self.check_images("holdout", self.holdout)
+
+    def check_images(self, part: str, split: Split) -> None:
+        """Look at the first image of a split.
+
+        Raises:
+            DataError: see the class.
+        """
+        first, image = (next(each.batches(1))[0] for each in (self.train, split))
+        if image.ndim != 4 or image.dtype is not torch.float32 or image.shape != first.shape:
+            raise DataError(
+                f"an image of {self.name}, {part} split, is {image.dtype} of shape "
+                f"{tuple(image.shape)}; expected float32 (n, c, h, w), the same size in all splits"
+            )
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -27,9 +27,13 @@ METHODS: dict[str, Callable[[Task], Outcome]] = {
 PROJECTING = ("transform_coding", "gdr", "cap", "codesign")
 """Methods that project, and so take blocks of pixels."""
 
+TRAINING = tuple(name for name in METHODS if name not in {"int8", "transform_coding", "gdr"})
+"""Methods with optimizer steps."""
+
 __all__ = [
     "METHODS",
     "PROJECTING",
+    "TRAINING",
     "UNTRAINED",
     "Outcome",
     "Progress",

@@ -5,10 +5,8 @@ steps of the greedy search, and zero bits drop it. Then projections are tuned fo
 won.
 """
 
-import copy
 import math
 from dataclasses import replace
-from itertools import islice
 from time import perf_counter
 
 from actpress.allocate import (
@@ -28,10 +26,10 @@ from actpress.methods.learning import learn, untrained
 from actpress.methods.record import SearchRecord, read_record, write_record
 from actpress.methods.settle import settle
 from actpress.methods.task import Outcome, Task
-from actpress.methods.widths import train_widths
+from actpress.methods.widths import rate_scales, train_widths
 from actpress.plan import Transform
 from actpress.press import PressedModel
-from actpress.tune import align_rate_model, mixtures
+from actpress.tune import mixtures
 
 TRANSFORM = Transform.FISHER_PCA
 
@@ -129,7 +127,7 @@ def mixture_network(task: Task, start: Outcome, groups: dict[str, Groups]) -> Pr
     In the entropy view each site's smooth rate is scaled to what the start's tables say.
     """
     scales, statistics, plan = (
-        _rate_scales(task, start.pressed),
+        rate_scales(task, start.pressed),
         start.statistics,
         start.pressed.plan,
     )
@@ -151,14 +149,6 @@ def mixture_network(task: Task, start: Outcome, groups: dict[str, Groups]) -> Pr
         codecs[site.site] = codec
     placements = {site.site: site.placement for site in plan}
     return PressedModel(insert_codecs(task.graph, codecs, placements), plan).eval().to(task.device)
-
-
-def _rate_scales(task: Task, start: PressedModel) -> dict[str, float]:
-    if task.budget.view is View.FIXED:
-        return {name: task.weight(name) for name in start.codecs}
-    aligned = copy.deepcopy(start)
-    align_rate_model(aligned, list(islice(task.calibration_batches(), 3)), task.costs(aligned))
-    return {name: float(codec.rate_scale) for name, codec in aligned.codecs.items()}
 
 
 def _within_accuracy(task: Task) -> Outcome:

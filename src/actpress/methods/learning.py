@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
@@ -17,7 +16,7 @@ from actpress.plan import Plan, Transform
 from actpress.press import PressedModel, fit_tables, preserved_tables, press
 from actpress.tune import align_rate_model, fit_decoders, held_out_divergence, tune
 
-ATTEMPTS = 10
+COARSENINGS = 10
 
 UNTRAINED = "untrained"
 """Variant of a result that training did not improve."""
@@ -29,9 +28,7 @@ SAVED_PER_OCTAVE = 0.6
 """Share of the bits that doubling all steps saves, roughly."""
 
 
-def learn(
-    task: Task, start: Outcome, *others: Outcome, method: str = "cap", variant: str = ""
-) -> Outcome:
+def learn(task: Task, start: Outcome, *others: Outcome, method: str = "cap") -> Outcome:
     """Train the projections of a plan within its budget; then fix tables anew.
 
     Of several plans the one is trained that loses least on held-out training images once its
@@ -44,7 +41,6 @@ def learn(
         start: an outcome with PCA projections.
         others: more of them, for the same budget.
         method: name for the results.
-        variant: of the method, likewise.
     """
     began = perf_counter()
     start, pressed = _best_start(task, (start, *others), method)
@@ -68,7 +64,7 @@ def learn(
     if report.loss_after >= _held_out(task, start.pressed):
         return untrained(start, method, seconds)
     finish(task, pressed, bound)
-    return replace(start, pressed=pressed, method=method, variant=variant, tune_seconds=seconds)
+    return replace(start, pressed=pressed, method=method, variant="", tune_seconds=seconds)
 
 
 def untrained(start: Outcome, method: str, tune_seconds: float) -> Outcome:
@@ -141,7 +137,7 @@ def watch_cost(task: Task, pressed: PressedModel, bound: float) -> Callable[[], 
     It fits tables to the present state, without keeping them, and returns the excess of their cost
     over the bound, as a share.
     """
-    batches = list(islice(task.calibration_batches(), 3))
+    batches = task.rate_batches()
     align_rate_model(pressed, batches, task.costs(pressed))
 
     def measure() -> float:
@@ -173,7 +169,7 @@ def finish(task: Task, pressed: PressedModel, bound: float) -> None:
         if isinstance(codec.projection, LinearProjection):
             codec.projection.round_to_half()
     excess = 0.0
-    for _ in range(ATTEMPTS):
+    for _ in range(COARSENINGS):
         fit_tables(pressed, task.calibration_batches(), within_ranges=True)
         excess = task.cost(pressed) / bound - 1
         if excess <= 0:

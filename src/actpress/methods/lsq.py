@@ -11,7 +11,7 @@ import torch
 from actpress.calibrate import Statistics
 from actpress.codec import stored_step
 from actpress.errors import BudgetError
-from actpress.methods.learning import ROUNDING, finish, watch_cost
+from actpress.methods.learning import ROUNDING, UNTRAINED, finish, watch_cost
 from actpress.methods.scaling import scale_steps
 from actpress.methods.task import Outcome, Task
 from actpress.plan import Plan
@@ -91,7 +91,8 @@ def train_steps(
     for codec in pressed.codecs.values():
         codec.step.copy_(stored_step(codec.step))
     finish(task, pressed, bound)
-    return Outcome(pressed, statistics, method, tune_seconds=pressing_s + report.seconds)
+    variant = UNTRAINED if report.loss_after >= report.loss_before else ""
+    return Outcome(pressed, statistics, method, variant, tune_seconds=pressing_s + report.seconds)
 
 
 def _scaled_to_fit(task: Task, plan: Plan, statistics: Statistics, finest: float) -> PressedModel:

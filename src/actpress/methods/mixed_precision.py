@@ -8,7 +8,6 @@ EdMIPS does (Cai and Vasconcelos 2020, arXiv 2004.05795). Neither drops nor mixe
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from time import perf_counter
 
 import numpy as np
@@ -26,17 +25,17 @@ from actpress.methods.lsq import train_steps
 from actpress.methods.scaling import CLOSE_ENOUGH
 from actpress.methods.task import Outcome, Task
 from actpress.methods.uniform import best_step, refuse_accuracy, uniform_plan
-from actpress.methods.widths import train_widths
+from actpress.methods.widths import rate_scales, train_widths
 from actpress.plan import Placement, Plan
 from actpress.press import PressedModel, lowest_symbol
-from actpress.tune import align_rate_model, mixtures
+from actpress.tune import mixtures
 
 BIT_WIDTHS = tuple(range(1, 9))
 START = 4
 """Bit-width that a search starts from."""
 
-ATTEMPTS = 4
-"""Integer programs that are solved to spend a budget."""
+PROGRAMS = 4
+"""Integer programs that are solved, at most, to spend a budget."""
 
 TIE_BREAK = 1e-3
 """Weight of the estimated losses where a search leaves bits over: they decide who gets them."""
@@ -104,7 +103,7 @@ def _plan_by_real_cost(
     target = aim = task.cost_target()
     lowest = float(costs.min(axis=1).sum())
     tried: list[tuple[float, Plan]] = []
-    for _ in range(ATTEMPTS):
+    for _ in range(PROGRAMS):
         plan = _plan(task, candidates, BIT_WIDTHS, choose_widths_by_ilp(losses, costs, aim))
         if task.budget.view is View.FIXED:
             return plan  # widths cost what they say
@@ -195,7 +194,8 @@ def choose_widths_by_ilp(losses: np.ndarray, costs: np.ndarray, target: float) -
     if costs.min(axis=1).sum() > target:
         floor = costs.min(axis=1).sum() / target
         raise BudgetError(
-            f"one bit at every site costs {floor:.2f} times the budget; ask for more bits"
+            f"the cheapest widths, one bit at every site, cost {floor:.2f} times the budget; ask "
+            f"for so much more, or for another view"
         )
     sites, widths = losses.shape
     one_each = np.kron(np.eye(sites), np.ones(widths))
@@ -230,11 +230,7 @@ def _all_widths(task: Task, statistics: Statistics) -> PressedModel:
     """The network with all widths at every site, one group each, its rate aligned to tables."""
     steps = {name: best_step(own, START) for name, own in statistics.sites.items()}
     plan = uniform_plan(task, steps, START)
-    pressed = task.press(plan, statistics)
-    scales = {name: float(task.weight(name)) for name in steps}
-    if task.budget.view is View.ENTROPY:
-        align_rate_model(pressed, list(islice(task.calibration_batches(), 3)), task.costs(pressed))
-        scales = {name: float(codec.rate_scale) for name, codec in pressed.codecs.items()}
+    scales = rate_scales(task, task.press(plan, statistics))
     codecs = {}
     for site in task.graph.sites:
         codecs[site.name] = MixtureCodec(

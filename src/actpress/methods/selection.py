@@ -5,14 +5,15 @@ from actpress.budget import BudgetKind
 from actpress.calibrate import Statistics
 from actpress.errors import BudgetError
 from actpress.evaluate import PathPoint
-from actpress.methods import scaling
+from actpress.methods.scaling import CLOSE_ENOUGH, scale_steps
 from actpress.methods.task import Outcome, Task
 from actpress.press import PressedModel
 
-ATTEMPTS = 10
+PRESSES = 10
+"""Plans of a path that are pressed, at most."""
 
-CLOSE_ENOUGH = 0.005
-"""A plan that leaves no more of its budget unused is not improved on."""
+PATH_SLACK = 0.005
+"""The search along a path ends with a plan that leaves no more of its budget unused."""
 
 
 def take_from(task: Task, statistics: Statistics, found: GreedySearch) -> Outcome:
@@ -44,14 +45,14 @@ def _within_cost(
     target = task.cost_target()
     failed, fits, last = -1, None, len(found.path) - 1
     index, cost = found.within(target), target
-    for _ in range(ATTEMPTS):
+    for _ in range(PRESSES):
         pressed = task.press(found.plan(index, method="gdr"), statistics)
         cost = task.cost(pressed)
         if cost > target:
             failed = index
         else:
             fits = index, pressed
-            if cost >= target * (1 - CLOSE_ENOUGH):
+            if cost >= target * (1 - PATH_SLACK):
                 break
         lowest, highest = failed + 1, last if fits is None else fits[0] - 1
         if lowest > highest:
@@ -69,10 +70,10 @@ def _within_cost(
 def _spend_rest(task: Task, statistics: Statistics, pressed: PressedModel) -> PressedModel:
     """Finer steps at all sites, where a plan leaves more of its budget than it should."""
     target = task.cost_target()
-    if task.cost(pressed) >= target * (1 - scaling.CLOSE_ENOUGH):
+    if task.cost(pressed) >= target * (1 - CLOSE_ENOUGH):
         return pressed
 
-    return scaling.scale_steps(
+    return scale_steps(
         pressed.plan,
         lambda finer: task.press(finer, statistics),
         lambda finer: task.cost(finer) / target - 1,

@@ -15,7 +15,7 @@ from actpress.methods.task import RESERVE, Task
 from actpress.plan import GroupPlan, Placement, Plan, SitePlan, Transform
 from actpress.press import PressedModel
 
-ATTEMPTS = 4
+FITS = 4
 """Times that widths are fitted again where calibration narrowed the ranges that they cover."""
 
 
@@ -110,7 +110,7 @@ def _settle_widths(
     target = nominal = task.cost_target()
     most = target / (1 - RESERVE)
     best: PressedModel | None = None
-    for _ in range(ATTEMPTS):
+    for _ in range(FITS):
         _fit_widths(task, groups, choices, nominal)
         pressed = task.press(_plan(task, statistics, groups, choices), statistics)
         cost = task.cost(pressed)

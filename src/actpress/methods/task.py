@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +26,7 @@ RESERVE = 0.005
 more."""
 
 BATCH = 100
+RATE_BATCHES = 3
 FISHER_BATCH = 64
 
 DECODER_BYTES = 2 << 30
@@ -136,6 +138,10 @@ class Task:
         affordable = max(DECODER_BYTES // (LIVE_VALUES * largest_bytes), 1)
         images = self.data.train.take(min(self.settings.decoder_images, affordable))
         return [x.to(self.device) for x, _ in images.batches(BATCH)]
+
+    def rate_batches(self) -> list[Tensor]:
+        """The first training images, on which smooth rates are aligned to real costs."""
+        return list(islice(self.calibration_batches(), RATE_BATCHES))
 
     def search_images(self) -> Tensor:
         """Training images on which the search tries its moves, shape (n, c, h, w).

@@ -20,7 +20,7 @@ from actpress.tune.checkpoint import Checkpoint
 from actpress.tune.learned import Learned, learned_parameters, optimizer_of
 from actpress.tune.losses import distillation_loss, prediction_loss, reconstruction
 from actpress.tune.precision import mixed_precision
-from actpress.tune.rate import RateBound
+from actpress.tune.rate import RateBound, rates_alone
 from actpress.tune.report import Progress, TuneReport
 from actpress.tune.settings import Trainable, TuneSettings
 
@@ -236,7 +236,7 @@ class TuningRun:
         if not torch.isfinite(value):
             raise TuningError(
                 f"training diverged at step {self.step + 1}: loss or gradient is NaN or infinite; "
-                "the last good checkpoint is kept; lower the learning rates of TuneSettings"
+                "checkpoints written before stay; lower the learning rates (lr_scale, --lr-scale)"
             )
 
     def _remaining_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -253,7 +253,7 @@ class TuningRun:
     def _present_excess(self) -> float:
         """Excess of the untrained state, on held-out images."""
         batches = self.holdout.batches(self.settings.batch_size)
-        with torch.enable_grad():  # the rate is only computed where gradients are
+        with rates_alone(self.pressed):
             rates = [
                 self.pressed.forward_with_rate(x.to(self.device))[1].detach() for x, _ in batches
             ]

@@ -1,12 +1,12 @@
 """Holding the bits while accuracy is trained: a multiplier that follows the excess."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from actpress.errors import TuningError
 from actpress.press import PressedModel
 
 MULTIPLIER_STEP = 0.5
@@ -46,24 +46,20 @@ class RateBound:
 
 
 def align_rate_model(
-    pressed: PressedModel, inputs: list[Tensor], costs: Mapping[str, float] | None = None
-) -> float:
-    """Scale every site's smooth rate to what it really costs; return the total.
+    pressed: PressedModel, inputs: Sequence[Tensor], costs: Mapping[str, float]
+) -> None:
+    """Scale every site's smooth rate to what it really costs.
 
     Args:
-        pressed: its tables must have been fitted.
+        pressed: changed in place.
         inputs: batches on which the smooth rate is averaged.
-        costs: of each site; None takes `pressed.coded_bits`.
+        costs: of each site.
     """
-    if costs is None and not pressed.coded_bits:
-        raise TuningError("the rate is aligned to tables fitted here: call fit_tables first")
-    if costs is None:
-        costs = dict(pressed.coded_bits)
     smooth: dict[str, list[float]] = {name: [] for name in pressed.codecs}
     for codec in pressed.codecs.values():
         codec.rate_scale.fill_(1.0)
     pressed.eval()
-    with torch.enable_grad():
+    with rates_alone(pressed):
         for batch in inputs:
             rates = pressed.network(batch)[1]
             for name, rate in zip(pressed.codecs, rates, strict=True):
@@ -71,4 +67,17 @@ def align_rate_model(
     for name, codec in pressed.codecs.items():
         mean = sum(smooth[name]) / len(smooth[name])
         codec.rate_scale.fill_(costs[name] / mean if mean > 0 else 1.0)
-    return sum(costs.values())
+
+
+@contextmanager
+def rates_alone(pressed: PressedModel) -> Iterator[None]:
+    """Codecs give a smooth rate where gradients are enabled; nothing keeps a graph for one here."""
+    learning = [parameter for parameter in pressed.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)

@@ -29,6 +29,7 @@ class TuneSettings:
         step_lr: the same of quantization steps, as a share of their mean, for methods that train
             them on their own.
         network_lr: peak learning rate of the network's weights, when they learn.
+        lr_scale: that all rates are multiplied by, those of the search for widths too.
         trainable: what learns.
         distillation: weight of the KL divergence from the float network's prediction.
         temperature: that softens both predictions in the distillation. Above 1 classes that the
@@ -49,6 +50,7 @@ class TuneSettings:
     decoder_lr: float = 3e-3
     step_lr: float = 2e-3
     network_lr: float = 1e-4
+    lr_scale: float = 1.0
     trainable: Trainable = Trainable.PROJECTIONS
     distillation: float = 1.0
     temperature: float = 3.0
@@ -66,12 +68,12 @@ class TuneSettings:
                 "steps, batch_size, validate_every and validation_images must be at least 1"
             )
         rates = (self.encoder_lr, self.decoder_lr, self.step_lr, self.network_lr)
-        positive = (*rates, self.grad_clip, self.temperature)
+        positive = (*rates, self.lr_scale, self.grad_clip, self.temperature)
         weights = (self.distillation, self.task, self.reconstruction)
         if not all(isfinite(value) and value > 0 for value in positive):
             raise TuningError(
-                "encoder_lr, decoder_lr, step_lr, network_lr, grad_clip and temperature must be "
-                "positive and finite"
+                "encoder_lr, decoder_lr, step_lr, network_lr, lr_scale, grad_clip and temperature "
+                "must be positive and finite"
             )
         if not all(isfinite(value) and value >= 0 for value in weights):
             raise TuningError(
@@ -89,7 +91,7 @@ class TuneSettings:
 
     def lr_share(self, step: int, warmup: float = 0.1) -> float:
         """Learning rate of a step as a share of its peak."""
-        return _cosine((step + 0.5) / self.steps, warmup)
+        return self.lr_scale * _cosine((step + 0.5) / self.steps, warmup)
 
 
 def _cosine(progress: float, warmup: float) -> float:

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import Tensor
 
 from actpress.data import Dataset, Split
 from actpress.errors import DataError
@@ -64,6 +65,50 @@ def test_labels_must_match_images() -> None:
 def test_a_split_is_not_empty() -> None:
     with pytest.raises(DataError, match="no images"):
         Split.in_memory(torch.rand(0, 1, 2, 2), torch.zeros(0, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (torch.zeros(2, 3), r"float32 of shape \(2, 3\); expected class indices \(n,\), int64"),
+        (torch.zeros(2), r"float32 of shape \(2,\)"),
+        (
+            torch.tensor([5, 14]),
+            "train split, are 5 to 14; expected 0 to 9, as there are 10 classes",
+        ),
+        (torch.tensor([-1, 3]), "are -1 to 3"),
+    ],
+)
+def test_labels_are_class_indices(labels: Tensor, told: str) -> None:
+    def make() -> Dataset:
+        part = Split.in_memory(torch.rand(2, 1, 4, 4), labels)
+        return Dataset("mine", part, part, part, classes=10)
+
+    with pytest.raises(DataError, match=told):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (torch.rand(2, 16), r"holdout split, is torch.float32 of shape \(1, 16\)"),
+        (torch.zeros(2, 1, 4, 4, dtype=torch.uint8), "is torch.uint8 of shape"),
+        (torch.rand(2, 1, 3, 4), r"shape \(1, 1, 3, 4\); expected .* same size in all splits"),
+    ],
+)
+def test_images_have_one_form_and_size(images: Tensor, told: str) -> None:
+    labels = torch.tensor([0, 1])
+    good, other = (Split.in_memory(x, labels) for x in (torch.rand(2, 1, 4, 4), images))
+    with pytest.raises(DataError, match=told):
+        Dataset("mine", good, other, good, classes=2)
+    late = Dataset("mine", good, good, other, classes=2)
+    with pytest.raises(DataError, match=told.replace("holdout", "test")):
+        late.check_images("test", late.test)
+
+
+def test_a_split_prints_its_size() -> None:
+    part = Split.in_memory(torch.rand(2, 3, 8, 6), torch.tensor([0, 1]))
+    assert repr(part) == "Split(2 images)"
 
 
 def test_a_dataset_knows_the_shape_of_its_images() -> None:

@@ -14,6 +14,11 @@ def good():
     part = Split.in_memory(torch.rand(2, 1, 4, 4), torch.tensor([0, 1]))
     return Dataset("mine", part, part, part, classes=2)
 
+def small():
+    part = Split.in_memory(torch.rand(2, 1, 4, 4), torch.tensor([0, 1]))
+    test = Split.in_memory(torch.rand(2, 1, 3, 3), torch.tensor([0, 1]))
+    return Dataset("mine", part, part, test, classes=2)
+
 def wrong():
     return [1, 2]
 """
@@ -33,6 +38,11 @@ def test_the_bundled_subset() -> None:
 
 def test_a_factory_in_the_working_folder(own_module: str) -> None:
     assert load_dataset(f"{own_module}:good").name == "mine"
+
+
+def test_test_images_of_another_size_are_refused_at_once(own_module: str) -> None:
+    with pytest.raises(DataError, match="mine, test split"):
+        load_dataset(f"{own_module}:small")
 
 
 def test_a_factory_must_return_a_dataset(own_module: str) -> None:
@@ -67,5 +77,5 @@ def test_an_unknown_name_lists_the_choices() -> None:
 
 
 def test_another_input_shape_is_refused() -> None:
-    with pytest.raises(DataError, match="are 1x32x32, but the input is said to be 3x32x32"):
+    with pytest.raises(DataError, match="are 1x32x32, but the network's input is 3x32x32"):
         load_dataset("fashion-mnist-subset", input_shape=(3, 32, 32))

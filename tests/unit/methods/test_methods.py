@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from actpress.allocate import Criterion, SearchSettings, cost_target
-from actpress.budget import Budget, View
+from actpress.budget import Budget, BudgetKind, View
 from actpress.data.dataset import Dataset
 from actpress.errors import BudgetError
 from actpress.evaluate import RunInfo, evaluate, predict
@@ -203,7 +203,7 @@ def test_a_budget_that_nobody_can_spend_is_left_over(
     task: Make, dataset: Dataset, method: Callable[[Task], Outcome]
 ) -> None:
     """Ever finer steps would leave the range of the symbols, and what code tables hold."""
-    given = task("20bits")
+    given = replace(task("8bits"), budget=Budget(BudgetKind.BITS_PER_VALUE, 20.0))
     outcome = method(given)
     for codec in outcome.pressed.codecs.values():
         assert codec.counts.shape[1] <= 1024 * 1.01

@@ -77,7 +77,7 @@ def test_a_site_has_all_its_numbers_in_100_columns(metrics: Metrics) -> None:
 def test_traffic_after_is_in_the_view_of_the_budget(
     vary: Callable[..., Metrics], view: View
 ) -> None:
-    metrics = vary(budget=f"100bits ({view})")
+    metrics = vary(budget=f"8bits ({view})")
     lines = printed(metrics, 100)
     assert line_of(lines, "total")[-1] == kib(metrics.traffic.bits[view])
     named = {View.FIXED: "after by plain packing", View.ENTROPY: "after by entropy"}

@@ -78,7 +78,7 @@ def test_nothing_compressed(vary: Vary) -> None:
 )
 def test_bits_above_the_budget_are_told(metrics: Metrics, budget: str, told: str | None) -> None:
     asked = metrics.bits_per_value.entropy / 1.056
-    own = metrics.model_copy(update={"budget": budget.format(asked if told else 100.0)})
+    own = metrics.model_copy(update={"budget": budget.format(asked if told else 8.0)})
     found = caveats(own)
     assert bool(found) is (told is not None)
     if told:
@@ -109,7 +109,7 @@ def test_parameters_that_eat_the_gain_are_named(metrics: Metrics, view: str, bat
             "net_ratio_8bit": Views(fixed=200 / 310, entropy=200 / 460),
         }
     )
-    changes = {"traffic": traffic, "budget": f"100bits ({view})"}
+    changes = {"traffic": traffic, "budget": f"8bits ({view})"}
     (caveat,) = caveats(metrics.model_copy(update=changes))
     assert f"(net {200 / (310 if view == 'fixed' else 460):.2f}x)" in caveat
     assert f"they pay off from {batch} images on" in caveat

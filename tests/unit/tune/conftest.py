@@ -18,6 +18,7 @@ def aggressive(
 
     def make() -> tuple[PressedModel, float]:
         pressed = make_pressed(Transform.LEARNED, rank=3, coarseness=2.5)
-        return pressed, align_rate_model(pressed, [images[:64]])
+        align_rate_model(pressed, [images[:64]], pressed.coded_bits)
+        return pressed, sum(pressed.coded_bits.values())
 
     return make

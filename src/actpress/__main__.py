@@ -1,0 +1,5 @@
+"""`python -m actpress` is the command `actpress`."""
+
+from actpress.cli import main
+
+main()
