@@ -405,6 +405,7 @@ def test_damaged_runs_name_the_file(folder: Path, name: str) -> None:
     assert name in message(invoke("evaluate", "run"))
     path.unlink()
     assert name in message(invoke("evaluate", "run"))
+    assert "nowhere does not exist" in message(invoke("evaluate", "nowhere"))
 
 
 def test_a_plan_of_another_network_is_refused(folder: Path) -> None:

@@ -112,7 +112,6 @@ def existing(folder: Path, name: str, *, made_by: str = "compress") -> Path:
     """
     path = folder / name
     if not path.is_file():
-        raise RunError(
-            f"{folder} is not complete: {name} is missing; expected the --out of actpress {made_by}"
-        )
+        wrong = f"is not complete: {name} is missing" if folder.is_dir() else "does not exist"
+        raise RunError(f"{folder} {wrong}; expected the --out of actpress {made_by}")
     return path
