@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, ModelError, PlanError, RunError
 from actpress.evaluate import Metrics, RunInfo, evaluate
 from actpress.graph import Graph, hash_weights
+from actpress.methods import Settings
 from actpress.plan import Transform
 from actpress.press import PressedModel, fit_tables
 from actpress.run import (
@@ -23,6 +25,8 @@ from actpress.run import (
     PLAN,
     SOURCE,
     Source,
+    differences,
+    facts_of,
     load_metrics,
     load_model_from,
     load_run,
@@ -428,3 +432,15 @@ def test_an_empty_folder_may_be_filled_with_force(tmp_path: Path) -> None:
     with new_folder(tmp_path / "run", force=True) as partial:
         (partial / PLAN).write_text("new")
     assert names(tmp_path / "run") == [PLAN]
+
+
+def test_what_differs_between_two_requests_is_named() -> None:
+    settings = Settings()
+    other = replace(settings, block=2, tune=replace(settings.tune, steps=7))
+    before, now = ({"method": "cap", "settings": facts_of(each)} for each in (settings, other))
+    assert differences(before, json.loads(json.dumps(before))) == ""
+    told = differences(before, now | {"method": "gdr"})
+    assert "method was cap, is gdr" in told
+    assert "settings.block was None, is 2" in told
+    assert f"settings.tune.steps was {settings.tune.steps}, is 7" in told
+    assert told.count(" was ") == 3
