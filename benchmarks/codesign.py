@@ -89,7 +89,7 @@ def headline(bench: Bench) -> None:
 
 
 def curves(bench: Bench) -> None:
-    """Methods over budgets: all of them on ResNet18, three on the others, ours below them too."""
+    """Methods over budgets: all of them on ResNet18, four on the others, ours below them too."""
     for method in targets.METHODS[bench.name]:
         for budget in targets.CURVE:
             measure(bench, method, Budget.parse(budget), settings_of(method))

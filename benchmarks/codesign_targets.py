@@ -112,7 +112,8 @@ def _never_below(own: Sequence[Row], model: str, tried: set[tuple[str, str, int]
     every = {(method, f"{budget},entropy", 0) for method in METHODS[model] for budget in CURVE}
     for rival, at in close_calls(own, model):
         every |= {(each, at, seed) for each in ("codesign", rival) for seed in SEEDS}
-    whole = every <= tried
+    ours = {("codesign", row["variant"], row["seed"]) for row in own if row["method"] == "codesign"}
+    whole = every <= tried and {key for key in every if key[0] == "codesign"} <= ours
     decided = whole or least.points < -CLOSE_POINTS
     return target_line(what, "never below", measured, met=least.points >= 0 if decided else None)
 

@@ -20,6 +20,7 @@ from actpress.run import (
     REPORT,
     SOURCE,
     Source,
+    flat_facts_of,
     metrics_json,
     new_folder,
     save_model,
@@ -149,7 +150,8 @@ def run_info(outcome: Outcome, source: Source, budget: Budget, settings: Setting
         search_node_evals=outcome.search_node_evals,
         search_seconds=outcome.search_seconds,
         tune_seconds=outcome.tune_seconds,
-        settings=_flat(settings),
+        settings=flat_facts_of(settings)
+        | {"torch": torch.__version__, "threads": torch.get_num_threads()},
     )
 
 
@@ -162,25 +164,6 @@ def describe_source(model: nn.Module, data: Dataset, leaves: Sequence[str]) -> S
         leaves=tuple(leaves),
         weights_sha256=hash_weights(model),
     )
-
-
-def _flat(settings: Settings) -> dict[str, str | int | float | bool]:
-    flat: dict[str, str | int | float | bool] = {
-        "calibration_images": settings.calibration_images,
-        "search_images": settings.search_images,
-        "decoder_images": settings.decoder_images,
-        "holdout_images": settings.holdout_images,
-        "block": "automatic" if settings.block is None else settings.block,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-    }
-    for prefix in ("search", "tune", "grouping", "widths"):
-        part = getattr(settings, prefix)
-        flat |= {
-            f"{prefix}.{key}": "automatic" if value is None else value
-            for key, value in vars(part).items()
-        }
-    return flat
 
 
 __all__ = ["CompressedModel", "View", "compress", "inspect"]

@@ -73,12 +73,12 @@ def _lookup(module: ModuleType, path: str, spec: str, error: type[ActpressError]
 
 
 def _offer(module: ModuleType) -> str:
+    public = getattr(module, "__all__", [name for name in vars(module) if name[0] != "_"])
     names = sorted(
         name
-        for name, value in vars(module).items()
-        if callable(value)
-        and not name.startswith("_")
-        and getattr(value, "__module__", None) == module.__name__
+        for name in public
+        if callable(value := getattr(module, name, None))
+        and f"{getattr(value, '__module__', '')}.".startswith(f"{module.__name__}.")
     )
     more = ", ..." if len(names) > OFFERED else ""
     return f"; it has {', '.join(names[:OFFERED])}{more}" if names else ""

@@ -63,6 +63,12 @@ def split(count, seed):
     return Split.in_memory(images, labels)
 
 
+def colours():
+    image = torch.zeros(8, 3, 8, 8)
+    part = Split.in_memory(image, torch.arange(8) % 3)
+    return Dataset("colours", part, part, part, 3)
+
+
 def images():
     return Dataset("toy", split(384, 1), split(32, 2), split(40, 3), 3)
 """
@@ -379,6 +385,7 @@ def test_force_replaces_a_run(folder: Path) -> None:
         (("--data", "imagefolder:nowhere", "--input", "1x8x8"), "nowhere"),
         (("--data", "mnist"), "there is no data set 'mnist'"),
         (("--input", "3x8x8"), "are 1x8x8"),
+        (("--data", "toy:colours"), r"cannot run on the example of shape \(2, 3, 8, 8\)"),
         (("--steps", "0"), "at least 1"),
         (("--resume",), "nothing to resume"),
     ],
@@ -431,6 +438,10 @@ def test_resuming_what_is_complete_does_nothing(folder: Path) -> None:
     assert again.exit_code == 0
     assert "complete already" in message_of(again)
     assert artefacts(folder / "run") == before
+    other = message(compress("--method", "gdr", "--seed", "4", "--budget", "2bits", "--resume"))
+    assert "run is complete, but another request made it" in other
+    assert "budget was 2.5bits (entropy), is 2bits (entropy)" in other
+    assert "settings.tune.seed was 0, is 4" in other
 
 
 @pytest.mark.slow

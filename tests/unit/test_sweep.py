@@ -121,6 +121,7 @@ def test_budgets_of_both_views_make_curves_of_their_own(run: Run) -> None:
     entries, title = compare(found.runs)
     assert title == "bits/value, each budget's view"
     assert {entry.point.method for entry in entries} == {"gdr, entropy", "gdr, fixed"}
+    assert all(entry.is_best for entry in entries), "there is one of each view"
     for entry in entries:
         assert entry.point.bits == entry.run.bits_per_value[entry.view]
         assert entry.traffic_ratio == entry.run.traffic.ratio_8bit[entry.view]

@@ -47,7 +47,7 @@ from actpress.cli.progress import Bars
 from actpress.cli.sources import Origin, load_model, parse_input
 from actpress.cli.streams import decode_command, encode_command, split_command
 from actpress.cli.sweeps import sweep_command
-from actpress.cli.workplace import is_complete, workplace
+from actpress.cli.workplace import check_same, is_complete, workplace
 from actpress.data import load_dataset
 from actpress.errors import BudgetError, RunError
 from actpress.evaluate import MEMORY_PJ_PER_BIT, RunInfo, evaluate
@@ -154,9 +154,6 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     """Compress a trained network and write a run directory: plan, codec, metrics, report."""
     wanted = Budget.parse(_only(budget), view=view)
     check_choice("--method", method, METHODS)
-    if resume and is_complete(out):
-        complain(f"{out} is complete already; nothing is left to resume")
-        return
     if method == "int8" and budget:
         complain("int8 stores 8 bits for every value, whatever --budget says")
     warn_of_unused(method, block, train)
@@ -181,6 +178,10 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         grouping=Grouping(groups=groups),
         widths=WidthSettings(steps=width_steps),
     )
+    if resume and not force and is_complete(out):
+        check_same(out, source, "" if method == "int8" else str(wanted), method, settings)
+        complain(f"{out} is complete already; nothing is left to resume")
+        return
     request = {
         "source": source.model_dump(mode="json"),
         "method": method,

@@ -14,7 +14,17 @@ from actpress.errors import (
     PlanError,
     RunError,
 )
-from actpress.run import METRICS, check_free, differences, write_text
+from actpress.methods import Settings
+from actpress.run import (
+    METRICS,
+    Source,
+    check_free,
+    differences,
+    flat_facts_of,
+    load_metrics,
+    load_source,
+    write_text,
+)
 
 REQUEST = "request.json"
 
@@ -52,6 +62,32 @@ def workplace(
 def is_complete(out: Path) -> bool:
     """Whether a compression wrote its run directory and left nothing unfinished beside it."""
     return (out / METRICS).is_file() and not _folder(out.resolve()).exists()
+
+
+def check_same(out: Path, source: Source, budget: str, method: str, settings: Settings) -> None:
+    """Refuse a complete run that another request made.
+
+    Raises:
+        RunError: it did; says how they differ.
+    """
+    metrics = load_metrics(out)
+    before = {
+        "source": load_source(out).model_dump(mode="json"),
+        "method": metrics.method,
+        "budget": metrics.budget,
+        "settings": {k: v for k, v in metrics.settings.items() if k not in {"torch", "threads"}},
+    }
+    now = {
+        "source": source.model_dump(mode="json"),
+        "method": method,
+        "budget": budget,
+        "settings": flat_facts_of(settings),
+    }
+    if other := differences(before, now):
+        raise RunError(
+            f"{out} is complete, but another request made it: {other}; choose another --out, or "
+            f"replace it with --force"
+        )
 
 
 def _folder(out: Path) -> Path:

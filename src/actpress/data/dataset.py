@@ -137,7 +137,8 @@ class Dataset:
         name: for reports.
         train: feeds calibration and tuning.
         holdout: training images that nothing is trained on; the search and validation use parts.
-        test: opened only to evaluate.
+        test: opened only to evaluate; before, the range of its labels is checked, and by
+            `load_dataset` the form of its first image.
         classes: number of classes; labels are 0..classes-1.
 
     Raises:

@@ -34,7 +34,7 @@ class SiteMetrics(_Record):
         name, shape, reads, placement, transform, channels, block, rank, step: as planned.
         values: original values, c*h*w.
         widths: bits that plain packing gives a component, and how many of the components get them,
-            by falling bits; 0 bits are dropped.
+            by falling bits; those of 0 bits are dropped, or constant.
         bits: stored bits per inference, under both views.
         context_free_bits: entropy of its components one by one, on the evaluated images: what code
             tables need at least that know nothing of a symbol's neighbours.

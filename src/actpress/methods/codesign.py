@@ -19,7 +19,7 @@ from actpress.allocate import (
 )
 from actpress.budget import Budget, BudgetKind, View
 from actpress.codec import LinearProjection, MixtureCodec
-from actpress.errors import BudgetError
+from actpress.errors import BudgetError, TuningError
 from actpress.graph import insert_codecs
 from actpress.methods.cap import gdr
 from actpress.methods.learning import learn, untrained
@@ -162,9 +162,11 @@ def _within_accuracy(task: Task) -> Outcome:
         share = math.sqrt(low * high)
         budget = Budget(BudgetKind.BITS_PER_VALUE, share * most, task.budget.view)
         trial = _in_subfolder(replace(task, budget=budget), f"{budget.amount:.4f}bits")
+        began = perf_counter()
         try:
             outcome = codesign(trial)
-        except BudgetError:  # fewer bits than the search can reach
+        except (BudgetError, TuningError):  # too few bits to reach, or to train within
+            trials_s += perf_counter() - began
             low = share
             continue
         trials_s += outcome.search_seconds + outcome.tune_seconds

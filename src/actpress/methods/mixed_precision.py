@@ -23,7 +23,7 @@ from actpress.errors import BudgetError
 from actpress.graph import insert_codecs
 from actpress.methods.lsq import train_steps
 from actpress.methods.scaling import CLOSE_ENOUGH
-from actpress.methods.task import Outcome, Task
+from actpress.methods.task import RESERVE, Outcome, Task
 from actpress.methods.uniform import best_step, refuse_accuracy, uniform_plan
 from actpress.methods.widths import rate_scales, train_widths
 from actpress.plan import Placement, Plan
@@ -36,6 +36,10 @@ START = 4
 
 PROGRAMS = 4
 """Integer programs that are solved, at most, to spend a budget."""
+
+OBJECTIVE = 1e3
+"""Largest loss that the solver sees, whose solution may be 1e-6 from the best; it complains of much
+larger ones."""
 
 TIE_BREAK = 1e-3
 """Weight of the estimated losses where a search leaves bits over: they decide who gets them."""
@@ -76,13 +80,15 @@ def layerwise_search(task: Task) -> Outcome:
         # A width is a resolution there: its cost follows from the step, and symbols go far.
         levels: Sequence[int] = (CODED_BIT_WIDTH,) * len(BIT_WIDTHS)
         losses, costs = sensitivities(task, statistics, candidates, levels)
+        aim = max(task.cost_target(), float(costs.min(axis=1).sum()))  # steps follow
     else:
         # A wider word may take a wider range than the one learned for the width that won.
         levels = BIT_WIDTHS
         losses, costs = sensitivities(task, statistics, _best_steps(statistics), levels)
+        aim = _widest(task)
     logits = np.array([codec.logits[0].tolist() for codec in codecs.values()])
     regrets = _regrets(logits) + TIE_BREAK * losses / losses.max()
-    chosen = choose_widths_by_ilp(regrets, costs, task.cost_target())
+    chosen = choose_widths_by_ilp(regrets, costs, aim)
     plan = _plan(task, candidates, levels, chosen)
     finest = -math.inf  # symbols go as far as they are needed
     return _train(task, plan, statistics, "layerwise_search", perf_counter() - began, finest=finest)
@@ -97,16 +103,17 @@ def _plan_by_real_cost(
 ) -> Plan:
     """The plan of the integer program that spends most of the budget, as real tables count.
 
-    Its costs are estimates; each plan that is pressed says by how much they are off. Where none
-    fits, it is the cheapest: training begins with steps as coarse as need be.
+    In the entropy view its costs are estimates; each plan that is pressed says by how much they are
+    off. Where none fits, it is the cheapest: training begins with steps as coarse as need be.
     """
-    target = aim = task.cost_target()
-    lowest = float(costs.min(axis=1).sum())
+    target, lowest = task.cost_target(), float(costs.min(axis=1).sum())
+    if task.budget.view is View.FIXED:
+        chosen = choose_widths_by_ilp(losses, costs, _widest(task))
+        return _plan(task, candidates, BIT_WIDTHS, chosen)
+    aim = max(target, lowest)
     tried: list[tuple[float, Plan]] = []
     for _ in range(PROGRAMS):
         plan = _plan(task, candidates, BIT_WIDTHS, choose_widths_by_ilp(losses, costs, aim))
-        if task.budget.view is View.FIXED:
-            return plan  # widths cost what they say
         cost = task.cost(task.press(plan, statistics))
         tried.append((cost, plan))
         if target * (1 - CLOSE_ENOUGH) <= cost <= target:
@@ -116,6 +123,11 @@ def _plan_by_real_cost(
     if fitting:
         return max(fitting, key=lambda pair: pair[0])[1]
     return min(tried, key=lambda pair: pair[0])[1]
+
+
+def _widest(task: Task) -> float:
+    """The whole budget: widths that fit never cost more, whatever training makes of them."""
+    return task.cost_target() / (1 - RESERVE)
 
 
 def _best_steps(statistics: Statistics) -> dict[str, list[float]]:
@@ -200,13 +212,14 @@ def choose_widths_by_ilp(losses: np.ndarray, costs: np.ndarray, target: float) -
     sites, widths = losses.shape
     one_each = np.kron(np.eye(sites), np.ones(widths))
     solution = milp(
-        losses.ravel() / max(np.abs(losses).max(), 1e-300),
+        losses.ravel() * (OBJECTIVE / max(np.abs(losses).max(), 1e-300)),
         constraints=[
             LinearConstraint(one_each, 1, 1),
             LinearConstraint(costs.ravel()[None] / target, -np.inf, 1),
         ],
         integrality=np.ones(losses.size),
         bounds=Bounds(0, 1),
+        options={"mip_rel_gap": 0.0},
     )
     if not solution.success:
         raise BudgetError(f"the integer program found no widths: {solution.message}")

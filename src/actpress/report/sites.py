@@ -129,8 +129,8 @@ def _decoder(row: SiteRow) -> str:
 def _legend(sites: int, marked: int) -> str:
     text = (
         "Traffic per inference at 8 bit: one write and one read per consumer; operations that are "
-        "fused\nare one consumer. Stored: before or after the activation. Folds: the encoder or "
-        "decoder of a\nprojection that a linear neighbour can absorb."
+        "fused are one consumer. Stored: before or after the activation. Folds: encoder or decoder "
+        "of a projection that a linear neighbour can absorb."
     )
     if marked == 0 or sites == 1:
         return text

@@ -41,6 +41,9 @@ COLUMNS = (
 SAME_BITS = 0.02
 """Share by which bits may differ that were meant to be the same."""
 
+CLOSE_PP = 0.5
+"""Points of accuracy that a run may lose and still be close to the float network."""
+
 CHART_ROWS, CHART_COLUMNS = 16, 60
 
 
@@ -67,7 +70,7 @@ class Entry:
         run: its metrics.
         view: of its budget; that of the others where it has none.
         point: in the charts. Where budgets count in both views, every method is a curve in each.
-        is_best: whether no other beats it in bits and accuracy at once.
+        is_best: whether no other of this view beats it in bits and accuracy at once.
     """
 
     run: Metrics
@@ -101,9 +104,12 @@ def compare(runs: Sequence[Metrics]) -> tuple[list[Entry], str]:
         )
         for run, view in zip(runs, views, strict=True)
     ]
-    front = pareto(points)
+    fronts = {
+        view: pareto(p for p, own in zip(points, views, strict=True) if own is view)
+        for view in View
+    }
     entries = [
-        Entry(run, view, point, point in front)
+        Entry(run, view, point, point in fronts[view])
         for run, view, point in zip(runs, views, points, strict=True)
     ]
     return entries, "bits/value, each budget's view" if both else f"bits/value, {usual} view"
@@ -197,12 +203,21 @@ def render_sweep(runs: Sequence[Metrics], failed: Sequence[Mapping[str, str]] = 
     charts = [curves_chart(placed, floor, title, width_px=px) for px in (WIDE_PX, NARROW_PX)]
     return template.render(
         entries=entries,
+        close=_least(entries),
         first=runs[0],
         curves=methods_of(placed),
         charts=charts,
         title=title,
         failed=failed,
     )
+
+
+def _least(entries: Sequence[Entry]) -> Entry | None:
+    """Of the runs close to the float network, in the view that most are in, that of fewest bits."""
+    views = [entry.view for entry in entries]
+    usual = max(View, key=views.count)
+    close = [e for e in entries if e.view is usual and e.run.accuracy_drop_pp <= CLOSE_PP]
+    return min(close, key=lambda e: (e.point.bits, e.run.accuracy_drop_pp), default=None)
 
 
 def curves_chart(

@@ -112,6 +112,8 @@ def existing(folder: Path, name: str, *, made_by: str = "compress") -> Path:
     """
     path = folder / name
     if not path.is_file():
-        wrong = f"is not complete: {name} is missing" if folder.is_dir() else "does not exist"
+        wrong = f"is not complete: {name} is missing"
+        if not folder.is_dir():
+            wrong = "is not a folder" if folder.exists() else "does not exist"
         raise RunError(f"{folder} {wrong}; expected the --out of actpress {made_by}")
     return path

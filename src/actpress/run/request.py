@@ -18,6 +18,21 @@ def facts_of(settings: object) -> dict[str, Any]:
     return found
 
 
+def flat_facts_of(settings: object) -> dict[str, Any]:
+    """The same with dotted names and nothing nested; what is left open is `automatic`."""
+    flat: dict[str, Any] = {}
+    for name, value in facts_of(settings).items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": _said(own) for key, own in value.items()}
+        else:
+            flat[name] = _said(value)
+    return flat
+
+
+def _said(value: object) -> object:
+    return "automatic" if value is None else value
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What differs, for the reader: `'tune.steps was 400, is 300'`."""
     return "; ".join(_differing(before, now, ""))

@@ -1,11 +1,12 @@
-"""A network that guesses is warned of before it is compressed."""
+"""What a command warns of before it begins."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from actpress.cli.options import GUESSES, warn_of_guessing
+from actpress.cli.options import GUESSES, warn_of_guessing, warn_of_unused
 from actpress.data import Dataset, Split
+from actpress.tune import Trainable
 
 
 class Nearest(nn.Module):
@@ -32,3 +33,27 @@ def test_a_network_that_guesses_is_warned_of(
     warn_of_guessing(Nearest(classes), Dataset("d", part, part, part, classes))
     told = " ".join(capsys.readouterr().err.split())
     assert (f"no more than by guessing among {classes} classes" in told) is not trained
+
+
+def test_a_handful_of_images_tells_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    labels = torch.tensor([0, 1])
+    part = Split.in_memory(labels.float()[:, None, None, None].expand(-1, 1, 4, 4), labels)
+    warn_of_guessing(Nearest(2), Dataset("d", part, part, part, 2))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("method", "block", "train", "told"),
+    [
+        ("lsq", 2, Trainable.PROJECTIONS, "lsq projects nothing, so --block does nothing"),
+        ("gdr", 2, Trainable.NETWORK, "gdr trains nothing, so --train does nothing"),
+        ("lsq", None, Trainable.DECODER, "lsq has no decoders; its steps are trained instead"),
+        ("lsq", None, Trainable.NETWORK, ""),
+        ("codesign", 2, Trainable.DECODER, ""),
+    ],
+)
+def test_options_without_effect_are_told(
+    capsys: pytest.CaptureFixture[str], method: str, block: int | None, train: Trainable, told: str
+) -> None:
+    warn_of_unused(method, block, train)
+    assert capsys.readouterr().err.strip() == told

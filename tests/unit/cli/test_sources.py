@@ -118,6 +118,8 @@ class TestFactory:
     def test_a_missing_factory(self, module: str) -> None:
         with pytest.raises(ModelError, match=r"has no 'absent'; it has .*small"):
             load_model(f"{module}:absent")
+        with pytest.raises(ModelError, match=r"it has .*resnet18_fashion_mnist"):
+            load_model("actpress.zoo:resnet81")
 
     def test_something_that_cannot_be_called(self, module: str) -> None:
         with pytest.raises(ModelError, match="is a int; expected a function or class"):

@@ -27,6 +27,7 @@ from actpress.methods import (
 )
 from actpress.methods.lsq import train_steps
 from actpress.methods.mixed_precision import BIT_WIDTHS, choose_widths_by_ilp, sensitivities
+from actpress.methods.task import RESERVE
 from actpress.methods.uniform import best_step, covering_step, uniform_plan
 from actpress.plan import Placement, Plan, Transform
 from actpress.press import lowest_symbol
@@ -74,9 +75,9 @@ def test_a_fixed_budget_is_met_by_the_widths(task: Make, method: Callable[[Task]
     nominal = sum(
         site.bit_width * given.graph.site(site.site).values for site in outcome.pressed.plan
     )
-    assert given.cost(outcome.pressed) <= nominal <= given.cost_target()
+    assert given.cost(outcome.pressed) <= nominal <= given.cost_target() / (1 - RESERVE)
     if method is not lsq:  # the integer program fills what one width for all leaves over
-        assert nominal > 3 / 3.5 * given.cost_target()
+        assert nominal > 0.9 * given.cost_target()
 
 
 @pytest.mark.parametrize("method", BASELINES)
