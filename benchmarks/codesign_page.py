@@ -25,8 +25,8 @@ coding project single pixels, as published. Rows that say *blocks* have it the o
 The co-design trains the plan that is better on held-out images, that of its search for widths or
 that of the greedy search it started from: *greedy* where it is the latter. Where training does not
 improve the plan on held-out images, it is handed back *untrained*. Runs differ by chance,
-by some tenths of a point: see the three seeds of a budget. Curves have one seed; where another
-method is within 0.2 points of the co-design, both have three, and their means are compared.
+by some tenths of a point: see the three seeds of a budget. Curves have one seed; a lead of at most
+0.2 points is not called one before both methods have three, whose means are then compared.
 
 - *drop*: percentage points of top-1 below the float network; *agree*: images that get the float
   network's class, in per cent.

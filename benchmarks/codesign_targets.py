@@ -114,7 +114,7 @@ def _never_below(own: Sequence[Row], model: str, tried: set[tuple[str, str, int]
         every |= {(each, at, seed) for each in ("codesign", rival) for seed in SEEDS}
     ours = {("codesign", row["variant"], row["seed"]) for row in own if row["method"] == "codesign"}
     whole = every <= tried and {key for key in every if key[0] == "codesign"} <= ours
-    decided = whole or least.points < -CLOSE_POINTS
+    decided = whole or least.points < 0
     return target_line(what, "never below", measured, met=least.points >= 0 if decided else None)
 
 

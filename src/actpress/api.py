@@ -20,7 +20,7 @@ from actpress.run import (
     REPORT,
     SOURCE,
     Source,
-    flat_facts_of,
+    facts_of,
     metrics_json,
     new_folder,
     save_model,
@@ -150,7 +150,7 @@ def run_info(outcome: Outcome, source: Source, budget: Budget, settings: Setting
         search_node_evals=outcome.search_node_evals,
         search_seconds=outcome.search_seconds,
         tune_seconds=outcome.tune_seconds,
-        settings=flat_facts_of(settings)
+        settings=facts_of(settings)
         | {"torch": torch.__version__, "threads": torch.get_num_threads()},
     )
 

@@ -20,6 +20,11 @@ class View(StrEnum):
     FIXED = "fixed"
     ENTROPY = "entropy"
 
+    @property
+    def other(self) -> "View":
+        """The view that this one is not."""
+        return View.ENTROPY if self is View.FIXED else View.FIXED
+
 
 class BudgetKind(StrEnum):
     """The quantity that a budget bounds."""

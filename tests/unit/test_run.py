@@ -441,6 +441,6 @@ def test_what_differs_between_two_requests_is_named() -> None:
     assert differences(before, json.loads(json.dumps(before))) == ""
     told = differences(before, now | {"method": "gdr"})
     assert "method was cap, is gdr" in told
-    assert "settings.block was None, is 2" in told
+    assert "settings.block was automatic, is 2" in told
     assert f"settings.tune.steps was {settings.tune.steps}, is 7" in told
     assert told.count(" was ") == 3

@@ -1,7 +1,6 @@
 """`actpress inspect | compress | evaluate | report | encode | decode | split | sweep`."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,6 @@ import typer
 from rich.console import Console
 
 from actpress._version import __version__
-from actpress.allocate import Grouping
 from actpress.api import compress, inspect
 from actpress.budget import Budget, View
 from actpress.cli.opened import open_run
@@ -40,6 +38,7 @@ from actpress.cli.options import (
     device_of,
     energy_of,
     guarded,
+    settings_of,
     warn_of_guessing,
     warn_of_unused,
 )
@@ -47,7 +46,7 @@ from actpress.cli.progress import Bars
 from actpress.cli.sources import Origin, load_model, parse_input
 from actpress.cli.streams import decode_command, encode_command, split_command
 from actpress.cli.sweeps import sweep_command
-from actpress.cli.workplace import check_same, is_complete, workplace
+from actpress.cli.workplace import check_complete, is_complete, workplace
 from actpress.data import load_dataset
 from actpress.errors import BudgetError, RunError
 from actpress.evaluate import MEMORY_PJ_PER_BIT, RunInfo, evaluate
@@ -164,24 +163,19 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     asked = Origin(model, model_args, weights, data, tuple(leaf or ()))
     source = asked.source(network, images)
     warn_of_guessing(network, images)
-    tune = TuneSettings(
+    settings = settings_of(
         steps=steps,
         batch_size=batch_size,
         lr_scale=lr_scale,
-        trainable=train,
+        train=train,
         mixed_precision=mixed_precision,
         seed=seed,
-    )
-    settings = replace(
-        Settings.seeded(calibration_images, search_images, tune),
+        calibration_images=calibration_images,
+        search_images=search_images,
+        width_steps=width_steps,
+        groups=groups,
         block=block,
-        grouping=Grouping(groups=groups),
-        widths=WidthSettings(steps=width_steps),
     )
-    if resume and not force and is_complete(out):
-        check_same(out, source, "" if method == "int8" else str(wanted), method, settings)
-        complain(f"{out} is complete already; nothing is left to resume")
-        return
     request = {
         "source": source.model_dump(mode="json"),
         "method": method,
@@ -189,6 +183,10 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         "settings": facts_of(settings),
         "device": device,
     }
+    if resume and not force and is_complete(out):
+        check_complete(out, request)
+        complain(f"{out} is complete already; nothing is left to resume")
+        return
     try:
         with (
             workplace(out, request, force=force, resume=resume) as folder,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, ParamSpec
@@ -12,12 +13,13 @@ from rich.console import Console
 from rich.text import Text
 from torch import nn
 
+from actpress.allocate import Grouping
 from actpress.data import Dataset
 from actpress.errors import ActpressError, RunError
 from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel, predict
-from actpress.methods import PROJECTING, TRAINING
+from actpress.methods import PROJECTING, TRAINING, Settings
 from actpress.plan import MAX_BLOCK
-from actpress.tune import Trainable
+from actpress.tune import Trainable, TuneSettings, WidthSettings
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
 GUESSES = 256
@@ -119,6 +121,37 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 def complain(message: str) -> None:
     """Say something on the error stream, without markup."""
     Console(stderr=True, highlight=False).print(Text(message), soft_wrap=True)
+
+
+def settings_of(
+    *,
+    steps: int,
+    batch_size: int,
+    lr_scale: float,
+    train: Trainable,
+    mixed_precision: bool | None,
+    seed: int,
+    calibration_images: int,
+    search_images: int,
+    width_steps: int,
+    groups: int | None,
+    block: int | None,
+) -> Settings:
+    """The settings that the options of `compress` and `sweep` ask for."""
+    tune = TuneSettings(
+        steps=steps,
+        batch_size=batch_size,
+        lr_scale=lr_scale,
+        trainable=train,
+        mixed_precision=mixed_precision,
+        seed=seed,
+    )
+    return replace(
+        Settings.seeded(calibration_images, search_images, tune),
+        block=block,
+        grouping=Grouping(groups=groups),
+        widths=WidthSettings(steps=width_steps),
+    )
 
 
 def warn_of_unused(method: str, block: int | None, train: Trainable) -> None:

@@ -1,13 +1,11 @@
 """`actpress sweep`: methods against budgets."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from actpress.allocate import Grouping
 from actpress.budget import Budget, View
 from actpress.cli.options import (
     EXIT_INTERRUPTED,
@@ -34,6 +32,7 @@ from actpress.cli.options import (
     device_of,
     energy_of,
     guarded,
+    settings_of,
     warn_of_guessing,
     warn_of_unused,
 )
@@ -90,19 +89,18 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     asked = Origin(model, model_args, weights, data, tuple(leaf or ()))
     source = asked.source(network, images)
     warn_of_guessing(network, images)
-    tune = TuneSettings(
+    settings = settings_of(
         steps=steps,
         batch_size=batch_size,
         lr_scale=lr_scale,
-        trainable=train,
+        train=train,
         mixed_precision=mixed_precision,
         seed=seed,
-    )
-    settings = replace(
-        Settings.seeded(calibration_images, search_images, tune),
+        calibration_images=calibration_images,
+        search_images=search_images,
+        width_steps=width_steps,
+        groups=groups,
         block=block,
-        grouping=Grouping(groups=groups),
-        widths=WidthSettings(steps=width_steps),
     )
     try:
         with Bars(Console(stderr=True)) as bars:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from actpress.errors import (
     BudgetError,
@@ -14,13 +15,10 @@ from actpress.errors import (
     PlanError,
     RunError,
 )
-from actpress.methods import Settings
 from actpress.run import (
     METRICS,
-    Source,
     check_free,
     differences,
-    flat_facts_of,
     load_metrics,
     load_source,
     write_text,
@@ -64,8 +62,8 @@ def is_complete(out: Path) -> bool:
     return (out / METRICS).is_file() and not _folder(out.resolve()).exists()
 
 
-def check_same(out: Path, source: Source, budget: str, method: str, settings: Settings) -> None:
-    """Refuse a complete run that another request made.
+def check_complete(out: Path, request: Mapping[str, Any]) -> None:
+    """Refuse a complete run that another request made; the device is not remembered.
 
     Raises:
         RunError: it did; says how they differ.
@@ -74,16 +72,10 @@ def check_same(out: Path, source: Source, budget: str, method: str, settings: Se
     before = {
         "source": load_source(out).model_dump(mode="json"),
         "method": metrics.method,
-        "budget": metrics.budget,
-        "settings": {k: v for k, v in metrics.settings.items() if k not in {"torch", "threads"}},
+        "budget": metrics.budget or request["budget"],  # int8 has none
+        "settings": {name: metrics.settings.get(name) for name in request["settings"]},
     }
-    now = {
-        "source": source.model_dump(mode="json"),
-        "method": method,
-        "budget": budget,
-        "settings": flat_facts_of(settings),
-    }
-    if other := differences(before, now):
+    if other := differences(before, {name: request[name] for name in before}):
         raise RunError(
             f"{out} is complete, but another request made it: {other}; choose another --out, or "
             f"replace it with --force"

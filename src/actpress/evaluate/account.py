@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from actpress.budget import REFERENCE_BITS
 from actpress.calibrate import Statistics
 from actpress.codec import PARAMETER_BITS, SiteCodec, SymbolCounter, entropy_bits
 from actpress.evaluate.energy import EnergyModel
@@ -10,8 +11,6 @@ from actpress.evaluate.metrics import EnergyMetrics, SiteMetrics, TrafficMetrics
 from actpress.graph import Graph, Site
 from actpress.plan import FITTED_TRANSFORMS, SitePlan
 from actpress.press import PressedModel
-
-FLOAT_REFERENCE_BITS = 8
 
 
 def account_sites(
@@ -182,7 +181,7 @@ def _eigenvalues(plan: SitePlan, statistics: Statistics | None) -> tuple[float, 
 
 
 def _traffic(site: Site) -> float:
-    return float((1 + site.reads) * site.values * FLOAT_REFERENCE_BITS)
+    return float((1 + site.reads) * site.values * REFERENCE_BITS)
 
 
 def _scale(views: Views, factor: float) -> Views:

@@ -75,11 +75,10 @@ def path_chart(metrics: Metrics, *, width_px: int = WIDE_PX) -> str:
 
 
 def _draw_bars(axes: Axes, sites: Sequence[SiteMetrics], view: View, *, thickness: float) -> None:
-    other = View.ENTROPY if view is View.FIXED else View.FIXED
     offset = thickness / 2 + 0.02
     for row, site in enumerate(sites):
         before = site.traffic_bits_8bit / KIB_BITS
-        after, tick = (site.traffic_bits[each] / KIB_BITS for each in (view, other))
+        after, tick = (site.traffic_bits[each] / KIB_BITS for each in (view, view.other))
         axes.barh(row - offset, before, height=thickness, color=BEFORE)
         axes.barh(row + offset, after, height=thickness, color=AFTER)
         axes.plot([tick, tick], [row + 0.02, row + 2 * offset], color=INK, linewidth=2)

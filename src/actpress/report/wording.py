@@ -8,6 +8,7 @@ from actpress.errors import BudgetError
 from actpress.evaluate.metrics import Metrics, SiteMetrics
 from actpress.report.quantities import percent, points, ratio
 
+_HOW = {View.FIXED: "when packed at fixed width", View.ENTROPY: "with ideal entropy coding"}
 _EVEN = 0.005
 _LARGE_DROP_PP = 1.0
 _LARGE_EXCESS = 0.02
@@ -105,15 +106,13 @@ def _break_even(metrics: Metrics, view: View) -> str:
     return f"; fetched once per batch, they pay off from {batch:,} images on{smaller}"
 
 
-HOW = {View.FIXED: "when packed at fixed width", View.ENTROPY: "with ideal entropy coding"}
-
-
 def _traffic(metrics: Metrics) -> str:
     first = view_of(metrics)
-    second = View.ENTROPY if first is View.FIXED else View.FIXED
-    asked, other = (_change(metrics.traffic.ratio_8bit[view]) for view in (first, second))
+    asked, other = (_change(metrics.traffic.ratio_8bit[view]) for view in (first, first.other))
     comparison = "as" if asked == "as many" else "than"
-    return f"{asked} activation bits {comparison} at 8 bit {HOW[first]} ({other} {HOW[second]})"
+    return (
+        f"{asked} activation bits {comparison} at 8 bit {_HOW[first]} ({other} {_HOW[first.other]})"
+    )
 
 
 def _change(factor: float) -> str:

@@ -25,7 +25,7 @@ from actpress.run.folder import (
 from actpress.run.halves import load_head, load_tail, save_halves
 from actpress.run.loading import load_run, refuse_half
 from actpress.run.model import load_model_from, save_model
-from actpress.run.request import differences, facts_of, flat_facts_of
+from actpress.run.request import differences, facts_of
 from actpress.run.results import load_metrics, metrics_json
 from actpress.run.source import Source, check_weights, load_source
 from actpress.run.tensors import read_tensors, write_tensors
@@ -43,7 +43,6 @@ __all__ = [
     "check_weights",
     "differences",
     "facts_of",
-    "flat_facts_of",
     "load_head",
     "load_metrics",
     "load_model_from",

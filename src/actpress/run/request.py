@@ -6,31 +6,22 @@ from typing import Any
 
 
 def facts_of(settings: object) -> dict[str, Any]:
-    """Fields of a dataclass by name, those of dataclasses in it nested, other values as text."""
+    """Fields of a dataclass by name, those of dataclasses in it by dotted names.
+
+    What is left open is `automatic`, and what JSON has no type for is text.
+    """
     assert is_dataclass(settings), "settings are dataclasses"
     found: dict[str, Any] = {}
     for field in fields(settings):
         value = getattr(settings, field.name)
-        plain = value is None or isinstance(value, (bool, int, float))
-        found[field.name] = (
-            facts_of(value) if is_dataclass(value) else value if plain else str(value)
-        )
-    return found
-
-
-def flat_facts_of(settings: object) -> dict[str, Any]:
-    """The same with dotted names and nothing nested; what is left open is `automatic`."""
-    flat: dict[str, Any] = {}
-    for name, value in facts_of(settings).items():
-        if isinstance(value, dict):
-            flat |= {f"{name}.{key}": _said(own) for key, own in value.items()}
+        if is_dataclass(value):
+            found |= {f"{field.name}.{name}": own for name, own in facts_of(value).items()}
+        elif value is None:
+            found[field.name] = "automatic"
         else:
-            flat[name] = _said(value)
-    return flat
-
-
-def _said(value: object) -> object:
-    return "automatic" if value is None else value
+            plain = isinstance(value, (bool, int, float))
+            found[field.name] = value if plain else str(value)
+    return found
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
