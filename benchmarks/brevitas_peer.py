@@ -14,13 +14,13 @@ from brevitas.nn import QuantIdentity
 from brevitas.quant import Int8ActPerTensorFloat, Uint8ActPerTensorFloat
 from torch import Tensor, nn
 
-from actpress.calibrate import Statistics
-from actpress.evaluate import predict
+from actpress.calibration import Statistics
+from actpress.evaluation import predict
 from actpress.graph import Graph, insert_codecs
-from actpress.methods import Task
+from actpress.methods import Job
 from actpress.methods.uniform import best_step, uniform_plan
 from actpress.plan import Placement
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 from actpress.tune import Learned, tune
 from benchmarks.store import Row
 
@@ -44,19 +44,19 @@ class _Peer(nn.Module):
         return self.quantizer(x), x.new_zeros(())
 
 
-def measure_brevitas(task: Task, bit_width: int) -> Row:
-    """Train the scales of every site for as many steps as the task says; test accuracy.
+def measure_brevitas(job: Job, bit_width: int) -> Row:
+    """Train the scales of every site for as many steps as the job says; test accuracy.
 
     Args:
-        task: network, data and settings.
+        job: network, data and settings.
         bit_width: of every site.
     """
-    statistics = task.calibrate(Placement.POST_ACT)
+    statistics = job.calibrate(Placement.POST_ACT)
     steps = {name: best_step(own, bit_width) for name, own in statistics.sites.items()}
-    plan = uniform_plan(task, steps, bit_width)  # names the sites; the steps are brevitas' own
-    pressed = PressedModel(_insert(task.graph, statistics, bit_width), plan).to(task.device)
-    _collect(task, pressed)
-    settings = task.settings.tune
+    plan = uniform_plan(job, steps, bit_width)  # names the sites; the steps are brevitas' own
+    pressed = CompressedModel(_insert(job.graph, statistics, bit_width), plan).to(job.device)
+    _collect(job, pressed)
+    settings = job.settings.tune
     learned = [
         Learned((scale,), settings.step_lr * float(scale.detach().abs().mean()))
         for peer in pressed.network.codecs.values()
@@ -64,23 +64,23 @@ def measure_brevitas(task: Task, bit_width: int) -> Row:
     ]
     report = tune(
         pressed,
-        task.graph,
-        task.data.train,
-        task.validation(),
+        job.graph,
+        job.data.train,
+        job.validation(),
         settings,
         target_bits=float("inf"),
         learned=learned,
         purpose="brevitas",
     )
-    test = task.data.test
-    reference = float((predict(task.graph.eval_module, test) == test.labels).float().mean())
+    test = job.data.test
+    reference = float((predict(job.graph.eval_module, test) == test.labels).float().mean())
     accuracy = float((predict(pressed, test) == test.labels).float().mean())
     return {
         "brevitas": version("brevitas"),
         "float_accuracy": reference,
         "accuracy": accuracy,
         "accuracy_drop_pp": 100 * (reference - accuracy),
-        "most_levels": _most_levels(task, pressed),
+        "most_levels": _most_levels(job, pressed),
         "tune_seconds": report.seconds,
     }
 
@@ -94,7 +94,7 @@ def _insert(graph: Graph, statistics: Statistics, bit_width: int) -> Any:
 
 
 @torch.no_grad()
-def _collect(task: Task, pressed: PressedModel) -> None:
+def _collect(job: Job, pressed: CompressedModel) -> None:
     """Let brevitas see batches; only its quantizers are in train mode."""
     pressed.eval()
     peers = list(pressed.network.codecs.values())
@@ -102,21 +102,21 @@ def _collect(task: Task, pressed: PressedModel) -> None:
         peer.train()
     done = 0
     while done <= STATISTICS_BATCHES:
-        for batch in task.calibration_batches():
+        for batch in job.calibration_batches():
             pressed(batch)
             done += 1
     pressed.eval()
 
 
 @torch.no_grad()
-def _most_levels(task: Task, pressed: PressedModel) -> int:
+def _most_levels(job: Job, pressed: CompressedModel) -> int:
     """The largest number of distinct values that one site's quantizer gave on a batch."""
     levels = []
     hooks = [
         peer.register_forward_hook(lambda _m, _i, out: levels.append(len(out[0].unique())))
         for peer in pressed.network.codecs.values()
     ]
-    pressed(next(task.calibration_batches()))
+    pressed(next(job.calibration_batches()))
     for hook in hooks:
         hook.remove()
     return max(levels)

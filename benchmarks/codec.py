@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from actpress.bitstream import FrequencyTables, RansCoder
 from actpress.codec import SiteCodec, fit_code_tables
 from actpress.data import Dataset
-from actpress.evaluate import RunInfo, evaluate, predict
+from actpress.evaluation import RunInfo, evaluate, predict
 from actpress.graph import Graph
 from actpress.kernels import as_planes
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 from actpress.stream import through_bytes
 from benchmarks.codec_page import write_page
 from benchmarks.codec_sites import VARIANT, Coded, Symbols
@@ -48,7 +48,7 @@ def measure_coder(name: str, coded: Coded) -> Row:
     return row | {"evaluate_slowdown": {str(n): _slowdown(pressed, data, n) for n in THREADS}}
 
 
-def _lengths(pressed: PressedModel, graph: Graph, data: Dataset) -> Row:
+def _lengths(pressed: CompressedModel, graph: Graph, data: Dataset) -> Row:
     row: Row = {}
     for batch, images in IMAGES.items():
         test = data.test.take(images)
@@ -167,7 +167,7 @@ class _Site:
         return sum(4 * len(words) for words in self.compressed)
 
 
-def _slowdown(pressed: PressedModel, data: Dataset, threads: int) -> float:
+def _slowdown(pressed: CompressedModel, data: Dataset, threads: int) -> float:
     """Evaluation with real bytes at every site against evaluation without, in turn."""
     test = data.test.take(500)
 

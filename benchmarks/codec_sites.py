@@ -11,10 +11,10 @@ from actpress.budget import Budget
 from actpress.codec import SiteCodec
 from actpress.data import Dataset, load_fashion_mnist
 from actpress.graph import Graph, capture
-from actpress.methods import Settings, Task
+from actpress.methods import Job, Settings
 from actpress.methods.transform_coding import plan_at
 from actpress.plan import Placement
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 from actpress.zoo import reference
 
 DECIBELS = 12.0
@@ -27,7 +27,7 @@ Symbols = NDArray[np.int32]
 class Coded:
     """A pressed network with what it was made from; no search is needed."""
 
-    pressed: PressedModel
+    pressed: CompressedModel
     graph: Graph
     data: Dataset
 
@@ -36,9 +36,9 @@ class Coded:
         """One of the reference networks."""
         data = load_fashion_mnist()
         graph = capture(reference.load(name), next(data.train.batches(2))[0])
-        task = Task(graph, data, Budget.parse("1bits"), Settings(calibration_images=1000))
-        observed = task.calibrate(Placement.PRE_ACT)
-        pressed = task.press(plan_at(task, observed, DECIBELS), observed)
+        job = Job(graph, data, Budget.parse("1bits"), Settings(calibration_images=1000))
+        observed = job.calibrate(Placement.PRE_ACT)
+        pressed = job.press(plan_at(job, observed, DECIBELS), observed)
         return cls(pressed, graph, data)
 
     def symbols(self) -> list[tuple[SiteCodec, Symbols]]:

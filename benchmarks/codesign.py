@@ -17,9 +17,9 @@ import torch
 
 from actpress.budget import Budget, View
 from actpress.errors import BudgetError, TuningError
-from actpress.methods import METHODS, Outcome, Settings, Task, gdr, int8
+from actpress.methods import METHODS, Job, Outcome, Settings, gdr, int8
 from actpress.methods.codesign import BLOCK
-from actpress.methods.task import RESERVE
+from actpress.methods.job import RESERVE
 from actpress.tune import ALL_WIDTHS, WidthSettings
 from benchmarks import codesign_targets as targets
 from benchmarks.codec_sites import Coded
@@ -67,7 +67,7 @@ def measure(
         return
     reset_peak_memory()
     try:
-        outcome = METHODS[method](Task(bench.graph, bench.data, budget, settings))
+        outcome = METHODS[method](Job(bench.graph, bench.data, budget, settings))
     except (BudgetError, TuningError) as error:
         key = {"model": bench.name, "method": method, "variant": variant, "seed": seed}
         bench.store.add(key | {"failed": str(error)})
@@ -114,13 +114,13 @@ def control(bench: Bench) -> None:
         settings = settings_of(method, block=block)
         measure(bench, method, HEADLINE[0], settings, variant=f"blocks of side {block}")
     settings = settings_of("codesign", block=BLOCK)
-    task = Task(bench.graph, bench.data, HEADLINE[0], settings)
+    job = Job(bench.graph, bench.data, HEADLINE[0], settings)
     start: Outcome | None = None
     for variant, candidates in SEARCHES.items():
         if bench.store.has(bench.name, "width_search", variant, 0):
             continue
-        start = start or gdr(task)
-        row = measure_width_search(task, start, candidates)
+        start = start or gdr(job)
+        row = measure_width_search(job, start, candidates)
         key = {"model": bench.name, "method": "width_search", "variant": variant, "seed": 0}
         bench.store.add(key | row)
         print("width_search", variant, row, flush=True)
@@ -130,7 +130,7 @@ def lossless(bench: Bench) -> None:
     """8 bits after the activation under lossless coders: no training, no loss."""
     if bench.store.has(bench.name, "int8_lossless", "8bits", 0):
         return
-    outcome = int8(bench.task(str(HEADLINE[0].amount) + "bits"))
+    outcome = int8(bench.job(str(HEADLINE[0].amount) + "bits"))
     row = measure_sizes(bench.name, Coded(outcome.pressed, bench.graph, bench.data))
     bench.store.add(row | {"method": "int8_lossless", "variant": "8bits"})
     print(bench.name, "int8_lossless", row["bits_per_symbol"], flush=True)
@@ -149,7 +149,7 @@ def peer(bench: Bench) -> None:
         if not bench.store.has(bench.name, "brevitas", variant, 0):
             from benchmarks.brevitas_peer import measure_brevitas  # noqa: PLC0415 - optional
 
-            row = measure_brevitas(Task(bench.graph, bench.data, budget, settings), bit_width)
+            row = measure_brevitas(Job(bench.graph, bench.data, budget, settings), bit_width)
             key = {"model": bench.name, "method": "brevitas", "variant": variant, "seed": 0}
             bench.store.add(key | row)
             print("brevitas", variant, row, flush=True)

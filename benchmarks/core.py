@@ -18,15 +18,15 @@ from torch import Tensor
 from actpress.allocate import Criterion, GreedySearch, LadderKind, SearchSettings
 from actpress.api import run_info
 from actpress.budget import Budget
-from actpress.calibrate import Statistics
+from actpress.calibration import Statistics
 from actpress.data import Dataset, load_fashion_mnist
-from actpress.evaluate import evaluate, predict
+from actpress.evaluation import evaluate, predict
 from actpress.graph import Graph, capture, hash_weights
 from actpress.methods import (
     UNTRAINED,
+    Job,
     Outcome,
     Settings,
-    Task,
     compensate,
     int8,
     learn,
@@ -92,17 +92,17 @@ class Bench:
     @cached_property
     def statistics(self) -> Statistics:
         """Of the values before the activations."""
-        return self.task(HEADLINE).calibrate_with_fisher(Placement.PRE_ACT)
+        return self.job(HEADLINE).calibrate_with_fisher(Placement.PRE_ACT)
 
     def gdr_search(self, budget: str) -> GreedySearch:
         """The greedy path down to a budget, searched once."""
         if budget not in self.searches:
-            self.searches[budget] = run_search(self.task(budget), self.statistics)
+            self.searches[budget] = run_search(self.job(budget), self.statistics)
         return self.searches[budget]
 
-    def task(self, budget: str, settings: Settings = SETTINGS) -> Task:
-        """The task of a budget."""
-        return Task(self.graph, self.data, Budget.parse(budget), settings)
+    def job(self, budget: str, settings: Settings = SETTINGS) -> Job:
+        """The job of a budget."""
+        return Job(self.graph, self.data, Budget.parse(budget), settings)
 
     def measure(
         self,
@@ -154,7 +154,7 @@ def said(row: Row) -> str:
 
 def gdr_at(bench: Bench, budget: str) -> Outcome:
     """GDR at a budget."""
-    return take_from(bench.task(budget), bench.statistics, bench.gdr_search(budget))
+    return take_from(bench.job(budget), bench.statistics, bench.gdr_search(budget))
 
 
 def measure_cap(
@@ -164,22 +164,22 @@ def measure_cap(
     settings = replace(SETTINGS, tune=tune)
 
     def make() -> Outcome:
-        return learn(bench.task(budget, settings), gdr_at(bench, budget))
+        return learn(bench.job(budget, settings), gdr_at(bench, budget))
 
     bench.measure("cap", ",".join(filter(None, (budget, variant))), make, settings)
 
 
 def closed_form(bench: Bench, budget: str) -> Outcome:
     """GDR's plan with decoders fitted in closed form, and nothing trained."""
-    task, start = bench.task(budget), gdr_at(bench, budget)
+    job, start = bench.job(budget), gdr_at(bench, budget)
     plan = start.pressed.plan.with_transform(Transform.LEARNED)
-    pressed = compensate(task, plan, start.statistics, task.cost_target())
+    pressed = compensate(job, plan, start.statistics, job.cost_target())
     return replace(start, pressed=pressed)
 
 
 def headline(bench: Bench) -> None:
     """The methods, with CAP's headline point and its most aggressive one."""
-    bench.measure("int8", "8bits", lambda: int8(bench.task(HEADLINE)))
+    bench.measure("int8", "8bits", lambda: int8(bench.job(HEADLINE)))
     for budget in BUDGETS:
         bench.measure("gdr", budget, partial(gdr_at, bench, budget))
     for budget in (HEADLINE, AGGRESSIVE):
@@ -189,12 +189,12 @@ def headline(bench: Bench) -> None:
 
 def curve(bench: Bench) -> None:
     """Transform coding at one signal to noise ratio for all sites."""
-    task = bench.task(HEADLINE)
+    job = bench.job(HEADLINE)
     for decibels in DECIBELS:
 
         def make(decibels: float = decibels) -> Outcome:
-            plan = plan_at(task, bench.statistics, decibels)
-            return Outcome(task.press(plan, bench.statistics), bench.statistics, plan.method)
+            plan = plan_at(job, bench.statistics, decibels)
+            return Outcome(job.press(plan, bench.statistics), bench.statistics, plan.method)
 
         bench.measure("transform_coding", f"{decibels:g}dB", make)
 
@@ -219,8 +219,8 @@ def controls(bench: Bench) -> None:
         settings = replace(SETTINGS, search=search)
 
         def make(settings: Settings = settings) -> Outcome:
-            task = bench.task(HEADLINE, settings)
-            return take_from(task, bench.statistics, run_search(task, bench.statistics))
+            job = bench.job(HEADLINE, settings)
+            return take_from(job, bench.statistics, run_search(job, bench.statistics))
 
         bench.measure("gdr", f"{HEADLINE},{variant}", make, settings)
 
@@ -234,7 +234,7 @@ def ablation(bench: Bench) -> None:
     bench.measure(
         "cap",
         f"{AGGRESSIVE},pca_decoders",
-        lambda: learn(bench.task(AGGRESSIVE, settings), gdr_at(bench, AGGRESSIVE)),
+        lambda: learn(bench.job(AGGRESSIVE, settings), gdr_at(bench, AGGRESSIVE)),
         settings,
     )
     variants = {

@@ -31,12 +31,12 @@ from torch.nn import functional as F
 from actpress.bitstream import Frame, StreamReader, StreamWriter
 from actpress.bitstream.container import FINGERPRINT_BYTES
 from actpress.bitstream.numbers import write_number
-from actpress.calibrate import calibrate
+from actpress.calibration import calibrate
 from actpress.codec import counting, fit_code_tables
 from actpress.errors import StreamError
 from actpress.graph import capture
 from actpress.plan import Placement, Plan, SitePlan, Transform
-from actpress.press import PressedModel, fit_tables, press
+from actpress.pressing import CompressedModel, fit_tables, press
 from actpress.stream import Decoder, Encoder
 from benchmarks.store import environment
 
@@ -98,7 +98,7 @@ class _Tiny(nn.Sequential):
         )
 
 
-def pressed_network() -> tuple[PressedModel, Tensor]:
+def pressed_network() -> tuple[CompressedModel, Tensor]:
     """A small network, coded in context at its first site and without at its second; its images."""
     torch.manual_seed(0)
     images = 3 * F.avg_pool2d(torch.randn(64, 1, 12, 12), 5, 1)
@@ -251,7 +251,7 @@ def large_batch(images: Tensor) -> Tensor:
     return images.repeat(22, 1, 1, 1)
 
 
-def _encode(pressed: PressedModel, *batches: Tensor) -> bytes:
+def _encode(pressed: CompressedModel, *batches: Tensor) -> bytes:
     file = io.BytesIO()
     with Encoder(pressed, file) as encoder:
         for batch in batches:

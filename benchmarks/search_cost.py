@@ -24,7 +24,7 @@ from actpress.allocate.search import start_search
 from actpress.budget import Budget, View
 from actpress.data import Dataset
 from actpress.graph import Graph
-from actpress.methods import Settings, Task
+from actpress.methods import Job, Settings
 from actpress.plan import Placement
 
 IMAGES = 32
@@ -77,11 +77,11 @@ def naive_path(
 def measure_search_cost(graph: Graph, data: Dataset) -> dict[str, float | int]:
     """Node evaluations, seconds and the loss reached by both, at one budget."""
     budget = Budget.parse(f"{BITS_PER_VALUE}bits")
-    task = Task(graph, data, budget, Settings(calibration_images=500))
-    statistics = task.calibrate_with_fisher(Placement.PRE_ACT)
-    ladders = build_ladders(graph, statistics, [task.search_images()])
+    job = Job(graph, data, budget, Settings(calibration_images=500))
+    statistics = job.calibrate_with_fisher(Placement.PRE_ACT)
+    ladders = build_ladders(graph, statistics, [job.search_images()])
     costs = Costs(ladders, View.ENTROPY, [1.0] * len(ladders))
-    images = task.search_images()[:IMAGES]
+    images = job.search_images()[:IMAGES]
     target = BITS_PER_VALUE * sum(ladder.values for ladder in ladders)
 
     began = time.perf_counter()
@@ -101,7 +101,7 @@ def measure_search_cost(graph: Graph, data: Dataset) -> dict[str, float | int]:
     naive = NaiveNetwork(Replay(graph, ladders, images, [0] * len(ladders)))
     naive_levels = naive_path(naive, costs, estimates, target)[-1]
     naive_seconds = time.perf_counter() - began
-    others = torch.cat([x for x, _ in data.holdout.take(OTHER_IMAGES).batches(100)]).to(task.device)
+    others = torch.cat([x for x, _ in data.holdout.take(OTHER_IMAGES).batches(100)]).to(job.device)
     same = sum(a == b for a, b in zip(path[-1].levels, naive_levels, strict=True))
     return {
         "images": IMAGES,

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from actpress.budget import Budget
 from actpress.data import Dataset
 from actpress.graph import Graph
-from actpress.methods import Settings, Task
+from actpress.methods import Job, Settings
 from actpress.methods.transform_coding import plan_at
 from actpress.plan import Placement, Transform
 from actpress.tune import TuneSettings
@@ -24,13 +24,13 @@ ROUNDS = 9
 
 def measure_step_cost(graph: Graph, data: Dataset) -> dict[str, float | int]:
     """Median seconds of both steps on the same batch, taken in turn, and their ratio."""
-    task = Task(graph, data, Budget.parse("1.34bits"), Settings(calibration_images=200))
-    statistic = task.calibrate(Placement.PRE_ACT)
-    plan = plan_at(task, statistic, 12.0).with_transform(Transform.LEARNED)
-    pressed = task.press(plan, statistic)
+    job = Job(graph, data, Budget.parse("1.34bits"), Settings(calibration_images=200))
+    statistic = job.calibrate(Placement.PRE_ACT)
+    plan = plan_at(job, statistic, 12.0).with_transform(Transform.LEARNED)
+    pressed = job.press(plan, statistic)
     settings = TuneSettings(batch_size=BATCH, validation_images=BATCH)
     run = TuningRun(pressed, graph, data.train, data.holdout, settings, RateBound(1e6))
-    x, labels = (tensor.to(task.device) for tensor in next(data.train.batches(BATCH)))
+    x, labels = (tensor.to(job.device) for tensor in next(data.train.batches(BATCH)))
 
     model = copy.deepcopy(graph.eval_module).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, nesterov=True)

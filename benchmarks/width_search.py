@@ -7,7 +7,7 @@ the search does not see.
 import time
 from dataclasses import replace
 
-from actpress.methods import Outcome, Task, compensate
+from actpress.methods import Job, Outcome, compensate
 from actpress.methods.codesign import choose_widths
 from actpress.plan import Transform
 from actpress.tune import held_out_divergence
@@ -15,31 +15,31 @@ from benchmarks.memory import peak_memory_mib, reset_peak_memory
 from benchmarks.store import Row
 
 
-def measure_width_search(task: Task, start: Outcome, candidates: int | None) -> Row:
+def measure_width_search(job: Job, start: Outcome, candidates: int | None) -> Row:
     """Search for widths from a greedy plan, and judge what it finds.
 
     Args:
-        task: network, data, budget and settings.
+        job: network, data, budget and settings.
         start: the outcome of the greedy search for this budget.
         candidates: widths that a group weighs; None judges `start` itself.
     """
     outcome, seconds = start, 0.0
     reset_peak_memory()
     if candidates is not None:
-        widths = replace(task.settings.widths, candidates=candidates)
-        searching = replace(task, settings=replace(task.settings, widths=widths))
+        widths = replace(job.settings.widths, candidates=candidates)
+        searching = replace(job, settings=replace(job.settings, widths=widths))
         began = time.perf_counter()
         outcome = choose_widths(searching, start)
         seconds = time.perf_counter() - began
     peak_mib = peak_memory_mib()
     plan = outcome.pressed.plan.with_transform(Transform.LEARNED)
-    pressed = compensate(task, plan, start.statistics, task.cost_target())
-    validation = task.validation()
-    settings = replace(task.settings.tune, validation_images=len(validation))
+    pressed = compensate(job, plan, start.statistics, job.cost_target())
+    validation = job.validation()
+    settings = replace(job.settings.tune, validation_images=len(validation))
     return {
-        "held_out_divergence": held_out_divergence(pressed, task.graph, validation, settings),
+        "held_out_divergence": held_out_divergence(pressed, job.graph, validation, settings),
         "held_out_images": len(validation),
-        "budget_share": task.cost(pressed) / task.cost_target(),
+        "budget_share": job.cost(pressed) / job.cost_target(),
         "search_seconds": seconds,
         "peak_memory_mib": peak_mib,
     }

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from actpress.calibrate import Statistics, calibrate, fisher_information
+from actpress.calibration import Statistics, calibrate, fisher_information
 from actpress.data.dataset import Dataset, Split
 from actpress.graph import Graph, capture
 from actpress.plan import Placement, Plan, SitePlan, Transform
-from actpress.press import PressedModel, fit_tables, press
+from actpress.pressing import CompressedModel, fit_tables, press
 
 # One thread: tiny tensors gain nothing from more, and the trained fixture is the same everywhere.
 torch.set_num_threads(1)
@@ -152,10 +152,10 @@ def make_pressed(
     post_statistics: Statistics,
     images: Tensor,
     make_plan: MakePlan,
-) -> Callable[..., PressedModel]:
+) -> Callable[..., CompressedModel]:
     """A pressed network with tables; arguments as of `make_plan`."""
 
-    def make(*args: Transform, **options: float) -> PressedModel:
+    def make(*args: Transform, **options: float) -> CompressedModel:
         after = options.get("placement") == Placement.POST_ACT
         plan = make_plan(*args, **options)
         pressed = press(graph, plan, post_statistics if after else statistics)

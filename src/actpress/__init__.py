@@ -11,21 +11,21 @@ result.save("runs/first")
 """
 
 from actpress._version import __version__
-from actpress.api import CompressedModel, compress, inspect
+from actpress.api import Result, compress, inspect
 from actpress.budget import Budget, View
-from actpress.calibrate import Statistics, calibrate
+from actpress.calibration import Statistics, calibrate
 from actpress.codec import SiteCodec
 from actpress.data import Dataset, Split, load_dataset
 from actpress.errors import ActpressError
-from actpress.evaluate import EnergyModel, Metrics, evaluate
+from actpress.evaluation import EnergyModel, Metrics, evaluate
 from actpress.graph import Graph, Site, capture
 from actpress.methods import Settings
 from actpress.plan import Placement, Plan, SitePlan, Transform
-from actpress.press import PressedModel, fit_tables, press
+from actpress.pressing import CompressedModel, fit_tables, press
 from actpress.run import load_head, load_run, load_tail
-from actpress.split import split
+from actpress.splitting import split
 from actpress.stream import Decoder, Encoder
-from actpress.sweep import Sweep, sweep
+from actpress.sweeping import Sweep, sweep
 from actpress.tune import TuneSettings
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
     "Metrics",
     "Placement",
     "Plan",
-    "PressedModel",
+    "Result",
     "Settings",
     "Site",
     "SiteCodec",

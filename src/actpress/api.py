@@ -1,4 +1,4 @@
-"""The library in a few calls: `compress`, `inspect`, `CompressedModel.save`."""
+"""The library in a few calls: `compress`, `inspect`, `Result.save`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, ModelError
-from actpress.evaluate import EnergyModel, Metrics, RunInfo, evaluate
+from actpress.evaluation import EnergyModel, Metrics, RunInfo, evaluate
 from actpress.graph import Graph, Site, capture, hash_weights
-from actpress.methods import METHODS, Outcome, Progress, Settings, Silence, Task
-from actpress.press import PressedModel
+from actpress.methods import METHODS, Job, Outcome, Progress, Settings, Silence
+from actpress.pressing import CompressedModel
 from actpress.report import render_html
 from actpress.run import (
     METRICS,
@@ -29,7 +29,7 @@ from actpress.run import (
 
 
 @dataclass(frozen=True)
-class CompressedModel:
+class Result:
     """A compressed network, its numbers, and where it came from.
 
     Attributes:
@@ -38,7 +38,7 @@ class CompressedModel:
         source: of model and data.
     """
 
-    model: PressedModel
+    model: CompressedModel
     metrics: Metrics
     source: Source
 
@@ -67,7 +67,7 @@ def compress(
     leaves: Sequence[str] = (),
     folder: Path | str | None = None,
     progress: Progress | None = None,
-) -> CompressedModel:
+) -> Result:
     """Compress the activations of a trained network and measure what that costs.
 
     Args:
@@ -92,8 +92,8 @@ def compress(
     example = next(data.train.batches(2))[0].to(device)
     graph = capture_for(model, example, leaves)
     settings, progress = settings or Settings(), progress or Silence()
-    task = Task(graph, data, budget, settings, None if folder is None else Path(folder), progress)
-    outcome = METHODS[method](task)
+    job = Job(graph, data, budget, settings, None if folder is None else Path(folder), progress)
+    outcome = METHODS[method](job)
     source = source or describe_source(model, data, leaves)
     info = run_info(outcome, source, budget, settings)
     progress.start("evaluate", 2 * len(data.test))
@@ -106,7 +106,7 @@ def compress(
         energy=energy,
         on_batch=progress.advance,
     )
-    return CompressedModel(outcome.pressed, metrics, source)
+    return Result(outcome.pressed, metrics, source)
 
 
 def inspect(
@@ -166,4 +166,4 @@ def describe_source(model: nn.Module, data: Dataset, leaves: Sequence[str]) -> S
     )
 
 
-__all__ = ["CompressedModel", "View", "compress", "inspect"]
+__all__ = ["Result", "View", "compress", "inspect"]

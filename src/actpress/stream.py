@@ -22,7 +22,7 @@ from actpress.bitstream.numbers import write_number
 from actpress.codec import SiteCodec
 from actpress.codec.site_codec import all_finite
 from actpress.errors import StreamError
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 
 MAX_IMAGES = 1 << 12
 """A `Decoder` takes frames of so many images, unless told otherwise."""
@@ -47,7 +47,7 @@ class Encoder:
     """
 
     def __init__(
-        self, pressed: PressedModel, file: BinaryIO, sites: Sequence[str] | None = None
+        self, pressed: CompressedModel, file: BinaryIO, sites: Sequence[str] | None = None
     ) -> None:
         self.pressed = pressed
         self.writer = StreamWriter(file, header_of(pressed, sites))
@@ -93,7 +93,7 @@ class Decoder:
 
     def __init__(
         self,
-        pressed: PressedModel,
+        pressed: CompressedModel,
         file: BinaryIO,
         *,
         any_size: bool = False,
@@ -177,7 +177,7 @@ class ByteTransport:
 
 @contextmanager
 def through_bytes(
-    pressed: PressedModel, sites: Iterable[str] | None = None
+    pressed: CompressedModel, sites: Iterable[str] | None = None
 ) -> Iterator[Mapping[str, ByteTransport]]:
     """Send sites (all by default) through real bytes while the block runs."""
     codecs = pressed.codecs
@@ -198,7 +198,7 @@ def frame_of(images: int, transports: Mapping[str, ByteTransport], sites: Iterab
 
 
 def stream_bytes(
-    pressed: PressedModel, transports: Mapping[str, ByteTransport], *, frames: int
+    pressed: CompressedModel, transports: Mapping[str, ByteTransport], *, frames: int
 ) -> int:
     """Length of the stream of everything that the transports carried, in so many frames."""
     head, end = len(header_of(pressed, list(transports)).to_bytes()), len(end_bytes(frames))
@@ -206,7 +206,7 @@ def stream_bytes(
     return head + frames * per_frame + sum(t.total_bytes for t in transports.values()) + end
 
 
-def header_of(pressed: PressedModel, sites: Sequence[str] | None = None) -> Header:
+def header_of(pressed: CompressedModel, sites: Sequence[str] | None = None) -> Header:
     """The header of a stream of a pressed model.
 
     Raises:
@@ -225,7 +225,7 @@ def header_of(pressed: PressedModel, sites: Sequence[str] | None = None) -> Head
     return Header(model, fingerprint(pressed), positions)
 
 
-def fingerprint(pressed: PressedModel) -> bytes:
+def fingerprint(pressed: CompressedModel) -> bytes:
     """16 bytes that change with plan, projections, steps, ranges or tables.
 
     The frequencies that the coder scaled from the counts are covered too: a machine whose logarithm

@@ -10,7 +10,7 @@ from actpress.budget import Budget
 from actpress.codec import CodecOutput
 from actpress.data import load_fashion_mnist_subset
 from actpress.graph import capture
-from actpress.methods import Settings, Task
+from actpress.methods import Job, Settings
 from actpress.methods.transform_coding import plan_at
 from actpress.plan import Placement
 from actpress.stream import Decoder, Encoder
@@ -21,9 +21,9 @@ from actpress.zoo import reference
 def test_bytes_restore_what_the_network_went_on_with(name: str) -> None:
     data = load_fashion_mnist_subset()
     graph = capture(reference.load(name), next(data.train.batches(2))[0])
-    task = Task(graph, data, Budget.parse("2bits"), Settings(calibration_images=32))
-    observed = task.calibrate(Placement.PRE_ACT)
-    pressed = task.press(plan_at(task, observed, 15.0), observed).eval()
+    job = Job(graph, data, Budget.parse("2bits"), Settings(calibration_images=32))
+    observed = job.calibrate(Placement.PRE_ACT)
+    pressed = job.press(plan_at(job, observed, 15.0), observed).eval()
     (x, _) = next(data.test.batches(16))
     went_on: dict[str, Tensor] = {}
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from actpress.allocate import LadderKind, ladder_states
 from actpress.allocate.ladder import water_level
-from actpress.calibrate import merge_all, observe
+from actpress.calibration import merge_all, observe
 from actpress.kernels import (
     bin_edges,
     count_symbols,

@@ -12,17 +12,17 @@ from torch import Tensor
 
 from actpress.allocate import Replay, build_ladders
 from actpress.budget import Budget, View
-from actpress.calibrate import calibrate, fisher_information
+from actpress.calibration import calibrate, fisher_information
 from actpress.codec import Packing, SiteCodec
 from actpress.data.dataset import Dataset
 from actpress.errors import CalibrationError, PlanError, StreamError
-from actpress.evaluate import RunInfo, evaluate
+from actpress.evaluation import RunInfo, evaluate
 from actpress.graph import Graph, site_values
-from actpress.methods import Outcome, Settings, Task, cap, codesign, gdr, transform_coding
+from actpress.methods import Job, Outcome, Settings, cap, codesign, gdr, transform_coding
 from actpress.plan import Placement, SitePlan, Transform
-from actpress.press import PressedModel, fit_tables, press
+from actpress.pressing import CompressedModel, fit_tables, press
 from actpress.run.model import load_model_from, save_model
-from actpress.split import split
+from actpress.splitting import split
 from actpress.stream import Decoder, Encoder
 from actpress.tune import TuneSettings, WidthSettings, fit_decoders
 
@@ -33,14 +33,14 @@ SMALL = Settings(
     tune=TuneSettings(steps=6, batch_size=32, validate_every=3, validation_images=32),
     widths=WidthSettings(steps=6, move_every=2),
 )
-Make = Callable[..., Task]
+Make = Callable[..., Job]
 
 
 @pytest.fixture
-def task(graph: Graph, dataset: Dataset) -> Make:
-    def make(budget: str = "1.2bits", *, view: View = View.ENTROPY, block: int | None = 2) -> Task:
+def job(graph: Graph, dataset: Dataset) -> Make:
+    def make(budget: str = "1.2bits", *, view: View = View.ENTROPY, block: int | None = 2) -> Job:
         wanted = Budget.parse(budget, view=view)
-        return Task(graph, dataset, wanted, replace(SMALL, block=block))
+        return Job(graph, dataset, wanted, replace(SMALL, block=block))
 
     return make
 
@@ -48,7 +48,7 @@ def task(graph: Graph, dataset: Dataset) -> Make:
 @pytest.fixture(scope="module")
 def outcome(graph: Graph, dataset: Dataset) -> Outcome:
     """The greedy search with blocks, at 1.2 bits."""
-    return gdr(Task(graph, dataset, Budget.parse("1.2bits"), SMALL))
+    return gdr(Job(graph, dataset, Budget.parse("1.2bits"), SMALL))
 
 
 def blocks_by_hand(value: Tensor) -> Tensor:
@@ -149,20 +149,20 @@ def test_ladders_are_priced_by_the_blocks_of_an_image(
     assert level.fixed_bits == pytest.approx(float(widths.sum()) * site.values / 32, rel=0.02)
 
 
-def test_neighbours_that_are_alike_cost_less_in_blocks(task: Make) -> None:
+def test_neighbours_that_are_alike_cost_less_in_blocks(job: Make) -> None:
     """Same bits, much less loss: the images are noise, but convolutions overlap."""
-    alone, together = gdr(task(block=1)), gdr(task(block=2))
-    given = task()
+    alone, together = gdr(job(block=1)), gdr(job(block=2))
+    given = job()
     assert given.cost(together.pressed) <= given.cost_target()
     assert divergence(given, together.pressed) < 0.9 * divergence(given, alone.pressed)
 
 
-def divergence(task: Task, pressed: PressedModel) -> float:
-    images = torch.cat([x for x, _ in task.data.holdout.batches(96)])
-    return divergence_on(task.graph, pressed, images)
+def divergence(job: Job, pressed: CompressedModel) -> float:
+    images = torch.cat([x for x, _ in job.data.holdout.batches(96)])
+    return divergence_on(job.graph, pressed, images)
 
 
-def divergence_on(graph: Graph, pressed: PressedModel, images: Tensor) -> float:
+def divergence_on(graph: Graph, pressed: CompressedModel, images: Tensor) -> float:
     with torch.no_grad():
         ours, theirs = pressed(images), graph.eval_module(images)
     loss = torch.nn.functional.kl_div(
@@ -174,9 +174,9 @@ def divergence_on(graph: Graph, pressed: PressedModel, images: Tensor) -> float:
 @pytest.mark.parametrize("method", [cap, codesign, transform_coding])
 @pytest.mark.parametrize("view", View)
 def test_every_method_with_a_projection_takes_blocks(
-    task: Make, method: Callable[[Task], Outcome], view: View
+    job: Make, method: Callable[[Job], Outcome], view: View
 ) -> None:
-    given = task("2.5bits", view=view)
+    given = job("2.5bits", view=view)
     pressed = method(given).pressed
     bits = given.cost(pressed)
     assert bits <= given.cost_target()
@@ -186,10 +186,10 @@ def test_every_method_with_a_projection_takes_blocks(
     assert counted == pytest.approx(bits, rel=1e-3)
 
 
-def test_the_codesign_takes_blocks_unless_told_otherwise(task: Make) -> None:
-    assert codesign(task(block=None)).pressed.plan.sites[0].block == 2
-    assert codesign(task(block=1)).pressed.plan.sites[0].block == 1
-    assert gdr(task(block=None)).pressed.plan.sites[0].block == 1
+def test_the_codesign_takes_blocks_unless_told_otherwise(job: Make) -> None:
+    assert codesign(job(block=None)).pressed.plan.sites[0].block == 2
+    assert codesign(job(block=1)).pressed.plan.sites[0].block == 1
+    assert gdr(job(block=None)).pressed.plan.sites[0].block == 1
 
 
 class Spy:

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from actpress.errors import PlanError, RunError, StreamError
 from actpress.plan import Transform
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 from actpress.run import Source, load_head, load_tail, save_halves, save_model
 from tests.conftest import Tiny
 
-MakePressed = Callable[..., PressedModel]
+MakePressed = Callable[..., CompressedModel]
 SOURCE = Source(model="tiny", data="tiny", input=(1, 8, 8), weights_sha256="0" * 64)
 
 

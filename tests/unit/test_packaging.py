@@ -51,7 +51,7 @@ def test_the_public_door() -> None:
     assert set(actpress.__all__) == {
         "ActpressError",
         "Budget",
-        "CompressedModel",
+        "Result",
         "Dataset",
         "Decoder",
         "Encoder",
@@ -60,7 +60,7 @@ def test_the_public_door() -> None:
         "Metrics",
         "Placement",
         "Plan",
-        "PressedModel",
+        "CompressedModel",
         "Settings",
         "Site",
         "SiteCodec",

@@ -8,18 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from actpress.calibrate import Statistics, calibrate
+from actpress.calibration import Statistics, calibrate
 from actpress.codec import IdentityProjection, counting
 from actpress.data.dataset import Dataset
 from actpress.errors import CalibrationError, ModelError, PlanError
-from actpress.evaluate import RunInfo, evaluate
+from actpress.evaluation import RunInfo, evaluate
 from actpress.graph import Graph, capture
 from actpress.plan import Placement, Plan, Transform
-from actpress.press import PressedModel, fit_tables, preserved_tables, press, run
+from actpress.pressing import CompressedModel, fit_tables, preserved_tables, press, run
 from actpress.tune import TuneSettings, align_rate_model, tune
 
 MakePlan = Callable[..., Plan]
-MakePressed = Callable[..., PressedModel]
+MakePressed = Callable[..., CompressedModel]
 
 
 def replaced(plan: Plan, **changes: Any) -> Plan:

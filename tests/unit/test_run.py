@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, ModelError, PlanError, RunError
-from actpress.evaluate import Metrics, RunInfo, evaluate
+from actpress.evaluation import Metrics, RunInfo, evaluate
 from actpress.graph import Graph, hash_weights
 from actpress.methods import Settings
 from actpress.plan import Transform
-from actpress.press import PressedModel, fit_tables
+from actpress.pressing import CompressedModel, fit_tables
 from actpress.run import (
     CODEC,
     HALF,
@@ -39,7 +39,7 @@ from actpress.run import (
 from actpress.run.tensors import write_tensors
 from tests.conftest import Tiny
 
-MakePressed = Callable[..., PressedModel]
+MakePressed = Callable[..., CompressedModel]
 
 
 @pytest.fixture

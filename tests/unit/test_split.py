@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from actpress.calibrate import calibrate
+from actpress.calibration import calibrate
 from actpress.errors import ModelError, StreamError
 from actpress.graph import capture
 from actpress.plan import Placement, Plan, SitePlan, Transform
-from actpress.press import PressedModel, fit_tables, press
-from actpress.split import split
+from actpress.pressing import CompressedModel, fit_tables, press
+from actpress.splitting import split
 from actpress.stream import Encoder
 
-MakePressed = Callable[..., PressedModel]
+MakePressed = Callable[..., CompressedModel]
 
 
 def test_the_halves_are_the_whole_at_every_site(make_pressed: MakePressed, images: Tensor) -> None:
@@ -138,7 +138,7 @@ def test_halves_cut_elsewhere_do_not_fit(make_pressed: MakePressed, images: Tens
         split(pressed, first)[1](data[:-1])
 
 
-def _serve(pressed: PressedModel, at: str, address: str, ready: object) -> None:
+def _serve(pressed: CompressedModel, at: str, address: str, ready: object) -> None:
     """A server process: bytes in, predictions out."""
     torch.set_num_threads(1)
     tail = split(pressed, at)[1]

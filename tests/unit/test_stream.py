@@ -15,16 +15,16 @@ from actpress.bitstream import Frame, StreamWriter, read_record, tables, write_r
 from actpress.codec import SiteCodec
 from actpress.data.dataset import Dataset
 from actpress.errors import StreamError
-from actpress.evaluate import RunInfo, evaluate
+from actpress.evaluation import RunInfo, evaluate
 from actpress.graph import Graph
 from actpress.plan import Placement, Transform
-from actpress.press import PressedModel, fit_tables
+from actpress.pressing import CompressedModel, fit_tables
 from actpress.stream import ByteTransport, Decoder, Encoder, fingerprint, header_of, through_bytes
 
-MakePressed = Callable[..., PressedModel]
+MakePressed = Callable[..., CompressedModel]
 
 
-def encoded(pressed: PressedModel, *batches: Tensor, sites: list[str] | None = None) -> bytes:
+def encoded(pressed: CompressedModel, *batches: Tensor, sites: list[str] | None = None) -> bytes:
     file = io.BytesIO()
     with Encoder(pressed, file, sites) as encoder:
         for batch in batches:
@@ -32,7 +32,7 @@ def encoded(pressed: PressedModel, *batches: Tensor, sites: list[str] | None = N
     return file.getvalue()
 
 
-def values(pressed: PressedModel, x: Tensor) -> dict[str, Tensor]:
+def values(pressed: CompressedModel, x: Tensor) -> dict[str, Tensor]:
     """What every codec hands on, without bytes."""
     seen: dict[str, Tensor] = {}
 

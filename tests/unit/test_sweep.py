@@ -14,10 +14,10 @@ from torch import nn
 from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, BudgetError, RunError, TuningError
-from actpress.methods import METHODS, Outcome, Settings, Task
+from actpress.methods import METHODS, Job, Outcome, Settings
 from actpress.report.sweep import Point, compare, pareto, print_sweep, render_sweep, text_chart
 from actpress.run import PLAN
-from actpress.sweep import CSV, HTML, JSON, Sweep, sweep
+from actpress.sweeping import CSV, HTML, JSON, Sweep, sweep
 from actpress.tune import TuneSettings
 
 SMALL = Settings(
@@ -94,7 +94,7 @@ def test_what_was_asked_for_twice_or_before_is_listed_once_and_kept(
 def test_training_that_fails_is_a_reason_like_any_other(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def diverge(_task: Task) -> Outcome:
+    def diverge(_task: Job) -> Outcome:
         raise TuningError("training diverged at step 3")
 
     monkeypatch.setitem(METHODS, "cap", diverge)

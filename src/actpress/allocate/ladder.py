@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from actpress.budget import View
-from actpress.calibrate import SiteStatistics, Statistics
+from actpress.calibration import SiteStatistics, Statistics
 from actpress.codec import Basis, as_blocks, context_share, entropy_bits, seen_range, stored_step
 from actpress.graph import Graph, site_values
 from actpress.kernels import count_symbols

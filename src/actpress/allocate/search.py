@@ -13,7 +13,7 @@ from actpress.allocate.ladder import Ladder, LadderKind, build_ladders
 from actpress.allocate.replay import Replay
 from actpress.allocate.sensitivity import estimate_losses
 from actpress.budget import Budget, BudgetKind
-from actpress.calibrate import Statistics
+from actpress.calibration import Statistics
 from actpress.errors import BudgetError
 from actpress.graph import Graph
 from actpress.plan import Plan, SitePlan, Transform

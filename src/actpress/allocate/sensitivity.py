@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from actpress.allocate.ladder import Ladder
-from actpress.calibrate import site_gradients
+from actpress.calibration import site_gradients
 from actpress.graph import Graph
 
 

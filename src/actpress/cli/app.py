@@ -49,7 +49,7 @@ from actpress.cli.sweeps import sweep_command
 from actpress.cli.workplace import check_complete, is_complete, workplace
 from actpress.data import load_dataset
 from actpress.errors import BudgetError, RunError
-from actpress.evaluate import MEMORY_PJ_PER_BIT, RunInfo, evaluate
+from actpress.evaluation import MEMORY_PJ_PER_BIT, RunInfo, evaluate
 from actpress.methods import METHODS, Settings
 from actpress.report import print_metrics, print_sites, render_html, site_rows
 from actpress.run import (

@@ -9,7 +9,7 @@ from actpress.api import capture_for
 from actpress.cli.sources import load_model
 from actpress.errors import RunError
 from actpress.graph import Graph
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 from actpress.run import (
     SOURCE,
     Source,
@@ -32,7 +32,7 @@ class OpenedRun:
 
     source: Source
     graph: Graph
-    pressed: PressedModel
+    pressed: CompressedModel
 
 
 def open_run(run: Path, *, weights: Path | None, device: torch.device) -> OpenedRun:

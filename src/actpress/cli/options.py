@@ -16,7 +16,7 @@ from torch import nn
 from actpress.allocate import Grouping
 from actpress.data import Dataset
 from actpress.errors import ActpressError, RunError
-from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel, predict
+from actpress.evaluation import MEMORY_PJ_PER_BIT, EnergyModel, predict
 from actpress.methods import PROJECTING, TRAINING, Settings
 from actpress.plan import MAX_BLOCK
 from actpress.tune import Trainable, TuneSettings, WidthSettings

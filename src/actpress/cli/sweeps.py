@@ -42,7 +42,7 @@ from actpress.data import load_dataset
 from actpress.errors import RunError
 from actpress.methods import METHODS, Settings
 from actpress.report import print_sweep
-from actpress.sweep import HTML, sweep
+from actpress.sweeping import HTML, sweep
 from actpress.tune import Trainable, TuneSettings, WidthSettings
 
 

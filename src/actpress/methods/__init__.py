@@ -5,14 +5,14 @@ from collections.abc import Callable
 from actpress.methods.cap import cap, gdr, run_search
 from actpress.methods.codesign import choose_widths, codesign
 from actpress.methods.entropy_training import entropy_training
+from actpress.methods.job import Job, Outcome, Progress, Settings, Silence
 from actpress.methods.learning import UNTRAINED, compensate, learn
 from actpress.methods.mixed_precision import layerwise_ilp, layerwise_search
 from actpress.methods.selection import take_from
-from actpress.methods.task import Outcome, Progress, Settings, Silence, Task
 from actpress.methods.transform_coding import transform_coding
 from actpress.methods.uniform import int8, lsq, uniform
 
-METHODS: dict[str, Callable[[Task], Outcome]] = {
+METHODS: dict[str, Callable[[Job], Outcome]] = {
     "int8": int8,
     "transform_coding": transform_coding,
     "gdr": gdr,
@@ -35,11 +35,11 @@ __all__ = [
     "PROJECTING",
     "TRAINING",
     "UNTRAINED",
+    "Job",
     "Outcome",
     "Progress",
     "Settings",
     "Silence",
-    "Task",
     "cap",
     "choose_widths",
     "codesign",

@@ -3,22 +3,22 @@
 Steps of 8-bit activations, and the network if asked, are trained on the loss and the entropy.
 """
 
+from actpress.methods.job import Job, Outcome
 from actpress.methods.lsq import train_steps
-from actpress.methods.task import Outcome, Task
 from actpress.methods.uniform import covering_step, refuse_accuracy, uniform_plan
 from actpress.plan import Placement
 
 BIT_WIDTH = 8
 
 
-def entropy_training(task: Task) -> Outcome:
+def entropy_training(job: Job) -> Outcome:
     """Coarsen the steps of all sites alike until the budget is met, then train them within it.
 
     Raises:
         BudgetError: an accuracy budget, or one that the training does not meet.
     """
-    refuse_accuracy(task, "entropy_training")
-    statistics = task.calibrate(Placement.POST_ACT)
+    refuse_accuracy(job, "entropy_training")
+    statistics = job.calibrate(Placement.POST_ACT)
     steps = {name: covering_step(own, BIT_WIDTH) for name, own in statistics.sites.items()}
-    plan = uniform_plan(task, steps, BIT_WIDTH)
-    return train_steps(task, plan, statistics, hold_bits=True, method="entropy_training")
+    plan = uniform_plan(job, steps, BIT_WIDTH)
+    return train_steps(job, plan, statistics, hold_bits=True, method="entropy_training")

@@ -8,14 +8,14 @@ from time import perf_counter
 
 import torch
 
-from actpress.calibrate import Statistics
+from actpress.calibration import Statistics
 from actpress.codec import stored_step
 from actpress.errors import BudgetError
+from actpress.methods.job import Job, Outcome
 from actpress.methods.learning import ROUNDING, UNTRAINED, finish, watch_cost
 from actpress.methods.scaling import scale_steps
-from actpress.methods.task import Outcome, Task
 from actpress.plan import Plan
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 from actpress.tune import (
     Learned,
     Trainable,
@@ -29,7 +29,7 @@ SMALLEST_SHARE = 0.05
 
 
 def train_steps(
-    task: Task,
+    job: Job,
     plan: Plan,
     statistics: Statistics,
     *,
@@ -44,7 +44,7 @@ def train_steps(
     `Trainable.NETWORK` the network's weights are trained as well.
 
     Args:
-        task: data and settings.
+        job: data and settings.
         plan: of sites with identity transforms.
         statistics: for the plan's placements.
         method: name for the results.
@@ -57,15 +57,15 @@ def train_steps(
     Raises:
         BudgetError: no step is coarse enough to begin within the bits that are to be held.
     """
-    settings, began = task.settings.tune, perf_counter()
+    settings, began = job.settings.tune, perf_counter()
     plan = plan.model_copy(update={"method": method})
     if hold_bits:
-        pressed = _scaled_to_fit(task, plan, statistics, finest)
+        pressed = _scaled_to_fit(job, plan, statistics, finest)
     else:
-        pressed = task.press(plan, statistics)
+        pressed = job.press(plan, statistics)
     pressing_s = perf_counter() - began
-    bound = task.cost_target() if hold_bits else math.inf
-    measure = watch_cost(task, pressed, bound)
+    bound = job.cost_target() if hold_bits else math.inf
+    measure = watch_cost(job, pressed, bound)
     floors = {name: SMALLEST_SHARE * codec.step.clone() for name, codec in pressed.codecs.items()}
 
     @torch.no_grad()
@@ -73,46 +73,46 @@ def train_steps(
         for name, codec in pressed.codecs.items():
             codec.step.copy_(torch.maximum(codec.step, floors[name]))
 
-    task.progress.start("tune", settings.steps)
+    job.progress.start("tune", settings.steps)
     report = tune(
         pressed,
-        task.graph,
-        task.data.train,
-        task.validation(),
+        job.graph,
+        job.data.train,
+        job.validation(),
         settings,
         target_bits=bound,
         learned=_learned(pressed, settings),
         purpose=method,
         measure=measure if hold_bits else None,
-        checkpoint=None if task.folder is None else task.folder / f"{attempt}.pt",
+        checkpoint=None if job.folder is None else job.folder / f"{attempt}.pt",
         adjust=keep_positive,
-        on_step=lambda step: task.progress.advance(1, f"loss {step.loss:.4f}"),
+        on_step=lambda step: job.progress.advance(1, f"loss {step.loss:.4f}"),
     )
     for codec in pressed.codecs.values():
         codec.step.copy_(stored_step(codec.step))
-    finish(task, pressed, bound)
+    finish(job, pressed, bound)
     variant = UNTRAINED if report.loss_after >= report.loss_before else ""
     return Outcome(pressed, statistics, method, variant, tune_seconds=pressing_s + report.seconds)
 
 
-def _scaled_to_fit(task: Task, plan: Plan, statistics: Statistics, finest: float) -> PressedModel:
+def _scaled_to_fit(job: Job, plan: Plan, statistics: Statistics, finest: float) -> CompressedModel:
     """The plan, pressed, with all its steps scaled alike until it costs what it may."""
-    target = task.cost_target()
+    target = job.cost_target()
     found = scale_steps(
         plan,
-        lambda scaled: task.press(scaled, statistics),
-        lambda pressed: task.cost(pressed) / target - 1 + ROUNDING,
+        lambda scaled: job.press(scaled, statistics),
+        lambda pressed: job.cost(pressed) / target - 1 + ROUNDING,
         finest=finest,
     )
     if found.excess > 0:
         raise BudgetError(
-            f"steps as coarse as they may be exceed the budget {task.budget} by "
+            f"steps as coarse as they may be exceed the budget {job.budget} by "
             f"{100 * found.excess:.1f} %: code tables have a floor; ask for more"
         )
     return found.pressed
 
 
-def _learned(pressed: PressedModel, settings: TuneSettings) -> list[Learned]:
+def _learned(pressed: CompressedModel, settings: TuneSettings) -> list[Learned]:
     """Steps move by a share of themselves; each site is a group, as its steps have one size."""
     steps = [
         Learned((codec.step,), settings.step_lr * float(codec.step.mean()))

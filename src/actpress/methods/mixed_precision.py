@@ -17,17 +17,17 @@ from torch import Tensor
 
 from actpress.allocate import CODED_BIT_WIDTH
 from actpress.budget import View
-from actpress.calibrate import Statistics, site_gradients
+from actpress.calibration import Statistics, site_gradients
 from actpress.codec import IdentityProjection, MixtureCodec, coded_bits
 from actpress.errors import BudgetError
 from actpress.graph import insert_codecs
+from actpress.methods.job import RESERVE, Job, Outcome
 from actpress.methods.lsq import train_steps
 from actpress.methods.scaling import CLOSE_ENOUGH
-from actpress.methods.task import RESERVE, Outcome, Task
 from actpress.methods.uniform import best_step, refuse_accuracy, uniform_plan
 from actpress.methods.widths import rate_scales, train_widths
 from actpress.plan import Placement, Plan
-from actpress.press import PressedModel, lowest_symbol
+from actpress.pressing import CompressedModel, lowest_symbol
 from actpress.tune import mixtures
 
 BIT_WIDTHS = tuple(range(1, 9))
@@ -45,57 +45,57 @@ TIE_BREAK = 1e-3
 """Weight of the estimated losses where a search leaves bits over: they decide who gets them."""
 
 
-def layerwise_ilp(task: Task) -> Outcome:
+def layerwise_ilp(job: Job) -> Outcome:
     """Bit-widths of least estimated loss within the budget, then trained steps.
 
     Raises:
         BudgetError: an accuracy budget, or one bit at every site costs more.
     """
-    refuse_accuracy(task, "layerwise_ilp")
-    statistics = task.calibrate(Placement.POST_ACT)
+    refuse_accuracy(job, "layerwise_ilp")
+    statistics = job.calibrate(Placement.POST_ACT)
     began = perf_counter()
     candidates = _best_steps(statistics)
-    losses, costs = sensitivities(task, statistics, candidates, BIT_WIDTHS)
-    plan = _plan_by_real_cost(task, statistics, candidates, losses, costs)
-    return _train(task, plan, statistics, "layerwise_ilp", perf_counter() - began)
+    losses, costs = sensitivities(job, statistics, candidates, BIT_WIDTHS)
+    plan = _plan_by_real_cost(job, statistics, candidates, losses, costs)
+    return _train(job, plan, statistics, "layerwise_ilp", perf_counter() - began)
 
 
-def layerwise_search(task: Task) -> Outcome:
+def layerwise_search(job: Job) -> Outcome:
     """Bit-widths learned with all of 1 to 8 as candidates of each site, then trained steps.
 
     Raises:
         BudgetError: an accuracy budget, or one that no step is coarse enough for.
     """
-    refuse_accuracy(task, "layerwise_search")
-    statistics = task.calibrate(Placement.POST_ACT)
+    refuse_accuracy(job, "layerwise_search")
+    statistics = job.calibrate(Placement.POST_ACT)
     began = perf_counter()
-    network = _all_widths(task, statistics)
-    train_widths(task, network)
+    network = _all_widths(job, statistics)
+    train_widths(job, network)
     codecs = mixtures(network)
     candidates = {
         name: [2 ** (float(codec.log2_range) - bit_width) for bit_width in BIT_WIDTHS]
         for name, codec in codecs.items()
     }
-    if task.budget.view is View.ENTROPY:
+    if job.budget.view is View.ENTROPY:
         # A width is a resolution there: its cost follows from the step, and symbols go far.
         levels: Sequence[int] = (CODED_BIT_WIDTH,) * len(BIT_WIDTHS)
-        losses, costs = sensitivities(task, statistics, candidates, levels)
-        aim = max(task.cost_target(), float(costs.min(axis=1).sum()))  # steps follow
+        losses, costs = sensitivities(job, statistics, candidates, levels)
+        aim = max(job.cost_target(), float(costs.min(axis=1).sum()))  # steps follow
     else:
         # A wider word may take a wider range than the one learned for the width that won.
         levels = BIT_WIDTHS
-        losses, costs = sensitivities(task, statistics, _best_steps(statistics), levels)
-        aim = _widest(task)
+        losses, costs = sensitivities(job, statistics, _best_steps(statistics), levels)
+        aim = _widest(job)
     logits = np.array([codec.logits[0].tolist() for codec in codecs.values()])
     regrets = _regrets(logits) + TIE_BREAK * losses / losses.max()
     chosen = choose_widths_by_ilp(regrets, costs, aim)
-    plan = _plan(task, candidates, levels, chosen)
+    plan = _plan(job, candidates, levels, chosen)
     finest = -math.inf  # symbols go as far as they are needed
-    return _train(task, plan, statistics, "layerwise_search", perf_counter() - began, finest=finest)
+    return _train(job, plan, statistics, "layerwise_search", perf_counter() - began, finest=finest)
 
 
 def _plan_by_real_cost(
-    task: Task,
+    job: Job,
     statistics: Statistics,
     candidates: Mapping[str, Sequence[float]],
     losses: np.ndarray,
@@ -106,15 +106,15 @@ def _plan_by_real_cost(
     In the entropy view its costs are estimates; each plan that is pressed says by how much they are
     off. Where none fits, it is the cheapest: training begins with steps as coarse as need be.
     """
-    target, lowest = task.cost_target(), float(costs.min(axis=1).sum())
-    if task.budget.view is View.FIXED:
-        chosen = choose_widths_by_ilp(losses, costs, _widest(task))
-        return _plan(task, candidates, BIT_WIDTHS, chosen)
+    target, lowest = job.cost_target(), float(costs.min(axis=1).sum())
+    if job.budget.view is View.FIXED:
+        chosen = choose_widths_by_ilp(losses, costs, _widest(job))
+        return _plan(job, candidates, BIT_WIDTHS, chosen)
     aim = max(target, lowest)
     tried: list[tuple[float, Plan]] = []
     for _ in range(PROGRAMS):
-        plan = _plan(task, candidates, BIT_WIDTHS, choose_widths_by_ilp(losses, costs, aim))
-        cost = task.cost(task.press(plan, statistics))
+        plan = _plan(job, candidates, BIT_WIDTHS, choose_widths_by_ilp(losses, costs, aim))
+        cost = job.cost(job.press(plan, statistics))
         tried.append((cost, plan))
         if target * (1 - CLOSE_ENOUGH) <= cost <= target:
             break
@@ -125,9 +125,9 @@ def _plan_by_real_cost(
     return min(tried, key=lambda pair: pair[0])[1]
 
 
-def _widest(task: Task) -> float:
+def _widest(job: Job) -> float:
     """The whole budget: widths that fit never cost more, whatever training makes of them."""
-    return task.cost_target() / (1 - RESERVE)
+    return job.cost_target() / (1 - RESERVE)
 
 
 def _best_steps(statistics: Statistics) -> dict[str, list[float]]:
@@ -139,7 +139,7 @@ def _best_steps(statistics: Statistics) -> dict[str, list[float]]:
 
 
 def _plan(
-    task: Task,
+    job: Job,
     candidates: Mapping[str, Sequence[float]],
     levels: Sequence[int],
     chosen: Sequence[int],
@@ -147,14 +147,14 @@ def _plan(
     """The candidate of each site whose bit-width was chosen."""
     columns = {
         site.name: BIT_WIDTHS.index(width)
-        for site, width in zip(task.graph.sites, chosen, strict=True)
+        for site, width in zip(job.graph.sites, chosen, strict=True)
     }
     steps = {name: candidates[name][column] for name, column in columns.items()}
-    return uniform_plan(task, steps, {name: levels[column] for name, column in columns.items()})
+    return uniform_plan(job, steps, {name: levels[column] for name, column in columns.items()})
 
 
 def sensitivities(
-    task: Task,
+    job: Job,
     statistics: Statistics,
     candidates: Mapping[str, Sequence[float]],
     levels: Sequence[int],
@@ -165,7 +165,7 @@ def sensitivities(
     log-likelihood of labels drawn from the network; the cost is what the budget counts.
 
     Args:
-        task: data and budget.
+        job: data and budget.
         statistics: after the activations.
         candidates: steps by site name.
         levels: of each candidate, as the bits that number them.
@@ -173,12 +173,12 @@ def sensitivities(
     Returns:
         losses in nats per image and costs in bits per inference, both of shape (sites, widths).
     """
-    sites = task.graph.sites
+    sites = job.graph.sites
     losses, costs = (np.zeros((len(sites), len(levels))) for _ in range(2))
-    images = task.search_images()
+    images = job.search_images()
     batches = images.split(64)
-    seed = task.settings.search.seed
-    for gradients in site_gradients(task.graph, batches, statistics.placements, seed=seed):
+    seed = job.settings.search.seed
+    for gradients in site_gradients(job.graph, batches, statistics.placements, seed=seed):
         for row, site in enumerate(sites):
             x, g = gradients[site.name]
             for column, bit_width in enumerate(levels):
@@ -187,8 +187,8 @@ def sensitivities(
                 q = torch.round(x / step).clamp(low, low + 2**bit_width - 1)
                 errors = ((q * step - x) * g).flatten(1).sum(1)
                 losses[row, column] += 0.5 * float(errors.square().sum())
-                costs[row, column] += _bits(q, bit_width, task.budget.view)
-    weights = np.array([[task.weight(site.name)] for site in sites])
+                costs[row, column] += _bits(q, bit_width, job.budget.view)
+    weights = np.array([[job.weight(site.name)] for site in sites])
     return losses / len(images), costs * weights / len(images)
 
 
@@ -239,30 +239,30 @@ def _bits(q: Tensor, bit_width: int, view: View) -> float:
     return float(q.numel() * bit_width) if view is View.FIXED else coded_bits(q)
 
 
-def _all_widths(task: Task, statistics: Statistics) -> PressedModel:
+def _all_widths(job: Job, statistics: Statistics) -> CompressedModel:
     """The network with all widths at every site, one group each, its rate aligned to tables."""
     steps = {name: best_step(own, START) for name, own in statistics.sites.items()}
-    plan = uniform_plan(task, steps, START)
-    scales = rate_scales(task, task.press(plan, statistics))
+    plan = uniform_plan(job, steps, START)
+    scales = rate_scales(job, job.press(plan, statistics))
     codecs = {}
-    for site in task.graph.sites:
+    for site in job.graph.sites:
         codecs[site.name] = MixtureCodec(
             IdentityProjection(),
             torch.zeros(site.channels, dtype=torch.int64),
             torch.log2(torch.tensor([steps[site.name]])) + START,
             torch.tensor([START]),
-            view=task.budget.view,
+            view=job.budget.view,
             signed=bool(statistics.sites[site.name].minimum.min() < 0),
             candidates=len(BIT_WIDTHS),
             narrowest=BIT_WIDTHS[0],
         )
         codecs[site.name].rate_scale.fill_(scales[site.name])
-    network = insert_codecs(task.graph, codecs, statistics.placements)
-    return PressedModel(network, plan).eval().to(task.device)
+    network = insert_codecs(job.graph, codecs, statistics.placements)
+    return CompressedModel(network, plan).eval().to(job.device)
 
 
 def _train(
-    task: Task,
+    job: Job,
     plan: Plan,
     statistics: Statistics,
     method: str,
@@ -271,6 +271,6 @@ def _train(
     finest: float = 0.0,
 ) -> Outcome:
     """Train the steps; bits that can grow by that, those of the entropy view, are held."""
-    hold_bits = task.budget.view is View.ENTROPY
-    outcome = train_steps(task, plan, statistics, hold_bits=hold_bits, finest=finest, method=method)
+    hold_bits = job.budget.view is View.ENTROPY
+    outcome = train_steps(job, plan, statistics, hold_bits=hold_bits, finest=finest, method=method)
     return replace(outcome, search_seconds=seconds)

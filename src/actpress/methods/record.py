@@ -1,17 +1,17 @@
-"""A finished search on disk, so that a resumed task does not search again."""
+"""A finished search on disk, so that a resumed job does not search again."""
 
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from actpress.calibrate import Statistics
+from actpress.calibration import Statistics
 from actpress.errors import RunError
-from actpress.evaluate import PathPoint
+from actpress.evaluation import PathPoint
 from actpress.graph import hash_weights
-from actpress.methods.task import Outcome, Task
+from actpress.methods.job import Job, Outcome
 from actpress.plan import Plan, first_complaint
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 
 FILE = "search.json"
 
@@ -36,10 +36,10 @@ class SearchRecord(BaseModel):
     search_seconds: float
 
     @classmethod
-    def of(cls, task: Task, outcome: Outcome) -> Self:
+    def of(cls, job: Job, outcome: Outcome) -> Self:
         """The record of an outcome that was not trained yet."""
         return cls(
-            identity=identity_of(task),
+            identity=identity_of(job),
             plan=outcome.pressed.plan,
             method=outcome.method,
             variant=outcome.variant,
@@ -48,7 +48,7 @@ class SearchRecord(BaseModel):
             search_seconds=outcome.search_seconds,
         )
 
-    def outcome(self, pressed: PressedModel, statistics: Statistics) -> Outcome:
+    def outcome(self, pressed: CompressedModel, statistics: Statistics) -> Outcome:
         """The outcome again, with its plan pressed anew."""
         return Outcome(
             pressed,
@@ -69,16 +69,16 @@ def write_record(folder: Path, record: SearchRecord) -> None:
     partial.replace(folder / FILE)
 
 
-def identity_of(task: Task) -> str:
-    """What decides the search of a task, besides its data."""
-    settings = task.settings
+def identity_of(job: Job) -> str:
+    """What decides the search of a job, besides its data."""
+    settings = job.settings
     amounts = settings.calibration_images, settings.search_images, settings.holdout_images
     how = settings.block, settings.search, settings.grouping, settings.widths, settings.tune
-    return f"{hash_weights(task.graph.root)}|{task.budget}|{amounts}|{how}"
+    return f"{hash_weights(job.graph.root)}|{job.budget}|{amounts}|{how}"
 
 
-def read_record(folder: Path, task: Task) -> SearchRecord | None:
-    """The search of an interrupted task, if it had finished.
+def read_record(folder: Path, job: Job) -> SearchRecord | None:
+    """The search of an interrupted job, if it had finished.
 
     Raises:
         RunError: the file is damaged, or of another network, budget or settings.
@@ -91,7 +91,7 @@ def read_record(folder: Path, task: Task) -> SearchRecord | None:
     except (ValidationError, UnicodeDecodeError) as error:
         what = first_complaint(error) if isinstance(error, ValidationError) else str(error)
         raise RunError(f"{path} is damaged: {what}; delete {folder} to start again") from error
-    if record.plan.fingerprint != task.graph.fingerprint or record.identity != identity_of(task):
+    if record.plan.fingerprint != job.graph.fingerprint or record.identity != identity_of(job):
         raise RunError(
             f"{path} belongs to another network, budget or settings; delete {folder} to start again"
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from actpress.codec import SiteCodec
 from actpress.plan import Plan
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 
 ATTEMPTS = 12
 
@@ -42,13 +42,13 @@ class Scaled:
 
     octaves: float
     excess: float
-    pressed: PressedModel
+    pressed: CompressedModel
 
 
 def scale_steps(
     plan: Plan,
-    press_plan: Callable[[Plan], PressedModel],
-    excess_of: Callable[[PressedModel], float],
+    press_plan: Callable[[Plan], CompressedModel],
+    excess_of: Callable[[CompressedModel], float],
     *,
     finest: float = -math.inf,
 ) -> Scaled:

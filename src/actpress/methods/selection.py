@@ -2,12 +2,12 @@
 
 from actpress.allocate import GreedySearch
 from actpress.budget import BudgetKind
-from actpress.calibrate import Statistics
+from actpress.calibration import Statistics
 from actpress.errors import BudgetError
-from actpress.evaluate import PathPoint
+from actpress.evaluation import PathPoint
+from actpress.methods.job import Job, Outcome
 from actpress.methods.scaling import CLOSE_ENOUGH, scale_steps
-from actpress.methods.task import Outcome, Task
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 
 PRESSES = 10
 """Plans of a path that are pressed, at most."""
@@ -16,18 +16,18 @@ PATH_SLACK = 0.005
 """The search along a path ends with a plan that leaves no more of its budget unused."""
 
 
-def take_from(task: Task, statistics: Statistics, found: GreedySearch) -> Outcome:
-    """The first plan of a search whose real tables meet the task's budget."""
-    if task.budget.kind is BudgetKind.ACCURACY_DROP:
-        index, pressed = _within_accuracy(task, statistics, found)
+def take_from(job: Job, statistics: Statistics, found: GreedySearch) -> Outcome:
+    """The first plan of a search whose real tables meet the job's budget."""
+    if job.budget.kind is BudgetKind.ACCURACY_DROP:
+        index, pressed = _within_accuracy(job, statistics, found)
     else:
-        index, pressed = _within_cost(task, statistics, found)
-        pressed = _spend_rest(task, statistics, pressed)
+        index, pressed = _within_cost(job, statistics, found)
+        pressed = _spend_rest(job, statistics, pressed)
     return Outcome(
         pressed,
         statistics,
         "gdr",
-        variant=str(task.settings.search.criterion),
+        variant=str(job.settings.search.criterion),
         path=_path_points(found, index),
         search_node_evals=found.node_evals,
         search_seconds=found.seconds,
@@ -35,19 +35,19 @@ def take_from(task: Task, statistics: Statistics, found: GreedySearch) -> Outcom
 
 
 def _within_cost(
-    task: Task, statistics: Statistics, found: GreedySearch
-) -> tuple[int, PressedModel]:
+    job: Job, statistics: Statistics, found: GreedySearch
+) -> tuple[int, CompressedModel]:
     """The first plan of the path whose fitted tables cost no more than the budget.
 
     The path's costs are estimates. Each plan that is pressed tells by how much they are off, which
     says where to look next between the last plan that failed and the first that fits.
     """
-    target = task.cost_target()
+    target = job.cost_target()
     failed, fits, last = -1, None, len(found.path) - 1
     index, cost = found.within(target), target
     for _ in range(PRESSES):
-        pressed = task.press(found.plan(index, method="gdr"), statistics)
-        cost = task.cost(pressed)
+        pressed = job.press(found.plan(index, method="gdr"), statistics)
+        cost = job.cost(pressed)
         if cost > target:
             failed = index
         else:
@@ -61,45 +61,45 @@ def _within_cost(
         index = min(max(found.within(aim), lowest), highest)
     if fits is None:
         raise BudgetError(
-            f"no plan of the search meets the budget {task.budget}: with real tables the last that "
+            f"no plan of the search meets the budget {job.budget}: with real tables the last that "
             f"was tried exceeds it by {100 * (cost / target - 1):.1f} %; ask for a looser budget"
         )
     return fits
 
 
-def _spend_rest(task: Task, statistics: Statistics, pressed: PressedModel) -> PressedModel:
+def _spend_rest(job: Job, statistics: Statistics, pressed: CompressedModel) -> CompressedModel:
     """Finer steps at all sites, where a plan leaves more of its budget than it should."""
-    target = task.cost_target()
-    if task.cost(pressed) >= target * (1 - CLOSE_ENOUGH):
+    target = job.cost_target()
+    if job.cost(pressed) >= target * (1 - CLOSE_ENOUGH):
         return pressed
 
     return scale_steps(
         pressed.plan,
-        lambda finer: task.press(finer, statistics),
-        lambda finer: task.cost(finer) / target - 1,
+        lambda finer: job.press(finer, statistics),
+        lambda finer: job.cost(finer) / target - 1,
     ).pressed
 
 
 def _within_accuracy(
-    task: Task, statistics: Statistics, found: GreedySearch
-) -> tuple[int, PressedModel]:
+    job: Job, statistics: Statistics, found: GreedySearch
+) -> tuple[int, CompressedModel]:
     """Bisect the path for the last plan that keeps the accuracy on held-out training images."""
-    floor = task.accuracy_floor()
+    floor = job.accuracy_floor()
     low, high = 0, len(found.path) - 1
-    best: tuple[int, PressedModel] | None = None
-    task.progress.start("accuracy budget", (high + 1).bit_length())
+    best: tuple[int, CompressedModel] | None = None
+    job.progress.start("accuracy budget", (high + 1).bit_length())
     while low <= high:
         middle = (low + high) // 2
-        pressed = task.press(found.plan(middle, method="gdr"), statistics)
-        accuracy = task.held_out_accuracy(pressed)
+        pressed = job.press(found.plan(middle, method="gdr"), statistics)
+        accuracy = job.held_out_accuracy(pressed)
         if accuracy >= floor:
             best, low = (middle, pressed), middle + 1
         else:
             high = middle - 1
-        task.progress.advance(1, f"accuracy {accuracy:.4f}")
+        job.progress.advance(1, f"accuracy {accuracy:.4f}")
     if best is None:
         raise BudgetError(
-            f"no plan keeps a drop of at most {task.budget.amount:g} points on held-out training "
+            f"no plan keeps a drop of at most {job.budget.amount:g} points on held-out training "
             f"images: they need at least {floor:.4f}; allow a larger drop"
         )
     return best

@@ -7,31 +7,31 @@ import torch
 
 from actpress.allocate import CODED_BIT_WIDTH, Groups
 from actpress.budget import View
-from actpress.calibrate import Statistics
+from actpress.calibration import Statistics
 from actpress.codec import WIDEST, MixtureCodec
 from actpress.errors import BudgetError
+from actpress.methods.job import RESERVE, Job
 from actpress.methods.scaling import CLOSE_ENOUGH, scale_steps
-from actpress.methods.task import RESERVE, Task
 from actpress.plan import GroupPlan, Placement, Plan, SitePlan, Transform
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 
 FITS = 4
 """Times that widths are fitted again where calibration narrowed the ranges that they cover."""
 
 
 def settle(
-    task: Task,
+    job: Job,
     statistics: Statistics,
     groups: Mapping[str, Groups],
     codecs: Mapping[str, MixtureCodec],
-) -> PressedModel:
+) -> CompressedModel:
     """The plan of the widths that won, brought to the budget, and pressed.
 
     In the entropy view all steps are scaled together until the real tables cost what they may. In
     the fixed view the closest decisions are taken back: the groups whose weights say least.
 
     Args:
-        task: data and budget.
+        job: data and budget.
         statistics: of the float network.
         groups: of every site.
         codecs: of every site, as the search left them.
@@ -40,9 +40,9 @@ def settle(
         BudgetError: the budget is not met.
     """
     choices = {name: _Choice.of(codec) for name, codec in codecs.items()}
-    if task.budget.view is View.FIXED:
-        return _settle_widths(task, statistics, groups, choices)
-    return _settle_steps(task, statistics, groups, choices)
+    if job.budget.view is View.FIXED:
+        return _settle_widths(job, statistics, groups, choices)
+    return _settle_steps(job, statistics, groups, choices)
 
 
 @dataclass
@@ -78,43 +78,43 @@ class _Choice:
 
 
 def _settle_steps(
-    task: Task,
+    job: Job,
     statistics: Statistics,
     groups: Mapping[str, Groups],
     choices: Mapping[str, _Choice],
-) -> PressedModel:
-    target = task.cost_target()
+) -> CompressedModel:
+    target = job.cost_target()
     found = scale_steps(
-        _plan(task, statistics, groups, choices),
-        lambda plan: task.press(plan, statistics),
-        lambda pressed: task.cost(pressed) / target - 1,
+        _plan(job, statistics, groups, choices),
+        lambda plan: job.press(plan, statistics),
+        lambda pressed: job.cost(pressed) / target - 1,
     )
     if found.excess > 0:
         raise BudgetError(
-            f"the widths found exceed the budget {task.budget} by {100 * found.excess:.1f} %, and "
+            f"the widths found exceed the budget {job.budget} by {100 * found.excess:.1f} %, and "
             f"larger steps do not mend it; ask for more bits"
         )
     return found.pressed
 
 
 def _settle_widths(
-    task: Task,
+    job: Job,
     statistics: Statistics,
     groups: Mapping[str, Groups],
     choices: Mapping[str, _Choice],
-) -> PressedModel:
+) -> CompressedModel:
     """Fit the widths; where calibration finds narrower ranges, spend what that leaves over.
 
     Training may come to fill all levels of all widths: these never cost more than the budget.
     """
-    target = nominal = task.cost_target()
+    target = nominal = job.cost_target()
     most = target / (1 - RESERVE)
-    best: PressedModel | None = None
+    best: CompressedModel | None = None
     for _ in range(FITS):
-        _fit_widths(task, groups, choices, nominal)
-        pressed = task.press(_plan(task, statistics, groups, choices), statistics)
-        cost = task.cost(pressed)
-        if cost <= target and (best is None or cost > task.cost(best)):
+        _fit_widths(job, groups, choices, nominal)
+        pressed = job.press(_plan(job, statistics, groups, choices), statistics)
+        cost = job.cost(pressed)
+        if cost <= target and (best is None or cost > job.cost(best)):
             best = pressed
         if target * (1 - CLOSE_ENOUGH) <= cost <= target or nominal == most:
             break
@@ -124,12 +124,12 @@ def _settle_widths(
 
 
 def _fit_widths(
-    task: Task, groups: Mapping[str, Groups], choices: Mapping[str, _Choice], target: float
+    job: Job, groups: Mapping[str, Groups], choices: Mapping[str, _Choice], target: float
 ) -> None:
     """Lower the least certain widths while there are too many bits; then raise what still fits."""
-    blocks = {name: task.graph.site(name).values // len(groups[name].index) for name in choices}
+    blocks = {name: job.graph.site(name).values // len(groups[name].index) for name in choices}
     sizes = {
-        (name, group): task.weight(name) * blocks[name] * len(groups[name].members(group))
+        (name, group): job.weight(name) * blocks[name] * len(groups[name].members(group))
         for name, choice in choices.items()
         for group in range(len(choice.widths))
     }
@@ -152,7 +152,7 @@ def _fit_widths(
         lowered = best(-1, 0.0)
         if lowered is None:
             raise BudgetError(
-                f"the budget {task.budget} cannot be reached; with one bit for the first group of "
+                f"the budget {job.budget} cannot be reached; with one bit for the first group of "
                 f"every site it is {cost() / target:.2f} times too small"
             )
         choices[lowered[0]].widths[lowered[1]] -= 1
@@ -164,20 +164,20 @@ def _fit_widths(
 
 
 def _plan(
-    task: Task,
+    job: Job,
     statistics: Statistics,
     groups: Mapping[str, Groups],
     choices: Mapping[str, _Choice],
 ) -> Plan:
     sites = [
-        _site_plan(task, name, statistics.block(name), groups[name], choice)
+        _site_plan(job, name, statistics.block(name), groups[name], choice)
         for name, choice in choices.items()
     ]
-    return Plan(method="codesign", fingerprint=task.graph.fingerprint, sites=tuple(sites))
+    return Plan(method="codesign", fingerprint=job.graph.fingerprint, sites=tuple(sites))
 
 
-def _site_plan(task: Task, name: str, block: int, groups: Groups, choice: _Choice) -> SitePlan:
-    coded = task.budget.view is View.ENTROPY
+def _site_plan(job: Job, name: str, block: int, groups: Groups, choice: _Choice) -> SitePlan:
+    coded = job.budget.view is View.ENTROPY
     planned = []
     for group, width in enumerate(choice.widths):
         bit_width = CODED_BIT_WIDTH if coded and width else width
@@ -195,7 +195,7 @@ def _site_plan(task: Task, name: str, block: int, groups: Groups, choice: _Choic
         site=name,
         placement=Placement.PRE_ACT,
         transform=Transform.FISHER_PCA,
-        channels=task.graph.site(name).channels,
+        channels=job.graph.site(name).channels,
         block=block,
         rank=sum(len(group.components) for group in kept),
         step=min(group.step for group in kept),

@@ -7,9 +7,9 @@ tables come from calibration images, and linear bottlenecks are compressed and c
 
 from actpress.allocate import best_reachable
 from actpress.allocate.ladder import water_level
-from actpress.calibrate import Statistics
+from actpress.calibration import Statistics
 from actpress.errors import BudgetError
-from actpress.methods.task import Outcome, Task
+from actpress.methods.job import Job, Outcome
 from actpress.methods.uniform import refuse_accuracy
 from actpress.plan import Placement, Plan, SitePlan, Transform
 
@@ -17,38 +17,38 @@ HIGHEST_DB, LOWEST_DB, GRID_DB = 36.0, -6.0, 0.05
 BIT_WIDTH = 12
 
 
-def transform_coding(task: Task) -> Outcome:
+def transform_coding(job: Job) -> Outcome:
     """Lower the signal to noise ratio of all sites together until the budget is met.
 
     Raises:
         BudgetError: an accuracy budget, or one that the lowest ratio does not reach.
     """
-    refuse_accuracy(task, "transform_coding")
-    statistics = task.calibrate(Placement.PRE_ACT, in_blocks=True)
-    target = task.cost_target()
+    refuse_accuracy(job, "transform_coding")
+    statistics = job.calibrate(Placement.PRE_ACT, in_blocks=True)
+    target = job.cost_target()
     low, high = 0, round((HIGHEST_DB - LOWEST_DB) / GRID_DB)  # grid index of the decibels dropped
-    task.progress.start("transform coding", high.bit_length())
-    pressed = task.press(plan_at(task, statistics, LOWEST_DB), statistics)
-    cost = task.cost(pressed)
+    job.progress.start("transform coding", high.bit_length())
+    pressed = job.press(plan_at(job, statistics, LOWEST_DB), statistics)
+    cost = job.cost(pressed)
     if cost > target:
-        best = best_reachable(task.budget, lowest=cost, target=target)
-        raise BudgetError(f"transform coding cannot reach {task.budget}; its best is {best}")
+        best = best_reachable(job.budget, lowest=cost, target=target)
+        raise BudgetError(f"transform coding cannot reach {job.budget}; its best is {best}")
     while low < high:
         middle = (low + high) // 2
         decibels = HIGHEST_DB - middle * GRID_DB
-        candidate = task.press(plan_at(task, statistics, decibels), statistics)
-        if task.cost(candidate) <= target:
+        candidate = job.press(plan_at(job, statistics, decibels), statistics)
+        if job.cost(candidate) <= target:
             high, pressed = middle, candidate
         else:
             low = middle + 1
-        task.progress.advance(1, f"{decibels:.2f} dB")
+        job.progress.advance(1, f"{decibels:.2f} dB")
     return Outcome(pressed, statistics, "transform_coding")
 
 
-def plan_at(task: Task, statistics: Statistics, decibels: float) -> Plan:
+def plan_at(job: Job, statistics: Statistics, decibels: float) -> Plan:
     """The plan that gives every site one signal to noise ratio, all components kept."""
     sites = []
-    for site in task.graph.sites:
+    for site in job.graph.sites:
         variances = statistics.basis(site.name, Transform.PCA).variances
         level = water_level(variances, float(variances.sum()) / 10 ** (decibels / 10))
         sites.append(
@@ -63,4 +63,4 @@ def plan_at(task: Task, statistics: Statistics, decibels: float) -> Plan:
                 bit_width=BIT_WIDTH,
             )
         )
-    return Plan(method="transform_coding", fingerprint=task.graph.fingerprint, sites=tuple(sites))
+    return Plan(method="transform_coding", fingerprint=job.graph.fingerprint, sites=tuple(sites))

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import torch
 
 from actpress.budget import BudgetKind
-from actpress.calibrate import SiteStatistics
+from actpress.calibration import SiteStatistics
 from actpress.errors import BudgetError
+from actpress.methods.job import Job, Outcome
 from actpress.methods.lsq import train_steps
-from actpress.methods.task import Outcome, Task
 from actpress.plan import Placement, Plan, SitePlan, Transform
-from actpress.press import lowest_symbol
+from actpress.pressing import lowest_symbol
 
 BIT_WIDTH = 8
 
@@ -18,50 +18,47 @@ SHRINK, SHRINKS = 0.93, 60
 """Steps that are tried, each so much smaller than the one before."""
 
 
-def int8(task: Task) -> Outcome:
+def int8(job: Job) -> Outcome:
     """Eight bits per value after the activation, range from calibration; ignores the budget."""
-    return uniform(task, bit_width=BIT_WIDTH)
+    return uniform(job, bit_width=BIT_WIDTH)
 
 
-def uniform(task: Task, *, bit_width: int) -> Outcome:
+def uniform(job: Job, *, bit_width: int) -> Outcome:
     """One step per site, so that `2**bit_width` levels cover the calibrated range and zero."""
-    statistics = task.calibrate(Placement.POST_ACT)
+    statistics = job.calibrate(Placement.POST_ACT)
     steps = {
-        site.name: covering_step(statistics.sites[site.name], bit_width)
-        for site in task.graph.sites
+        site.name: covering_step(statistics.sites[site.name], bit_width) for site in job.graph.sites
     }
-    plan = uniform_plan(task, steps, bit_width)
+    plan = uniform_plan(job, steps, bit_width)
     plan = plan.model_copy(update={"method": f"int{bit_width}"})
-    return Outcome(task.press(plan, statistics), statistics, plan.method)
+    return Outcome(job.press(plan, statistics), statistics, plan.method)
 
 
-def lsq(task: Task) -> Outcome:
+def lsq(job: Job) -> Outcome:
     """The largest bit-width for all sites that meets the budget, with trained steps.
 
     Raises:
         BudgetError: an accuracy budget, or one bit at every site costs more.
     """
-    refuse_accuracy(task, "lsq")
-    statistics, sites = task.calibrate(Placement.POST_ACT), task.graph.sites
+    refuse_accuracy(job, "lsq")
+    statistics, sites = job.calibrate(Placement.POST_ACT), job.graph.sites
     for bit_width in range(BIT_WIDTH, 0, -1):
         steps = {site.name: best_step(statistics.sites[site.name], bit_width) for site in sites}
-        plan = uniform_plan(task, steps, bit_width)
-        if task.cost(task.press(plan, statistics)) > task.cost_target():
+        plan = uniform_plan(job, steps, bit_width)
+        if job.cost(job.press(plan, statistics)) > job.cost_target():
             continue
         attempt = f"tune-{bit_width}"
-        outcome = train_steps(task, plan, statistics, method="lsq", attempt=attempt)
-        if task.cost(outcome.pressed) <= task.cost_target():
+        outcome = train_steps(job, plan, statistics, method="lsq", attempt=attempt)
+        if job.cost(outcome.pressed) <= job.cost_target():
             return outcome
-    raise BudgetError(f"one bit at every site exceeds the budget {task.budget}; ask for more")
+    raise BudgetError(f"one bit at every site exceeds the budget {job.budget}; ask for more")
 
 
-def uniform_plan(
-    task: Task, steps: Mapping[str, float], bit_widths: Mapping[str, int] | int
-) -> Plan:
+def uniform_plan(job: Job, steps: Mapping[str, float], bit_widths: Mapping[str, int] | int) -> Plan:
     """Every channel its own component, after the activation.
 
     Args:
-        task: of the network.
+        job: of the network.
         steps: by site name.
         bit_widths: by site name, or one for all.
     """
@@ -76,9 +73,9 @@ def uniform_plan(
             step=steps[site.name],
             bit_width=widths[site.name],
         )
-        for site in task.graph.sites
+        for site in job.graph.sites
     )
-    return Plan(method="uniform", fingerprint=task.graph.fingerprint, sites=sites)
+    return Plan(method="uniform", fingerprint=job.graph.fingerprint, sites=sites)
 
 
 def covering_step(statistics: SiteStatistics, bit_width: int) -> float:
@@ -106,13 +103,13 @@ def best_step(statistics: SiteStatistics, bit_width: int) -> float:
     return min(steps, key=squared_error)
 
 
-def refuse_accuracy(task: Task, method: str) -> None:
+def refuse_accuracy(job: Job, method: str) -> None:
     """Baselines are asked for bits.
 
     Raises:
         BudgetError: an accuracy budget.
     """
-    if task.budget.kind is BudgetKind.ACCURACY_DROP:
+    if job.budget.kind is BudgetKind.ACCURACY_DROP:
         raise BudgetError(
             f"{method} has no accuracy budget; give bits (1.34bits) or a ratio of traffic (6x)"
         )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from actpress.evaluate.metrics import (
+from actpress.evaluation.metrics import (
     EnergyMetrics,
     MeasuredMetrics,
     Metrics,

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from actpress.budget import View
-from actpress.evaluate.metrics import Metrics, PathPoint, SiteMetrics
+from actpress.evaluation.metrics import Metrics, PathPoint, SiteMetrics
 from actpress.report.quantities import KIB_BITS, kib, percent, ratio
 from actpress.report.svg import AFTER, BEFORE, INK, QUIET, place, render
 from actpress.report.wording import view_of

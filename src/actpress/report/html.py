@@ -1,6 +1,6 @@
 """The report as one HTML file that needs nothing else: styles and charts are inside it."""
 
-from actpress.evaluate.metrics import Metrics
+from actpress.evaluation.metrics import Metrics
 from actpress.report.accounting import (
     ENTROPY_VIEW,
     FIXED_VIEW,

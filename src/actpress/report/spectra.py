@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from actpress.evaluate.metrics import Metrics, SiteMetrics
+from actpress.evaluation.metrics import Metrics, SiteMetrics
 from actpress.report.quantities import percent
 from actpress.report.svg import AFTER, BEFORE, INK, place, render
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from actpress.budget import View
-from actpress.evaluate.metrics import Metrics
+from actpress.evaluation.metrics import Metrics
 from actpress.report.charts import NARROW_PX, WIDE_PX
 from actpress.report.columns import Column, print_fitting
 from actpress.report.environment import environment

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actpress.budget import View
-from actpress.evaluate.metrics import Metrics, SiteMetrics
+from actpress.evaluation.metrics import Metrics, SiteMetrics
 from actpress.report.accounting import (
     AccountRow,
     account_rows,

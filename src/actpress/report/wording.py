@@ -5,7 +5,7 @@ from collections import Counter
 
 from actpress.budget import Budget, BudgetKind, View
 from actpress.errors import BudgetError
-from actpress.evaluate.metrics import Metrics, SiteMetrics
+from actpress.evaluation.metrics import Metrics, SiteMetrics
 from actpress.report.quantities import percent, points, ratio
 
 _HOW = {View.FIXED: "when packed at fixed width", View.ENTROPY: "with ideal entropy coding"}

@@ -16,13 +16,13 @@ from torch import Tensor, fx, nn
 from actpress.errors import RunError
 from actpress.graph import CODECS_PATH
 from actpress.plan import first_complaint
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 from actpress.run.folder import HALF, NETWORK, SOURCE, existing, write_text
 from actpress.run.loading import load_captured
 from actpress.run.model import copy_tensors, save_codecs
 from actpress.run.source import Source, load_source
 from actpress.run.tensors import read_tensors, write_tensors
-from actpress.split import Head, Tail, split
+from actpress.splitting import Head, Tail, split
 from actpress.stream import MAX_IMAGES
 
 Part = Literal["head", "tail"]
@@ -42,7 +42,7 @@ class Half(BaseModel):
     at: str
 
 
-def save_halves(pressed: PressedModel, at: str, source: Source, folder: Path) -> Head:
+def save_halves(pressed: CompressedModel, at: str, source: Source, folder: Path) -> Head:
     """Cut a network after a site and write `head/` and `tail/` into a folder; returns the head.
 
     Raises:
@@ -103,7 +103,7 @@ def load_tail(
     return tail
 
 
-def _load(folder: Path, part: Part, model: nn.Module) -> tuple[PressedModel, str]:
+def _load(folder: Path, part: Part, model: nn.Module) -> tuple[CompressedModel, str]:
     path = existing(folder, HALF, made_by="split")
     try:
         half = Half.model_validate_json(path.read_text(encoding="utf-8"))

@@ -7,17 +7,17 @@ from torch import nn
 
 from actpress.errors import RunError
 from actpress.graph import capture
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 from actpress.run.folder import HALF
 from actpress.run.model import load_model_from
 from actpress.run.source import Source, check_weights, load_source
 
 
-def load_run(folder: Path | str, model: nn.Module) -> PressedModel:
+def load_run(folder: Path | str, model: nn.Module) -> CompressedModel:
     """The compressed network of a run directory, as `compress` made it.
 
     Args:
-        folder: that `actpress compress` or `CompressedModel.save` wrote.
+        folder: that `actpress compress` or `Result.save` wrote.
         model: the float network with its trained weights; captured, not changed.
 
     Raises:
@@ -33,7 +33,7 @@ def load_run(folder: Path | str, model: nn.Module) -> PressedModel:
     return pressed
 
 
-def load_captured(folder: Path, source: Source, model: nn.Module) -> PressedModel:
+def load_captured(folder: Path, source: Source, model: nn.Module) -> CompressedModel:
     """The codecs of a folder in a network, captured as `run.json` says; its weights may be any.
 
     Raises:

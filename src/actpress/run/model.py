@@ -19,7 +19,7 @@ from actpress.errors import PlanError, RunError
 from actpress.graph import Graph, insert_codecs
 from actpress.kernels import CONTEXTS
 from actpress.plan import Plan, SitePlan, Transform
-from actpress.press import PressedModel, check_site
+from actpress.pressing import CompressedModel, check_site
 from actpress.run.folder import CODEC, NETWORK, PLAN, existing, write_text
 from actpress.run.tensors import read_tensors, write_tensors
 
@@ -27,7 +27,7 @@ TABLE_IMAGES, NETWORK_LEARNED, PLAN_DIGEST = "table_images", "network_learned", 
 MAX_TABLE_LEVELS, MOST_COUNTED = 1 << 16, 1 << 44
 
 
-def save_model(pressed: PressedModel, folder: Path) -> None:
+def save_model(pressed: CompressedModel, folder: Path) -> None:
     """Write `plan.json`, `codec.safetensors` and, if the network learned, `network.safetensors`."""
     save_codecs(pressed, folder, network_learned=pressed.network_learned)
     if pressed.network_learned:
@@ -35,7 +35,7 @@ def save_model(pressed: PressedModel, folder: Path) -> None:
         write_tensors(folder / NETWORK, state)
 
 
-def save_codecs(pressed: PressedModel, folder: Path, *, network_learned: bool) -> None:
+def save_codecs(pressed: CompressedModel, folder: Path, *, network_learned: bool) -> None:
     """Write `plan.json` and `codec.safetensors`.
 
     Args:
@@ -55,7 +55,7 @@ def save_codecs(pressed: PressedModel, folder: Path, *, network_learned: bool) -
     write_tensors(folder / CODEC, tensors)
 
 
-def load_model_from(folder: Path, graph: Graph) -> PressedModel:
+def load_model_from(folder: Path, graph: Graph) -> CompressedModel:
     """Read `plan.json` and `codec.safetensors` back into a pressed network.
 
     Raises:
@@ -81,7 +81,7 @@ def load_model_from(folder: Path, graph: Graph) -> PressedModel:
         )
     codecs = {site.site: _read_codec(site, tensors, path) for site in plan}
     placements = {site.site: site.placement for site in plan}
-    pressed = PressedModel(insert_codecs(graph, codecs, placements), plan)
+    pressed = CompressedModel(insert_codecs(graph, codecs, placements), plan)
     pressed.table_images = _table_images(tensors, path)
     if bool(_tensor(tensors, NETWORK_LEARNED, path)):
         _read_network(existing(folder, NETWORK), pressed)
@@ -101,7 +101,7 @@ def _stored_dtype(key: str, tensor: Tensor) -> torch.dtype:
     return torch.bfloat16 if key == "step" else tensor.dtype
 
 
-def _read_network(path: Path, pressed: PressedModel) -> None:
+def _read_network(path: Path, pressed: CompressedModel) -> None:
     copy_tensors(read_tensors(path), pressed.network_state(), path)
     pressed.network_learned = True
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from actpress.errors import RunError
-from actpress.evaluate.metrics import FORMAT_VERSION as METRICS_VERSION
-from actpress.evaluate.metrics import Metrics
+from actpress.evaluation.metrics import FORMAT_VERSION as METRICS_VERSION
+from actpress.evaluation.metrics import Metrics
 from actpress.plan import first_complaint
 from actpress.run.folder import METRICS, existing
 

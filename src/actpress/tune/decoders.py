@@ -13,14 +13,14 @@ from torch import Tensor
 
 from actpress.codec import LinearProjection, SiteCodec, as_blocks, per_component
 from actpress.graph import Graph, site_values, values_before
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 
 RIDGE = 0.01
 """Weight of staying with the present decoder, as a share of each component's power."""
 
 
 @torch.no_grad()
-def fit_decoders(pressed: PressedModel, graph: Graph, inputs: Sequence[Tensor]) -> None:
+def fit_decoders(pressed: CompressedModel, graph: Graph, inputs: Sequence[Tensor]) -> None:
     """Fit decoder matrices and offsets, in place; tables must be fitted anew afterwards.
 
     The inputs pass both networks side by side, site by site, so that what is alive of their values

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from actpress.codec import LinearProjection, SiteCodec, as_blocks, per_component
 from actpress.errors import TuningError
 from actpress.graph import values_before
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 from actpress.tune.settings import Trainable, TuneSettings
 
 SMALLEST_SCALE = 1e-6
@@ -43,7 +43,7 @@ class Learned:
 
 
 def learned_parameters(
-    pressed: PressedModel, settings: TuneSettings, inputs: Tensor
+    pressed: CompressedModel, settings: TuneSettings, inputs: Tensor
 ) -> list[Learned]:
     """What `settings.trainable` names: projections, or decoders alone, or the network as well.
 
@@ -58,14 +58,14 @@ def learned_parameters(
     return learned
 
 
-def network_parameters(pressed: PressedModel, settings: TuneSettings) -> Learned:
+def network_parameters(pressed: CompressedModel, settings: TuneSettings) -> Learned:
     """The network's own weights."""
     codecs = {id(parameter) for parameter in pressed.codec_parameters()}
     network = tuple(p for p in pressed.parameters() if id(p) not in codecs)
     return Learned(network, settings.network_lr)
 
 
-def optimizer_of(pressed: PressedModel, learned: Sequence[Learned]) -> torch.optim.Optimizer:
+def optimizer_of(pressed: CompressedModel, learned: Sequence[Learned]) -> torch.optim.Optimizer:
     """Adam over what learns; marks exactly those parameters as requiring a gradient."""
     pressed.requires_grad_(False)
     groups: list[dict[str, Any]] = [
@@ -86,7 +86,7 @@ def optimizer_of(pressed: PressedModel, learned: Sequence[Learned]) -> torch.opt
 
 @torch.no_grad()
 def _of_projections(
-    pressed: PressedModel, settings: TuneSettings, inputs: Tensor
+    pressed: CompressedModel, settings: TuneSettings, inputs: Tensor
 ) -> Iterator[Learned]:
     names = {path: name for name, path in pressed.network.codec_paths.items()}
     for path, x in values_before(pressed.network.eval_module, inputs, names):

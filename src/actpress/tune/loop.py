@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from actpress.data.dataset import Split
 from actpress.errors import TuningError
 from actpress.graph import Graph, hash_weights
-from actpress.press import PressedModel, run
+from actpress.pressing import CompressedModel, run
 from actpress.tune.checkpoint import Checkpoint
 from actpress.tune.learned import Learned, learned_parameters, optimizer_of
 from actpress.tune.losses import distillation_loss, prediction_loss, reconstruction
@@ -30,7 +30,7 @@ is not kept. The aim lies a little below the bound (`TARGET_MARGIN`)."""
 
 
 def tune(
-    pressed: PressedModel,
+    pressed: CompressedModel,
     graph: Graph,
     train: Split,
     holdout: Split,
@@ -94,7 +94,7 @@ def tune(
 
 
 def held_out_divergence(
-    pressed: PressedModel, graph: Graph, holdout: Split, settings: TuneSettings
+    pressed: CompressedModel, graph: Graph, holdout: Split, settings: TuneSettings
 ) -> float:
     """What `TuneReport.loss_after` is of a network that was not tuned, on the same images."""
     device, images = next(pressed.buffers()).device, holdout.take(settings.validation_images)
@@ -109,7 +109,7 @@ class TuningRun:
 
     def __init__(
         self,
-        pressed: PressedModel,
+        pressed: CompressedModel,
         graph: Graph,
         train: Split,
         holdout: Split,
@@ -276,7 +276,9 @@ class TuningRun:
         return reconstruction(self.pressed) if self.settings.reconstruction else nullcontext()
 
 
-def _identity(pressed: PressedModel, graph: Graph, settings: TuneSettings, bound: RateBound) -> str:
+def _identity(
+    pressed: CompressedModel, graph: Graph, settings: TuneSettings, bound: RateBound
+) -> str:
     text = f"{hash_weights(graph.root)}|{pressed.plan.to_json()}|{settings}|{bound.target_bits!r}"
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from actpress.codec import SiteCodec
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 from actpress.tune.settings import TuneSettings
 
 
@@ -67,7 +67,7 @@ class ReconstructionProbe:
 
 
 @contextmanager
-def reconstruction(pressed: PressedModel) -> Iterator[ReconstructionProbe]:
+def reconstruction(pressed: CompressedModel) -> Iterator[ReconstructionProbe]:
     """Collect the reconstruction error while the block runs."""
     probe = ReconstructionProbe()
     codecs = pressed.codecs.values()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 
 MULTIPLIER_STEP = 0.5
 PENALTY = 10.0
@@ -46,7 +46,7 @@ class RateBound:
 
 
 def align_rate_model(
-    pressed: PressedModel, inputs: Sequence[Tensor], costs: Mapping[str, float]
+    pressed: CompressedModel, inputs: Sequence[Tensor], costs: Mapping[str, float]
 ) -> None:
     """Scale every site's smooth rate to what it really costs.
 
@@ -70,7 +70,7 @@ def align_rate_model(
 
 
 @contextmanager
-def rates_alone(pressed: PressedModel) -> Iterator[None]:
+def rates_alone(pressed: CompressedModel) -> Iterator[None]:
     """Codecs give a smooth rate where gradients are enabled; nothing keeps a graph for one here."""
     learning = [parameter for parameter in pressed.parameters() if parameter.requires_grad]
     for parameter in learning:

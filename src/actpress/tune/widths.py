@@ -12,7 +12,7 @@ from actpress.codec import MixtureCodec
 from actpress.data.dataset import Split
 from actpress.errors import TuningError
 from actpress.graph import Graph
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 from actpress.tune.learned import Learned
 from actpress.tune.loop import tune
 from actpress.tune.report import Progress, TuneReport
@@ -59,7 +59,7 @@ class WidthSettings:
 
 
 def search_widths(
-    pressed: PressedModel,
+    pressed: CompressedModel,
     graph: Graph,
     train: Split,
     holdout: Split,
@@ -124,7 +124,7 @@ def _forget(optimizer: torch.optim.Optimizer, logits: Tensor, moved: Tensor) -> 
             moment[moved] = 0.0
 
 
-def mixtures(pressed: PressedModel) -> Mapping[str, MixtureCodec]:
+def mixtures(pressed: CompressedModel) -> Mapping[str, MixtureCodec]:
     """The codecs of a network in search."""
     return {name: cast(MixtureCodec, codec) for name, codec in pressed.codecs.items()}
 

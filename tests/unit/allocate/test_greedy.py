@@ -26,7 +26,7 @@ from actpress.allocate import (
 from actpress.allocate.greedy import MIN_LOSS, screened_start
 from actpress.allocate.replay import FREE_OPS, ElasticCodec
 from actpress.budget import View
-from actpress.calibrate import Statistics
+from actpress.calibration import Statistics
 from actpress.codec import Basis
 from actpress.graph import Graph, insert_codecs
 from actpress.plan import Placement

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from actpress.allocate import Ladder, Replay, build_ladders
 from actpress.allocate.replay import FREE_OPS, ElasticCodec
-from actpress.calibrate import Statistics
+from actpress.calibration import Statistics
 from actpress.graph import Graph, insert_codecs
 
 

@@ -19,7 +19,7 @@ from actpress.allocate import (
     search,
 )
 from actpress.budget import Budget, View
-from actpress.calibrate import Statistics, calibrate
+from actpress.calibration import Statistics, calibrate
 from actpress.errors import BudgetError
 from actpress.graph import Graph, site_values
 from actpress.plan import Placement, Transform

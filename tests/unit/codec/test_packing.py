@@ -9,12 +9,12 @@ from torch import Tensor
 from actpress.codec import Packing
 from actpress.errors import StreamError
 from actpress.plan import Placement, Transform
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 
-MakePressed = Callable[..., PressedModel]
+MakePressed = Callable[..., CompressedModel]
 
 
-def packed(pressed: PressedModel) -> PressedModel:
+def packed(pressed: CompressedModel) -> CompressedModel:
     for codec in pressed.codecs.values():
         codec.transport = Packing.of(codec)
     return pressed.eval()

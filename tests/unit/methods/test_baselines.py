@@ -11,26 +11,26 @@ import pytest
 import torch
 
 from actpress.budget import Budget, View
-from actpress.calibrate import observe
+from actpress.calibration import observe
 from actpress.data.dataset import Dataset
 from actpress.errors import BudgetError
 from actpress.graph import Graph
 from actpress.methods import (
+    Job,
     Outcome,
     Settings,
-    Task,
     entropy_training,
     layerwise_ilp,
     layerwise_search,
     lsq,
     transform_coding,
 )
+from actpress.methods.job import RESERVE
 from actpress.methods.lsq import train_steps
 from actpress.methods.mixed_precision import BIT_WIDTHS, choose_widths_by_ilp, sensitivities
-from actpress.methods.task import RESERVE
 from actpress.methods.uniform import best_step, covering_step, uniform_plan
 from actpress.plan import Placement, Plan, Transform
-from actpress.press import lowest_symbol
+from actpress.pressing import lowest_symbol
 from actpress.tune import TuneSettings, WidthSettings
 
 SMALL = Settings(
@@ -41,14 +41,14 @@ SMALL = Settings(
     widths=WidthSettings(steps=10, move_every=2),
 )
 BASELINES = (lsq, layerwise_ilp, layerwise_search, entropy_training)
-Make = Callable[..., Task]
+Make = Callable[..., Job]
 
 
 @pytest.fixture
-def task(graph: Graph, dataset: Dataset, tmp_path: Path) -> Make:
-    def make(budget: str, *, view: View = View.ENTROPY, tune: TuneSettings = SMALL.tune) -> Task:
+def job(graph: Graph, dataset: Dataset, tmp_path: Path) -> Make:
+    def make(budget: str, *, view: View = View.ENTROPY, tune: TuneSettings = SMALL.tune) -> Job:
         wanted = Budget.parse(budget, view=view)
-        return Task(graph, dataset, wanted, replace(SMALL, tune=tune), tmp_path / "run")
+        return Job(graph, dataset, wanted, replace(SMALL, tune=tune), tmp_path / "run")
 
     return make
 
@@ -56,9 +56,9 @@ def task(graph: Graph, dataset: Dataset, tmp_path: Path) -> Make:
 @pytest.mark.parametrize("method", BASELINES)
 @pytest.mark.parametrize("budget", ["3bits", "1.6bits", "4x"])
 def test_the_real_tables_meet_an_entropy_budget(
-    task: Make, method: Callable[[Task], Outcome], budget: str
+    job: Make, method: Callable[[Job], Outcome], budget: str
 ) -> None:
-    given = task(budget)
+    given = job(budget)
     outcome = method(given)
     assert outcome.method == outcome.pressed.plan.method == method.__name__
     assert given.cost(outcome.pressed) <= given.cost_target()
@@ -69,8 +69,8 @@ def test_the_real_tables_meet_an_entropy_budget(
 
 
 @pytest.mark.parametrize("method", [lsq, layerwise_ilp, layerwise_search])
-def test_a_fixed_budget_is_met_by_the_widths(task: Make, method: Callable[[Task], Outcome]) -> None:
-    given = task("3.5bits", view=View.FIXED)
+def test_a_fixed_budget_is_met_by_the_widths(job: Make, method: Callable[[Job], Outcome]) -> None:
+    given = job("3.5bits", view=View.FIXED)
     outcome = method(given)
     nominal = sum(
         site.bit_width * given.graph.site(site.site).values for site in outcome.pressed.plan
@@ -81,35 +81,35 @@ def test_a_fixed_budget_is_met_by_the_widths(task: Make, method: Callable[[Task]
 
 
 @pytest.mark.parametrize("method", BASELINES)
-def test_accuracy_budgets_are_refused(task: Make, method: Callable[[Task], Outcome]) -> None:
+def test_accuracy_budgets_are_refused(job: Make, method: Callable[[Job], Outcome]) -> None:
     with pytest.raises(BudgetError, match=f"{method.__name__} has no accuracy budget; give bits"):
-        method(task("1pp"))
+        method(job("1pp"))
 
 
 @pytest.mark.parametrize("method", [lsq, layerwise_ilp, layerwise_search])
 def test_less_than_one_bit_at_every_site_is_refused(
-    task: Make, method: Callable[[Task], Outcome]
+    job: Make, method: Callable[[Job], Outcome]
 ) -> None:
     with pytest.raises(BudgetError, match="one bit at every site"):
-        method(task("0.5bits", view=View.FIXED))
+        method(job("0.5bits", view=View.FIXED))
 
 
 @pytest.mark.parametrize("budget", ["0.0001bits", "100000x"])
-def test_entropy_training_says_when_no_step_is_coarse_enough(task: Make, budget: str) -> None:
+def test_entropy_training_says_when_no_step_is_coarse_enough(job: Make, budget: str) -> None:
     with pytest.raises(BudgetError, match=r"exceed the budget .* by \d+\.\d %"):
-        entropy_training(task(budget))
+        entropy_training(job(budget))
 
 
 def test_lsq_goes_on_to_fewer_bits_when_training_raises_the_entropy(
-    task: Make, monkeypatch: pytest.MonkeyPatch
+    job: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each attempt has a checkpoint of its own, also when the run is resumed."""
-    given = task("3bits")
+    given = job("3bits")
     module = importlib.import_module("actpress.methods.uniform")
     widths = []
 
-    def too_many_at_first(task: Task, plan: Plan, *rest: object, **options: object) -> Outcome:
-        outcome = train_steps(task, plan, *rest, **options)  # type: ignore[arg-type]
+    def too_many_at_first(job: Job, plan: Plan, *rest: object, **options: object) -> Outcome:
+        outcome = train_steps(job, plan, *rest, **options)  # type: ignore[arg-type]
         widths.append(plan.sites[0].bit_width)
         if len(widths) in {1, 3}:
             for name in outcome.pressed.coded_bits:
@@ -157,12 +157,12 @@ def test_ranges_hold_zero_and_are_cut_where_values_reach_further(
     assert lowest_symbol(statistics, 1.0, 8) == expected
 
 
-def test_training_steps_helps_coarse_ones(task: Make) -> None:
+def test_training_steps_helps_coarse_ones(job: Make) -> None:
     """Two bits over the whole calibrated range are far too coarse; LSQ shrinks them."""
     tune = TuneSettings(
         steps=60, batch_size=64, validate_every=20, validation_images=48, step_lr=0.02
     )
-    given = task("3bits", view=View.FIXED, tune=tune)
+    given = job("3bits", view=View.FIXED, tune=tune)
     statistics = given.calibrate(Placement.POST_ACT)
     plan = uniform_plan(
         given, {name: covering_step(own, 2) for name, own in statistics.sites.items()}, 2
@@ -178,8 +178,8 @@ def test_training_steps_helps_coarse_ones(task: Make) -> None:
     assert all(torch.isfinite(codec.step).all() for codec in outcome.pressed.codecs.values())
 
 
-def test_a_plan_that_costs_too_much_is_coarsened_before_its_steps_are_trained(task: Make) -> None:
-    given = task("2bits", tune=replace(SMALL.tune, steps=1, validate_every=1))
+def test_a_plan_that_costs_too_much_is_coarsened_before_its_steps_are_trained(job: Make) -> None:
+    given = job("2bits", tune=replace(SMALL.tune, steps=1, validate_every=1))
     statistics = given.calibrate(Placement.POST_ACT)
     steps = {name: covering_step(own, 8) for name, own in statistics.sites.items()}
     plan = uniform_plan(given, steps, 8)
@@ -210,22 +210,22 @@ def test_the_integer_program_is_as_good_as_trying_everything(target: float) -> N
 @pytest.mark.parametrize("method", [entropy_training, layerwise_search])
 @pytest.mark.parametrize("budget", ["8bits", "1x"])
 def test_a_budget_nobody_can_spend_is_no_trouble(
-    task: Make, method: Callable[[Task], Outcome], budget: str
+    job: Make, method: Callable[[Job], Outcome], budget: str
 ) -> None:
-    given = task(budget)
+    given = job(budget)
     assert given.cost(method(given).pressed) <= given.cost_target()
 
 
 @pytest.mark.parametrize("method", [layerwise_ilp, layerwise_search, transform_coding])
 @pytest.mark.parametrize("budget", ["1bits", "1.3bits", "2bits"])
-def test_a_budget_is_spent(task: Make, method: Callable[[Task], Outcome], budget: str) -> None:
+def test_a_budget_is_spent(job: Make, method: Callable[[Job], Outcome], budget: str) -> None:
     """Compared at equal budgets, they must not be left with fewer bits than the others."""
-    given = task(budget)
+    given = job(budget)
     assert given.cost(method(given).pressed) >= 0.97 * given.cost_target()
 
 
-def test_more_bits_never_look_worse(task: Make) -> None:
-    given = task("3bits", view=View.FIXED)
+def test_more_bits_never_look_worse(job: Make) -> None:
+    given = job("3bits", view=View.FIXED)
     statistics = given.calibrate(Placement.POST_ACT)
     candidates = {
         name: [best_step(own, bit_width) for bit_width in BIT_WIDTHS]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from actpress.methods.scaling import ATTEMPTS, CLOSE_ENOUGH, MOST_LEVELS, Scaled, scale_steps
 from actpress.plan import Placement, Plan, SitePlan, Transform
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 
 
 @dataclass
@@ -30,14 +30,14 @@ class Trials:
     levels: dict[str, int]
     tried: list[dict[str, float]]
 
-    def press(self, plan: Plan) -> PressedModel:
+    def press(self, plan: Plan) -> CompressedModel:
         octaves = {site.site: math.log2(site.step) for site in plan}
         self.tried.append(octaves)
         codecs = {}
         for name, own in octaves.items():
             highest = max(round(self.levels[name] * 2**-own), 1) - 1
             codecs[name] = SimpleNamespace(q_max=torch.tensor([highest]), lowest=0)
-        return cast(PressedModel, SimpleNamespace(octaves=octaves, codecs=codecs))
+        return cast(CompressedModel, SimpleNamespace(octaves=octaves, codecs=codecs))
 
     def scale(self, **limits: float) -> Scaled:
         def excess_of(pressed: Any) -> float:

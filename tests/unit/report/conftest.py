@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from actpress.evaluate.metrics import (
+from actpress.evaluation.metrics import (
     EnergyMetrics,
     Metrics,
     PathPoint,

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from actpress.budget import View
-from actpress.evaluate.metrics import Metrics, SiteMetrics
+from actpress.evaluation.metrics import Metrics, SiteMetrics
 from actpress.report.charts import NARROW_PX, WIDE_PX, path_chart, traffic_chart
 from actpress.report.spectra import spectra, variance_shares
 

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from actpress.evaluate.metrics import Metrics
+from actpress.evaluation.metrics import Metrics
 from actpress.report import headline, render_html
 from actpress.report.quantities import kib, percent
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from actpress.budget import View
-from actpress.evaluate.metrics import Metrics
+from actpress.evaluation.metrics import Metrics
 from actpress.report import SiteRow, print_metrics, print_sites
 from actpress.report.quantities import kib
 from actpress.report.sites import heaviest_sites

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from actpress.evaluate.metrics import Metrics, Views
+from actpress.evaluation.metrics import Metrics, Views
 from actpress.report.wording import caveats, headline
 
 Vary = Callable[..., Metrics]

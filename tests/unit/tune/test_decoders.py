@@ -8,13 +8,13 @@ from torch import Tensor
 from actpress.codec import LinearProjection, SiteCodec
 from actpress.graph import Graph, site_values, values_before
 from actpress.plan import Transform
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 from actpress.tune import fit_decoders
 
-Make = Callable[..., PressedModel]
+Make = Callable[..., CompressedModel]
 
 
-def errors(pressed: PressedModel, graph: Graph, images: Tensor) -> dict[str, float]:
+def errors(pressed: CompressedModel, graph: Graph, images: Tensor) -> dict[str, float]:
     """Squared error of every site against the float network."""
     seen: dict[str, Tensor] = {}
 

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from actpress.codec import SiteCodec
 from actpress.plan import Transform
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 from actpress.tune import Trainable, TuneSettings, learned_parameters
 
-MakePressed = Callable[..., PressedModel]
+MakePressed = Callable[..., CompressedModel]
 SETTINGS = TuneSettings(encoder_lr=1e-3, decoder_lr=2e-3)
 
 
-def rates(pressed: PressedModel, images: Tensor) -> dict[int, float]:
+def rates(pressed: CompressedModel, images: Tensor) -> dict[int, float]:
     """Peak learning rate by the identity of the parameter."""
     learned = learned_parameters(pressed, SETTINGS, images)
     return {id(p): group.peak_lr for group in learned for p in group.parameters}

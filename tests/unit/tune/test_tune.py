@@ -18,7 +18,7 @@ from actpress.data.dataset import Dataset, Split
 from actpress.errors import TuningError
 from actpress.graph import Graph
 from actpress.plan import Transform
-from actpress.press import PressedModel, fit_tables
+from actpress.pressing import CompressedModel, fit_tables
 from actpress.tune import (
     Progress,
     RateBound,
@@ -31,7 +31,7 @@ from actpress.tune import (
 from actpress.tune.losses import distillation_loss
 from actpress.tune.rate import rates_alone
 
-Make = Callable[[], tuple[PressedModel, float]]
+Make = Callable[[], tuple[CompressedModel, float]]
 QUICK = TuneSettings(
     steps=12,
     batch_size=32,
@@ -51,7 +51,7 @@ class KilledError(Exception):
 def train(graph: Graph, dataset: Dataset, aggressive: Make) -> Callable[..., Any]:
     """Tune a fresh pressed network; returns it and the report."""
 
-    def run(settings: TuneSettings = QUICK, **options: Any) -> tuple[PressedModel, TuneReport]:
+    def run(settings: TuneSettings = QUICK, **options: Any) -> tuple[CompressedModel, TuneReport]:
         pressed, bits = aggressive()
         options = {"target_bits": LOOSER * bits, **options}
         data = options.pop("data", dataset.train)
@@ -60,7 +60,7 @@ def train(graph: Graph, dataset: Dataset, aggressive: Make) -> Callable[..., Any
     return run
 
 
-def state(pressed: PressedModel) -> dict[str, Tensor]:
+def state(pressed: CompressedModel) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in pressed.state_dict().items()}
 
 
@@ -254,7 +254,7 @@ def test_a_checkpoint_of_another_plan_is_refused(
     train: Callable[..., Any],
     graph: Graph,
     dataset: Dataset,
-    make_pressed: Callable[..., PressedModel],
+    make_pressed: Callable[..., CompressedModel],
     tmp_path: Path,
 ) -> None:
     _, bits = train(checkpoint=tmp_path / "tune.pt")[0], 1.0
@@ -311,7 +311,7 @@ def test_a_checkpoint_never_executes_code(train: Callable[..., Any], tmp_path: P
     assert not witness.exists()
 
 
-def changed(pressed: PressedModel, before: dict[str, Tensor]) -> set[str]:
+def changed(pressed: CompressedModel, before: dict[str, Tensor]) -> set[str]:
     after = pressed.state_dict()
     return {name.split(".")[-1] for name in before if not after[name].equal(before[name])}
 
@@ -359,7 +359,7 @@ def test_the_network_learns_when_asked_but_keeps_its_norm_statistics(
 
 
 def test_nothing_to_train_is_said(
-    graph: Graph, dataset: Dataset, make_pressed: Callable[..., PressedModel]
+    graph: Graph, dataset: Dataset, make_pressed: Callable[..., CompressedModel]
 ) -> None:
     pressed = make_pressed(Transform.IDENTITY, bit_width=8)
     with pytest.raises(TuningError, match="nothing to train: no site of the plan has a learnable"):

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from actpress.calibrate import calibrate
+from actpress.calibration import calibrate
 from actpress.codec import SiteCodec
 from actpress.data.dataset import Split
-from actpress.evaluate import MEMORY_PJ_PER_BIT, EnergyModel, Metrics, RunInfo, evaluate, predict
+from actpress.evaluation import MEMORY_PJ_PER_BIT, EnergyModel, Metrics, RunInfo, evaluate, predict
 from actpress.graph import Graph, capture
 from actpress.kernels import contexts_of
 from actpress.plan import Placement, Plan, SitePlan, Transform
-from actpress.press import PressedModel, fit_tables, press
+from actpress.pressing import CompressedModel, fit_tables, press
 
 CHANNELS, PIXELS = 6, 16
 
@@ -38,7 +38,7 @@ class TwoSites(nn.Module):
 @dataclass
 class Case:
     graph: Graph
-    pressed: PressedModel
+    pressed: CompressedModel
     test: Split
     metrics: Metrics
 
@@ -258,7 +258,7 @@ def test_the_test_split_sets_nothing(case: Case) -> None:
 
 
 def test_metrics_do_not_depend_on_the_batches(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("actpress.evaluate.evaluate")
+    module = importlib.import_module("actpress.evaluation.evaluate")
     monkeypatch.setattr(module, "BATCH", 7)
     seen: list[int] = []
     metrics = evaluate(case.pressed, case.graph, case.test, RunInfo(), on_batch=seen.append)

@@ -4,18 +4,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from actpress.budget import REFERENCE_BITS
-from actpress.calibrate import Statistics
+from actpress.calibration import Statistics
 from actpress.codec import PARAMETER_BITS, SiteCodec, SymbolCounter, entropy_bits
-from actpress.evaluate.energy import EnergyModel
-from actpress.evaluate.metrics import EnergyMetrics, SiteMetrics, TrafficMetrics, Views
+from actpress.evaluation.energy import EnergyModel
+from actpress.evaluation.metrics import EnergyMetrics, SiteMetrics, TrafficMetrics, Views
 from actpress.graph import Graph, Site
 from actpress.plan import FITTED_TRANSFORMS, SitePlan
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 
 
 def account_sites(
     graph: Graph,
-    pressed: PressedModel,
+    pressed: CompressedModel,
     counters: Mapping[str, SymbolCounter],
     statistics: Statistics | None,
 ) -> tuple[SiteMetrics, ...]:
@@ -88,7 +88,7 @@ def account_energy(
 
 def _account_site(
     graph: Graph,
-    pressed: PressedModel,
+    pressed: CompressedModel,
     plan: SitePlan,
     counter: SymbolCounter,
     statistics: Statistics | None,

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from torch import Tensor
 
-from actpress.calibrate.observers import SiteStatistics, observe
+from actpress.calibration.observers import SiteStatistics, observe
 from actpress.codec import Basis, as_blocks, fit_basis
 from actpress.errors import CalibrationError
 from actpress.graph import Graph, site_values

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from actpress.calibrate import Statistics, calibrate, observe
+from actpress.calibration import Statistics, calibrate, observe
 from actpress.errors import CalibrationError
 from actpress.graph import Graph
 from actpress.plan import Placement, Transform

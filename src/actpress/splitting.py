@@ -9,7 +9,7 @@ from torch import Tensor, fx
 from actpress.bitstream import Frame, StreamWriter, select
 from actpress.errors import StreamError
 from actpress.graph import split_network
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 from actpress.stream import MAX_IMAGES, Decoder, header_of, run_eval
 
 
@@ -22,7 +22,7 @@ class Head:
     """
 
     def __init__(
-        self, pressed: PressedModel, module: fx.GraphModule, sites: tuple[str, ...]
+        self, pressed: CompressedModel, module: fx.GraphModule, sites: tuple[str, ...]
     ) -> None:
         self.pressed, self.module, self.sites = pressed, module, sites
         self.header = header_of(pressed, sites)
@@ -58,7 +58,7 @@ class Tail:
     max_images = MAX_IMAGES
 
     def __init__(
-        self, pressed: PressedModel, module: fx.GraphModule, sites: tuple[str, ...]
+        self, pressed: CompressedModel, module: fx.GraphModule, sites: tuple[str, ...]
     ) -> None:
         self.pressed, self.module, self.sites = pressed, module, sites
 
@@ -87,7 +87,7 @@ class Tail:
         return run_eval(self.module, *(first[name] for name in self.sites))
 
 
-def split(pressed: PressedModel, at: str) -> tuple[Head, Tail]:
+def split(pressed: CompressedModel, at: str) -> tuple[Head, Tail]:
     """Cut a pressed network in two right after a site.
 
     For one input `tail(head(x))` equals `pressed(x)` in eval mode.

@@ -12,7 +12,7 @@ from actpress.api import compress, describe_source
 from actpress.budget import Budget
 from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, BudgetError, RunError, TuningError
-from actpress.evaluate import EnergyModel, Metrics
+from actpress.evaluation import EnergyModel, Metrics
 from actpress.methods import METHODS, Progress, Settings, Silence
 from actpress.report import render_sweep, sweep_csv
 from actpress.run import METRICS, Source, differences, facts_of, load_metrics, write_text

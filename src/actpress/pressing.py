@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from actpress.calibrate import SiteStatistics, Statistics
+from actpress.calibration import SiteStatistics, Statistics
 from actpress.codec import (
     IdentityProjection,
     LinearProjection,
@@ -23,7 +23,7 @@ from actpress.graph import CODECS_PATH, Graph, RewrittenNetwork, insert_codecs
 from actpress.plan import Plan, SitePlan, Transform
 
 
-class PressedModel(nn.Module):
+class CompressedModel(nn.Module):
     """A network whose planned sites go through a `SiteCodec`; an ordinary, trainable module.
 
     Attributes:
@@ -69,7 +69,7 @@ class PressedModel(nn.Module):
             yield from codec.parameters()
 
 
-def press(graph: Graph, plan: Plan, statistics: Statistics) -> PressedModel:
+def press(graph: Graph, plan: Plan, statistics: Statistics) -> CompressedModel:
     """Build the pressed network; the graph and the user's model stay as they are.
 
     The result has no code tables yet: `fit_tables` fixes ranges and tables from images.
@@ -82,7 +82,7 @@ def press(graph: Graph, plan: Plan, statistics: Statistics) -> PressedModel:
     _check_fit(graph, plan, statistics)
     codecs = {site.site: build_codec(site, statistics) for site in plan}
     placements = {site.site: site.placement for site in plan}
-    pressed = PressedModel(insert_codecs(graph, codecs, placements), plan)
+    pressed = CompressedModel(insert_codecs(graph, codecs, placements), plan)
     return pressed.eval().to(_device_of(graph))
 
 
@@ -146,7 +146,7 @@ def _linear(site: SitePlan, statistics: Statistics, mean: Tensor) -> LinearProje
 
 
 def fit_tables(
-    pressed: PressedModel, inputs: Iterable[Tensor], *, within_ranges: bool = False
+    pressed: CompressedModel, inputs: Iterable[Tensor], *, within_ranges: bool = False
 ) -> None:
     """Fix symbol ranges and code tables from images, which must not be test images.
 
@@ -177,7 +177,7 @@ def fit_tables(
 
 
 @contextmanager
-def preserved_tables(pressed: PressedModel) -> Iterator[None]:
+def preserved_tables(pressed: CompressedModel) -> Iterator[None]:
     """Put ranges and tables back after the block, whatever it fitted."""
     before = {
         name: (codec.tables, codec.q_min, codec.q_max) for name, codec in pressed.codecs.items()

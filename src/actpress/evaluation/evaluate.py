@@ -7,19 +7,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from actpress.calibrate import Statistics
+from actpress.calibration import Statistics
 from actpress.codec import counting
 from actpress.data.dataset import Split
-from actpress.evaluate.account import (
+from actpress.evaluation.account import (
     account_energy,
     account_sites,
     account_traffic,
     total_views,
 )
-from actpress.evaluate.energy import EnergyModel
-from actpress.evaluate.metrics import MeasuredMetrics, Metrics, PathPoint, Views
+from actpress.evaluation.energy import EnergyModel
+from actpress.evaluation.metrics import MeasuredMetrics, Metrics, PathPoint, Views
 from actpress.graph import Graph
-from actpress.press import PressedModel
+from actpress.pressing import CompressedModel
 from actpress.stream import ByteTransport, stream_bytes, through_bytes
 
 BATCH = 100
@@ -86,7 +86,7 @@ def predict(
 
 
 def evaluate(
-    pressed: PressedModel,
+    pressed: CompressedModel,
     graph: Graph,
     test: Split,
     info: RunInfo,
@@ -157,7 +157,7 @@ def evaluate(
 
 
 def _measure(
-    pressed: PressedModel,
+    pressed: CompressedModel,
     transports: Mapping[str, ByteTransport],
     images: int,
     batch: int,
@@ -175,7 +175,7 @@ def _measure(
     )
 
 
-def describe_scope(graph: Graph, pressed: PressedModel) -> str:
+def describe_scope(graph: Graph, pressed: CompressedModel) -> str:
     """Which sites the numbers cover, in words."""
     placements = sorted({str(site.placement) for site in pressed.plan})
     return (

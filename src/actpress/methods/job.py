@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from actpress.allocate import Grouping, SearchSettings, cost_target
 from actpress.budget import Budget, BudgetKind, View
-from actpress.calibrate import Statistics, calibrate, fisher_information
+from actpress.calibration import Statistics, calibrate, fisher_information
 from actpress.codec import block_side
 from actpress.data.dataset import Dataset, Split
 from actpress.errors import PlanError
-from actpress.evaluate import PathPoint, predict
+from actpress.evaluation import PathPoint, predict
 from actpress.graph import Graph
 from actpress.plan import MAX_BLOCK, Placement, Plan, SitePlan
-from actpress.press import PressedModel, fit_tables, press
+from actpress.pressing import CompressedModel, fit_tables, press
 from actpress.tune import TuneSettings, WidthSettings
 
 RESERVE = 0.005
@@ -63,7 +63,7 @@ class Settings:
     Attributes:
         calibration_images: training images for statistics, ranges and code tables.
         search_images: held-out training images on which moves are tried; never more than half of
-            them all, see `Task.search_images`.
+            them all, see `Job.search_images`.
         decoder_images: training images on which decoders are fitted in closed form, fewer where
             they would need more memory than `DECODER_BYTES`; 0 leaves them as PCA made them.
         holdout_images: other held-out training images, which decide an accuracy budget.
@@ -101,7 +101,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """One network to compress.
 
     Attributes:
@@ -191,7 +191,7 @@ class Task:
         )
         return replace(statistics, fisher=fisher)
 
-    def press(self, plan: Plan, statistics: Statistics) -> PressedModel:
+    def press(self, plan: Plan, statistics: Statistics) -> CompressedModel:
         """Apply a plan and fit its tables on training images."""
         pressed = press(self.graph, plan, statistics)
         fit_tables(pressed, self.calibration_batches())
@@ -201,11 +201,11 @@ class Task:
         """The cost to stay below: the budget less `RESERVE`; zero for an accuracy budget."""
         return cost_target(self.graph.sites, self.budget) * (1 - RESERVE)
 
-    def cost(self, pressed: PressedModel) -> float:
+    def cost(self, pressed: CompressedModel) -> float:
         """What the budget counts, on the images that fitted the tables; bits per inference."""
         return sum(self.costs(pressed).values())
 
-    def costs(self, pressed: PressedModel) -> dict[str, float]:
+    def costs(self, pressed: CompressedModel) -> dict[str, float]:
         """The same by site."""
         return {
             site.site: self.weight(site.site) * self._stored_bits(pressed, site)
@@ -226,7 +226,7 @@ class Task:
         split = self.validation().take(self.settings.holdout_images)
         return float((predict(model, split) == split.labels).float().mean())
 
-    def _stored_bits(self, pressed: PressedModel, site: SitePlan) -> float:
+    def _stored_bits(self, pressed: CompressedModel, site: SitePlan) -> float:
         if self.budget.view is View.ENTROPY:
             return pressed.coded_bits[site.site]
         blocks = self.graph.site(site.site).values // site.components
@@ -251,7 +251,7 @@ class Outcome:
         search_seconds, tune_seconds: wall clock.
     """
 
-    pressed: PressedModel
+    pressed: CompressedModel
     statistics: Statistics
     method: str
     variant: str = ""
