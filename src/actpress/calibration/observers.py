@@ -47,12 +47,12 @@ class SiteStatistics:
     def covariance(self) -> Tensor:
         """Channel covariance, shape (c, c), float64, symmetric.
 
-        Exactly zero for a constant site, where the difference of the sums is rounding noise.
+        Exactly zero for a constant channel, where the difference of the sums is rounding noise.
         """
         moment = self.outer / self.count
         covariance = moment - torch.outer(self.mean, self.mean)
-        if covariance.trace() <= ROUNDING * moment.trace():
-            return torch.zeros_like(covariance)
+        varies = covariance.diagonal() > ROUNDING * moment.diagonal()
+        covariance = torch.where(varies[:, None] & varies, covariance, 0.0)
         return (covariance + covariance.T) / 2
 
     def values_and_counts(self) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,8 @@ from actpress.codec.projection import (
     decode_linear,
     encode_linear,
     per_component,
+    stored_dtype,
+    stored_numbers,
 )
 from actpress.codec.rate import (
     code_lengths_bits,
@@ -75,5 +77,7 @@ __all__ = [
     "laplace_entropy_bits",
     "per_component",
     "seen_range",
+    "stored_dtype",
+    "stored_numbers",
     "stored_step",
 ]

@@ -14,6 +14,9 @@ METRIC_FLOOR = 10.0
 """Added to the eigenvalues of a metric of trace c: quantization errors are not small, and a large
 error in a direction that looks insensitive at the operating point hurts all the same."""
 
+MOST_DEVIATION = 1e18
+"""Of the values of a channel from their mean; its square is within float32 with room for sums."""
+
 
 @dataclass(frozen=True)
 class Basis:
@@ -47,9 +50,11 @@ def fit_basis(transform: Transform, covariance: Tensor, metric: Tensor | None = 
         metric: for `fisher_pca`, symmetric, positive semi-definite, shape (c, c), of any scale.
 
     Raises:
-        CalibrationError: a matrix is not finite or not symmetric, or the metric is missing.
+        CalibrationError: a matrix is not finite or not symmetric, a variance is beyond float32, or
+            the metric is missing.
     """
     _check_symmetric("covariance", covariance)
+    _check_in_float32(covariance)
     if transform is Transform.FISHER_PCA and metric is None:
         raise CalibrationError(
             "fisher_pca needs the Fisher information of the site; calibrate with it, or use pca"
@@ -107,17 +112,31 @@ def _principal_components_in(metric: Tensor, covariance: Tensor) -> Basis:
     """PCA of M^(1/2) x: a uniform error of its components is uniform in the metric M.
 
     M is scaled to trace c, which keeps components in activation units, and lifted by METRIC_FLOOR,
-    since directions without influence in a finite sample may still have some.
+    since directions without influence in a finite sample may still have some. A metric of zeros,
+    that of a site which the prediction does not depend on, is lifted alone: all directions are
+    alike.
     """
     _check_symmetric("metric", metric)
-    size = len(metric)
-    trace = metric.trace().clamp(min=torch.finfo(metric.dtype).tiny)
-    scales, directions = torch.linalg.eigh(metric * (size / trace))
+    largest = metric.abs().max()
+    if largest > 0:  # twice, since the scale of tiny metrics alone would be infinite
+        metric = metric / largest
+        metric = metric * (len(metric) / metric.trace())
+    scales, directions = torch.linalg.eigh(metric)
     root = (scales.clamp(min=0) + METRIC_FLOOR).sqrt()
     forward = (directions * root) @ directions.T
     backward = (directions / root) @ directions.T
     rotation = _principal_components(forward @ covariance @ forward)
     return Basis(rotation.vectors @ forward, rotation.variances, backward @ rotation.inverse)
+
+
+def _check_in_float32(covariance: Tensor) -> None:
+    """Refuse values whose squares, which the searches compute with, would be infinite."""
+    deviation = math.sqrt(max(float(covariance.diagonal().max()), 0.0))
+    if deviation > MOST_DEVIATION:
+        raise CalibrationError(
+            f"values deviate by {deviation:.1e} from their mean, too far to be squared in float32; "
+            f"scale the weights so that values deviate by less than {MOST_DEVIATION:.0e}"
+        )
 
 
 def _check_symmetric(name: str, matrix: Tensor) -> None:

@@ -26,7 +26,7 @@ class Projection(Protocol):
         """Symbols (n, k, ...) -> x_hat (n, c, ...)."""
 
     def parameter_count(self) -> int:
-        """Numbers that must be stored to run it, steps excluded."""
+        """Numbers of 16 bits that must be stored to run it, steps excluded."""
 
     def macs_per_block(self) -> tuple[int, int]:
         """Multiply-accumulates per block of encoder and decoder."""
@@ -53,8 +53,9 @@ class IdentityProjection(nn.Module):
 class LinearProjection(nn.Module):
     """y = E (x - mean), x_hat = D y_hat + offset, with x the c * b^2 values of a block of pixels.
 
-    E, D, mean and offset are parameters, frozen until a method trains them. Their values are kept
-    representable in half precision outside of training, which is how they are stored and counted.
+    E, D, mean and offset are parameters, frozen until a method trains them. Outside of training
+    their values are kept as they are stored and counted: representable in half precision, or, where
+    a value is beyond its range, in float32.
 
     Args:
         basis: where to start: E is its first `rank` vectors, D those of its inverse.
@@ -79,9 +80,9 @@ class LinearProjection(nn.Module):
 
     @torch.no_grad()
     def round_to_half(self) -> None:
-        """Round every stored number to the nearest half-precision value."""
+        """Round every stored number to the nearest value of `stored_dtype`."""
         for tensor in (self.encoder, self.decoder, self.offset, self.mean):
-            tensor.copy_(tensor.half())
+            tensor.copy_(tensor.to(stored_dtype(tensor)))
 
     def encode(self, x: Tensor, step: Tensor) -> Tensor:
         return encode_linear(x, self.encoder, self.mean, step, self.block)
@@ -90,11 +91,23 @@ class LinearProjection(nn.Module):
         return decode_linear(q, self.decoder, self.offset, step, self.block)
 
     def parameter_count(self) -> int:
-        matrices = self.encoder.numel() + self.decoder.numel() if self.stored else 0
-        return matrices + self.mean.numel() + self.offset.numel()
+        matrices = (self.encoder, self.decoder) if self.stored else ()
+        stored = (*matrices, self.mean, self.offset)
+        return sum(stored_numbers(tensor) for tensor in stored)
 
     def macs_per_block(self) -> tuple[int, int]:
         return self.encoder.numel(), self.decoder.numel()
+
+
+def stored_dtype(tensor: Tensor) -> torch.dtype:
+    """How a tensor of a projection is stored: as float16, or whole where a value exceeds it."""
+    beyond = tensor.abs().max() > torch.finfo(torch.float16).max if tensor.numel() else False
+    return torch.float32 if beyond else torch.float16
+
+
+def stored_numbers(tensor: Tensor) -> int:
+    """Numbers of 16 bits that a tensor of a projection takes in storage."""
+    return tensor.numel() * stored_dtype(tensor).itemsize // torch.float16.itemsize
 
 
 def encode_linear(x: Tensor, encoder: Tensor, mean: Tensor, step: Tensor, block: int = 1) -> Tensor:

@@ -5,7 +5,13 @@ from collections.abc import Mapping, Sequence
 
 from actpress.budget import REFERENCE_BITS
 from actpress.calibration import Statistics
-from actpress.codec import PARAMETER_BITS, SiteCodec, SymbolCounter, entropy_bits
+from actpress.codec import (
+    PARAMETER_BITS,
+    SiteCodec,
+    SymbolCounter,
+    entropy_bits,
+    stored_numbers,
+)
 from actpress.evaluation.energy import EnergyModel
 from actpress.evaluation.metrics import EnergyMetrics, SiteMetrics, TrafficMetrics, Views
 from actpress.graph import Graph, Site
@@ -167,9 +173,9 @@ def _folded_parameter_bits(
     if not (hasattr(codec.projection, "encoder") and codec.projection.stored):
         return bits
     if encoder is not None:
-        bits -= codec.projection.encoder.numel() * PARAMETER_BITS
+        bits -= stored_numbers(codec.projection.encoder) * PARAMETER_BITS
     if decoder:
-        bits -= codec.projection.decoder.numel() * PARAMETER_BITS
+        bits -= stored_numbers(codec.projection.decoder) * PARAMETER_BITS
     return bits
 
 

@@ -14,6 +14,7 @@ from actpress.codec import (
     LinearProjection,
     Projection,
     SiteCodec,
+    stored_dtype,
 )
 from actpress.errors import PlanError, RunError
 from actpress.graph import Graph, insert_codecs
@@ -97,7 +98,7 @@ def _digest(plan: Plan) -> Tensor:
 def _stored_dtype(key: str, tensor: Tensor) -> torch.dtype:
     """The precision that the accounting counts; what is stored was rounded to it before."""
     if key.startswith("projection."):
-        return torch.float16
+        return stored_dtype(tensor)
     return torch.bfloat16 if key == "step" else tensor.dtype
 
 

@@ -79,3 +79,12 @@ def test_quantiles_of_the_magnitude() -> None:
     seen = observe(torch.tensor([[-8.0, 1.0, 2.0, 4.0]]).T)
     quantiles = [seen.magnitude_quantile(share) for share in (0.25, 0.5, 0.75, 1.0)]
     assert quantiles == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_a_constant_channel_does_not_hide_how_the_others_vary() -> None:
+    values = torch.randn(1000, 3)
+    alone = observe(values[:, 1:]).covariance
+    values[:, 0] = -1e9
+    covariance = observe(values).covariance
+    assert covariance[1:, 1:].equal(alone)
+    assert covariance[0].equal(torch.zeros(3).double())

@@ -73,6 +73,31 @@ def test_what_is_stored_fits_half_precision() -> None:
     assert LinearProjection(basis, torch.zeros(4), 2, stored=False).parameter_count() == 8
 
 
+def test_what_half_precision_cannot_hold_is_stored_whole_and_counts_twice() -> None:
+    basis = fit_basis(Transform.PCA, torch.eye(4, dtype=torch.float64))
+    mean = torch.tensor([-1e5, 1e5, 0.1, 3e38])
+    projection = LinearProjection(basis, mean, 2)
+    assert projection.mean.equal(mean)
+    assert projection.offset.equal(mean)
+    assert projection.parameter_count() == 2 * 8 + 2 * 2 * 4
+
+
+def test_a_metric_of_zeros_is_that_of_values_nothing_depends_on() -> None:
+    covariance = torch.tensor([[2.0, -1.0], [-1.0, 2.0]], dtype=torch.float64)
+    plain = fit_basis(Transform.PCA, covariance)
+    for tiny in (0.0, 5e-324):
+        metric = torch.eye(2, dtype=torch.float64) * tiny
+        basis = fit_basis(Transform.FISHER_PCA, covariance, metric)
+        alike = basis.vectors / basis.vectors.norm(dim=1, keepdim=True)
+        torch.testing.assert_close(alike, plain.vectors)
+        torch.testing.assert_close(basis.inverse @ basis.vectors, torch.eye(2).double())
+
+
+def test_values_too_far_apart_to_be_squared_are_called_so() -> None:
+    with pytest.raises(CalibrationError, match=r"deviate by 1\.0e\+19 from their mean, too far"):
+        fit_basis(Transform.PCA, torch.eye(2, dtype=torch.float64) * 1e38)
+
+
 def test_projections_have_no_gradient_until_asked() -> None:
     basis = Basis(torch.eye(2).double(), torch.ones(2).double(), torch.eye(2).double())
     projection = LinearProjection(basis, torch.zeros(2), 1)

@@ -1,0 +1,99 @@
+"""Networks with sites that nothing depends on, or with values beyond half precision."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from actpress.api import compress
+from actpress.budget import Budget
+from actpress.data.dataset import Dataset
+from actpress.graph import capture
+from actpress.methods import METHODS, Job, Settings, gdr
+from actpress.run import load_run
+from actpress.tune import TuneSettings
+from tests.conftest import SIDE, Tiny
+
+SMALL = Settings(
+    calibration_images=64,
+    search_images=16,
+    decoder_images=32,
+    holdout_images=32,
+    tune=TuneSettings(steps=2, batch_size=16, validate_every=2, validation_images=16),
+)
+
+
+def zero_branch(network: Tiny) -> None:
+    """The last layer of a residual branch starts at zero, as is common."""
+    nn.init.zeros_(network.c.weight)
+    nn.init.zeros_(network.c.bias)
+
+
+def zero_head(network: Tiny) -> None:
+    nn.init.zeros_(network.head.weight)
+
+
+def certain_head(network: Tiny) -> None:
+    """Softmax is one-hot, so no gradient is left."""
+    network.head.weight.data *= 1e8
+
+
+def dead_layer(network: Tiny) -> None:
+    nn.init.zeros_(network.b.weight)
+    nn.init.constant_(network.b.bias, -1.0)
+
+
+def dead_channel(network: Tiny) -> None:
+    """Its mean is beyond half precision; the activation makes it zero."""
+    network.b.weight.data[3] = 0.0
+    network.b.bias.data[3] = -1e5
+
+
+@pytest.mark.parametrize("method", ["gdr", "cap", "codesign"])
+@pytest.mark.parametrize("change", [zero_branch, zero_head, certain_head, dead_layer, dead_channel])
+def test_every_method_meets_its_budget(
+    dataset: Dataset, method: str, change: Callable[[Tiny], None]
+) -> None:
+    network = Tiny().eval()
+    change(network)
+    graph = capture(network, torch.zeros(2, 1, SIDE, SIDE))
+    outcome = METHODS[method](Job(graph, dataset, Budget.parse("2bits"), SMALL))
+    stored = sum(outcome.pressed.coded_bits.values())
+    assert 0 < stored / sum(site.values for site in graph.sites) <= 2
+
+
+def test_a_single_class_depends_on_nothing(dataset: Dataset) -> None:
+    network = Tiny().eval()
+    network.head = nn.Linear(8, 1)
+    graph = capture(network, torch.zeros(2, 1, SIDE, SIDE))
+    outcome = gdr(Job(graph, dataset, Budget.parse("2bits"), SMALL))
+    stored = sum(outcome.pressed.coded_bits.values())
+    assert 0 < stored / sum(site.values for site in graph.sites) <= 2
+
+
+def test_a_site_without_gradient_is_compressed_most(model: nn.Module, dataset: Dataset) -> None:
+    network = Tiny().eval()
+    network.load_state_dict(model.state_dict())
+    zero_branch(network)
+    graph = capture(network, torch.zeros(2, 1, SIDE, SIDE))
+    pressed = gdr(Job(graph, dataset, Budget.parse("2bits"), SMALL)).pressed
+    bits = {site.name: pressed.coded_bits[site.name] / site.values for site in graph.sites}
+    branch = "relu#3"
+    assert bits[branch] == min(bits.values())
+    assert bits[branch] < 1
+
+
+def test_values_beyond_half_precision_are_saved_and_loaded_exactly(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    network = Tiny().eval()
+    dead_channel(network)
+    result = compress(network, dataset, method="gdr", budget="2bits", settings=SMALL)
+    result.save(tmp_path / "run")
+    loaded = load_run(tmp_path / "run", network)
+    images = next(dataset.test.batches(8))[0]
+    assert loaded(images).equal(result.model(images))
+    means = [codec.projection.mean for codec in loaded.codecs.values()]
+    assert min(float(mean.min()) for mean in means) == pytest.approx(-1e5)
