@@ -25,7 +25,10 @@ class Graph:
     Attributes:
         root: the copied network; owns the modules and weights that both graphs use.
         eval_module: what the network computes in eval mode.
-        train_module: the same for train mode; the same object when the two do not differ.
+        train_module: the same for train mode; the same object when the two do not differ, and
+            where the network cannot be captured in train mode.
+        no_train_mode: why it cannot be, in words; empty where it can. actpress itself learns in
+            eval mode and does not need it.
         example: the tensors that `capture` was given.
         sites: the stored values in the order in which they are computed.
         fingerprint: hexadecimal SHA-256 of operations, shapes and names, not of weights.
@@ -34,6 +37,7 @@ class Graph:
     root: nn.Module
     eval_module: fx.GraphModule
     train_module: fx.GraphModule
+    no_train_mode: str
     example: tuple[Tensor, ...]
     sites: tuple[Site, ...]
     fingerprint: str
@@ -66,29 +70,65 @@ def capture(
 ) -> Graph:
     """Trace a copy of `model` in eval and train mode and find its sites; `model` stays as it is.
 
+    Values that train mode stores besides, such as those of auxiliary heads, are no sites.
+
     Args:
         model: any network that torch.fx can trace.
         example: one batch per input of the network, on the network's device, such as (n, 3, h, w).
         leaves: paths of modules to keep whole, because their Python cannot be traced.
 
     Raises:
-        ModelError: the network cannot be traced, rejects the example, or stores different values
-            in train and eval mode.
+        ModelError: the network cannot be traced in eval mode, or rejects the example.
     """
     inputs = _checked_inputs(example)
     _check_leaves(model, leaves)
     root = _copied(model)
-    with buffers_restored(root):
-        train_graph = trace(root.train(), inputs=len(inputs), leaves=leaves)
-        eval_graph = trace(root.eval(), inputs=len(inputs), leaves=leaves)
-    eval_module = _prepare(root, eval_graph, inputs)
-    train_module = _prepare(root, train_graph, inputs)
+    eval_module = _eval_module(root, inputs, leaves)
+    eval_spots = find_spots(eval_module.graph, root, batch=_batch(inputs))
+    train, no_train_mode = _train_mode(root, inputs, leaves, eval_module, eval_spots)
     clear_inplace_flags(root)
-    if _structure(eval_module.graph) == _structure(train_module.graph):
-        train_module = eval_module
-    sites = _sites(root, eval_module, train_module, batch=_batch(inputs))
+    sites = build_sites(eval_spots, train.spots, eval_module.graph, root)
     fingerprint = _fingerprint(root, eval_module.graph, inputs, sites)
-    return Graph(root, eval_module, train_module, inputs, sites, fingerprint)
+    return Graph(root, eval_module, train.module, no_train_mode, inputs, sites, fingerprint)
+
+
+@dataclass(frozen=True)
+class _TrainMode:
+    """What train mode computes, and its spot of every site."""
+
+    module: fx.GraphModule
+    spots: tuple[Spot, ...]
+
+
+def _eval_module(
+    root: nn.Module, inputs: tuple[Tensor, ...], leaves: Sequence[str]
+) -> fx.GraphModule:
+    with buffers_restored(root):
+        graph = trace(root.eval(), inputs=len(inputs), leaves=leaves)
+    return _prepare(root, graph, inputs)
+
+
+def _train_mode(
+    root: nn.Module,
+    inputs: tuple[Tensor, ...],
+    leaves: Sequence[str],
+    eval_module: fx.GraphModule,
+    eval_spots: tuple[Spot, ...],
+) -> tuple[_TrainMode, str]:
+    """The graph of train mode; that of eval mode, with the reason, where there is none."""
+    same = _TrainMode(eval_module, eval_spots)
+    try:
+        with buffers_restored(root):
+            graph = trace(root.train(), inputs=len(inputs), leaves=leaves)
+        module = _prepare(root, graph, inputs)
+        if _structure(eval_module.graph) == _structure(module.graph):
+            return same, ""
+        spots = find_spots(module.graph, root, batch=_batch(inputs))
+        return _TrainMode(module, _matched(eval_spots, spots)), ""
+    except ModelError as error:
+        return same, str(error)
+    finally:
+        root.eval()
 
 
 def _checked_inputs(example: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -140,29 +180,24 @@ def _prepare(root: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]) -> fx
     return module
 
 
-def _sites(
-    root: nn.Module, eval_module: fx.GraphModule, train_module: fx.GraphModule, *, batch: int
-) -> tuple[Site, ...]:
-    eval_spots = find_spots(eval_module.graph, root, batch=batch)
-    train_spots = find_spots(train_module.graph, root, batch=batch)
-    _check_same_sites(eval_spots, train_spots)
-    return build_sites(eval_spots, train_spots, eval_module.graph, root)
+def _matched(eval_spots: tuple[Spot, ...], train_spots: tuple[Spot, ...]) -> tuple[Spot, ...]:
+    """The spot of train mode for each one of eval mode.
 
-
-def _check_same_sites(eval_spots: tuple[Spot, ...], train_spots: tuple[Spot, ...]) -> None:
-    in_eval = [(spot.name, shape_of(spot.post)[1:]) for spot in eval_spots]
-    in_train = [(spot.name, shape_of(spot.post)[1:]) for spot in train_spots]
-    if in_eval == in_train:
-        return
-    differing = [
-        str(site) for site in in_eval + in_train if (site in in_eval) != (site in in_train)
+    Raises:
+        ModelError: train mode does not store one of them, or in another form.
+    """
+    in_train = {(spot.name, shape_of(spot.post)[1:]): spot for spot in train_spots}
+    wanted = [(spot.name, shape_of(spot.post)[1:]) for spot in eval_spots]
+    missing = [
+        f"{name!r} of shape {shape}" for name, shape in wanted if (name, shape) not in in_train
     ]
-    raise ModelError(
-        f"the network stores {len(in_train)} values in train mode and {len(in_eval)} in eval mode; "
-        f"expected the same ones, first difference: {(differing or ['their order'])[0]}; keep the "
-        "module that branches on self.training whole with leaves=[PATH] (`--leaf PATH`), or "
-        "switch that branch off"
-    )
+    if missing:
+        raise ModelError(
+            f"the network stores {len(eval_spots)} values in eval mode, and in train mode not all "
+            f"of them, first difference: {missing[0]}; keep the module that branches on "
+            "self.training whole with leaves=[PATH] (`--leaf PATH`), or switch that branch off"
+        )
+    return tuple(in_train[site] for site in wanted)
 
 
 def _structure(graph: fx.Graph) -> list[tuple[object, ...]]:

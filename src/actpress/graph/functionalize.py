@@ -109,7 +109,7 @@ def _check_not_aliased(
 ) -> None:
     for alias in _aliases(target, root):
         later = [user for user in alias.users if order.get(user, -1) > order[node]]
-        if alias is not target and later:
+        if alias is not target and order[alias] < order[node] and later:
             raise ModelError(
                 f"{human_name(node, root)} overwrites a view of the value "
                 f"{human_name(alias, root)!r}, which {human_name(later[0], root)} reads "
@@ -118,7 +118,11 @@ def _check_not_aliased(
 
 
 def _aliases(target: fx.Node, root: nn.Module) -> set[fx.Node]:
-    """The values that share memory with `target`: what it is a view of, and their other views."""
+    """The values that share memory with `target`: what it is a view of, and all its views.
+
+    An identity in place, such as dropout, is among its own aliases, and so is what is made of its
+    result: both come after it and hold what it wrote.
+    """
     base = target
     while base.all_input_nodes and operator_of(base, root).may_alias:
         base = base.all_input_nodes[0]

@@ -34,6 +34,7 @@ class RewrittenNetwork(nn.Module):
         train_module: fx.GraphModule,
         codec_paths: Mapping[str, str],
         frozen: tuple[str, ...],
+        no_train_mode: str = "",
     ) -> None:
         """Take over two rewritten graphs; see `insert_codecs` for the way to get them.
 
@@ -42,8 +43,10 @@ class RewrittenNetwork(nn.Module):
             train_module: the same for train mode; may be the same object.
             codec_paths: site name to module path of its codec, in the order of the rates.
             frozen: paths of modules that the network keeps in eval mode while it trains.
+            no_train_mode: as in `Graph`.
         """
         super().__init__()
+        self._no_train_mode = no_train_mode
         self.eval_module = eval_module
         self._own_train_module = train_module if train_module is not eval_module else None
         self._codec_paths = dict(codec_paths)
@@ -90,7 +93,13 @@ class RewrittenNetwork(nn.Module):
         return cast(tuple[object, tuple[Tensor, ...]], module(*inputs))
 
     def train(self, mode: bool = True) -> "RewrittenNetwork":  # noqa: FBT001, FBT002  torch's own
-        """Switch mode; modules that the network's own `train` keeps in eval mode stay there."""
+        """Switch mode; modules that the network's own `train` keeps in eval mode stay there.
+
+        Raises:
+            ModelError: the network could not be captured in train mode.
+        """
+        if mode and self._no_train_mode:
+            raise ModelError(f"this network has no train mode: {self._no_train_mode}")
         super().train(mode)
         for module in (self.eval_module, self.train_module):
             paths = dict(module.named_modules())
@@ -136,7 +145,9 @@ def insert_codecs(
     train_module = eval_module
     if graph.train_module is not graph.eval_module:
         train_module = _rewritten(root, graph.train_module, codecs, insertions, training=True)
-    return RewrittenNetwork(eval_module, train_module, paths, _frozen_paths(root))
+    return RewrittenNetwork(
+        eval_module, train_module, paths, _frozen_paths(root), graph.no_train_mode
+    )
 
 
 @dataclass(frozen=True)

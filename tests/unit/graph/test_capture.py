@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from actpress.errors import ModelError
-from actpress.graph import capture
+from actpress.graph import capture, insert_codecs
 
 
 class Branch(nn.Module):
@@ -113,12 +113,25 @@ def test_a_branch_in_the_network_itself_asks_for_a_submodule() -> None:
 def test_random_numbers_that_a_trace_would_freeze_are_refused() -> None:
     class Noise(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return x + torch.rand(1) if self.training else x
+            return x + torch.rand(1)
 
     state = torch.get_rng_state()
-    with pytest.raises(ModelError, match=r"random numbers in train mode.*rand_like"):
+    with pytest.raises(ModelError, match=r"random numbers in eval mode.*rand_like"):
         capture(nn.Sequential(Noise()), IMAGE)
     assert torch.get_rng_state().equal(state)
+
+
+def test_a_train_mode_that_cannot_be_traced_is_refused_only_where_it_is_used() -> None:
+    class Noise(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + torch.rand(1) if self.training else x
+
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), Noise(), nn.Conv2d(2, 2, 1)).eval()
+    network = insert_codecs(capture(model, IMAGE), {}, {})
+
+    assert network(IMAGE)[0].equal(model(IMAGE))
+    with pytest.raises(ModelError, match=r"no train mode: .*random numbers in train.*rand_like"):
+        network.train()
 
 
 def test_an_unknown_leaf_lists_near_names() -> None:
@@ -158,19 +171,44 @@ def test_the_number_of_inputs_is_checked() -> None:
         capture(Two(), (IMAGE, IMAGE, IMAGE))
 
 
-def test_sites_that_exist_in_one_mode_only_are_refused() -> None:
-    class Auxiliary(nn.Module):
+class Auxiliary(nn.Module):
+    """As GoogLeNet: a second head that only train mode has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.aux = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        x = self.a(x).relu()
+        y = self.b(x)
+        return (y, self.aux(self.aux(x).tanh())) if self.training else y
+
+
+def test_an_auxiliary_head_of_training_has_no_sites_and_stays_in_train_mode() -> None:
+    model = Auxiliary()
+    graph = capture(model, IMAGE)
+    network = insert_codecs(graph, {}, {})
+
+    assert [(site.name, site.reads) for site in graph.sites] == [("relu", 1)]
+    assert network.eval()(IMAGE)[0].equal(model.eval()(IMAGE))
+    for ours, own in zip(network.train()(IMAGE)[0], model.train()(IMAGE), strict=True):
+        assert ours.equal(own)
+
+
+def test_sites_that_train_mode_lacks_leave_eval_mode_alone() -> None:
+    class Deploy(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.a, self.b, self.aux = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1)
+            self.a, self.b = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1)
 
         def forward(self, x: Tensor) -> Tensor:
-            x = self.a(x).relu()
-            x = self.aux(x).tanh() if self.training else x
-            return self.b(x)
+            return self.b(self.a(x)) if self.training else self.b(self.a(x).tanh())
 
-    with pytest.raises(ModelError, match=r"2 values in train mode and 1 in eval.*'tanh'.*--leaf"):
-        capture(Auxiliary(), IMAGE)
+    graph = capture(Deploy(), IMAGE)
+
+    assert [site.name for site in graph.sites] == ["tanh"]
+    with pytest.raises(ModelError, match=r"stores 1 values in eval.*'tanh' of shape.*--leaf"):
+        insert_codecs(graph, {}, {}).train()
 
 
 def test_a_network_that_cannot_be_copied_is_refused() -> None:

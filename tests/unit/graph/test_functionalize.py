@@ -65,7 +65,20 @@ def chunks(y: Tensor, layer: nn.Module) -> Tensor:
     return torch.cat([a, b.sigmoid()], 1)
 
 
+def dropout_in_place(y: Tensor, layer: nn.Module) -> Tensor:
+    y = F.dropout(layer(y), inplace=True, training=False)
+    y = F.hardswish(y, inplace=True)
+    return F.dropout(y, inplace=True, training=False) + layer(y)
+
+
+def view_of_an_identity_in_place(y: Tensor, layer: nn.Module) -> Tensor:
+    y = F.dropout(layer(y), inplace=True, training=False)
+    return layer(y.transpose(2, 3)) + y.transpose(2, 3)
+
+
 PROGRAMS = [
+    dropout_in_place,
+    view_of_an_identity_in_place,
     add_in_place,
     multiply_method_without_result,
     pre_activation_shortcut,
@@ -104,6 +117,32 @@ def test_a_view_that_is_overwritten_is_refused() -> None:
         return layer(y)
 
     with pytest.raises(ModelError, match=r"relu overwrites a view of the value .* out of place"):
+        capture(Program(program), torch.randn(1, 1, 4, 4))
+
+
+def test_in_place_dropout_between_layers(unchanged: Callable[..., Graph]) -> None:
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 16),
+        nn.Hardswish(inplace=True),
+        nn.Dropout(0.2, inplace=True),
+        nn.Linear(16, 3),
+    )
+    graph = unchanged(model, torch.randn(2, 1, 6, 6))
+
+    assert [site.name for site in graph.sites] == ["0", "1", "4"]
+    (dropped,) = [node for node in graph.train_module.graph.nodes if node.target == "5"]
+    assert [user.target for user in dropped.users] == ["6"]
+
+
+def test_dropout_in_place_on_a_view_that_is_read_again_is_refused() -> None:
+    def program(y: Tensor, layer: nn.Module) -> Tensor:
+        F.dropout(y.view(-1), inplace=True)
+        return layer(y)
+
+    with pytest.raises(ModelError, match=r"dropout overwrites a view of the value .* out of place"):
         capture(Program(program), torch.randn(1, 1, 4, 4))
 
 
