@@ -22,7 +22,7 @@ def take_from(job: Job, statistics: Statistics, found: GreedySearch) -> Outcome:
         index, pressed = _within_accuracy(job, statistics, found)
     else:
         index, pressed = _within_cost(job, statistics, found)
-        pressed = _spend_rest(job, statistics, pressed)
+        pressed = _scale_to_budget(job, statistics, pressed)
     return Outcome(
         pressed,
         statistics,
@@ -37,47 +37,59 @@ def take_from(job: Job, statistics: Statistics, found: GreedySearch) -> Outcome:
 def _within_cost(
     job: Job, statistics: Statistics, found: GreedySearch
 ) -> tuple[int, CompressedModel]:
-    """The first plan of the path whose fitted tables cost no more than the budget.
+    """The first plan of the path whose fitted tables cost no more than the budget, or the last one.
 
     The path's costs are estimates. Each plan that is pressed tells by how much they are off, which
     says where to look next between the last plan that failed and the first that fits.
     """
     target = job.cost_target()
-    failed, fits, last = -1, None, len(found.path) - 1
+    last = len(found.path) - 1
+    failed: tuple[int, CompressedModel] | None = None
+    fits: tuple[int, CompressedModel] | None = None
     index, cost = found.within(target), target
     for _ in range(PRESSES):
         pressed = job.press(found.plan(index, method="gdr"), statistics)
         cost = job.cost(pressed)
         if cost > target:
-            failed = index
+            failed = index, pressed
         else:
             fits = index, pressed
             if cost >= target * (1 - PATH_SLACK):
                 break
-        lowest, highest = failed + 1, last if fits is None else fits[0] - 1
+        lowest = 0 if failed is None else failed[0] + 1
+        highest = last if fits is None else fits[0] - 1
         if lowest > highest:
             break
         aim = found.path[index].cost * target / cost
         index = min(max(found.within(aim), lowest), highest)
-    if fits is None:
+    chosen = fits or failed
+    assert chosen is not None, "at least one plan is pressed"
+    return chosen
+
+
+def _scale_to_budget(job: Job, statistics: Statistics, pressed: CompressedModel) -> CompressedModel:
+    """Other steps at all sites, where a plan leaves more of its budget than it should.
+
+    They are coarser where even the end of the path exceeds the budget: a few small search images
+    underestimate what real tables cost.
+
+    Raises:
+        BudgetError: no steps are coarse enough.
+    """
+    target = job.cost_target()
+    if target * (1 - CLOSE_ENOUGH) <= job.cost(pressed) <= target:
+        return pressed
+    found = scale_steps(
+        pressed.plan,
+        lambda scaled: job.press(scaled, statistics),
+        lambda scaled: job.cost(scaled) / target - 1,
+    )
+    if found.excess > 0:
         raise BudgetError(
             f"no plan of the search meets the budget {job.budget}: with real tables the last that "
-            f"was tried exceeds it by {100 * (cost / target - 1):.1f} %; ask for a looser budget"
+            f"was tried exceeds it by {100 * found.excess:.1f} %; ask for a looser budget"
         )
-    return fits
-
-
-def _spend_rest(job: Job, statistics: Statistics, pressed: CompressedModel) -> CompressedModel:
-    """Finer steps at all sites, where a plan leaves more of its budget than it should."""
-    target = job.cost_target()
-    if job.cost(pressed) >= target * (1 - CLOSE_ENOUGH):
-        return pressed
-
-    return scale_steps(
-        pressed.plan,
-        lambda finer: job.press(finer, statistics),
-        lambda finer: job.cost(finer) / target - 1,
-    ).pressed
+    return found.pressed
 
 
 def _within_accuracy(

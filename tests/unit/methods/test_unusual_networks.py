@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from actpress.api import compress
 from actpress.budget import Budget
@@ -14,7 +15,7 @@ from actpress.graph import capture
 from actpress.methods import METHODS, Job, Settings, gdr
 from actpress.run import load_run
 from actpress.tune import TuneSettings
-from tests.conftest import SIDE, Tiny
+from tests.conftest import CLASSES, SIDE, Tiny
 
 SMALL = Settings(
     calibration_images=64,
@@ -83,6 +84,27 @@ def test_a_site_without_gradient_is_compressed_most(model: nn.Module, dataset: D
     branch = "relu#3"
     assert bits[branch] == min(bits.values())
     assert bits[branch] < 1
+
+
+class Reduced(nn.Module):
+    """Its values have one pixel, of which a few search images tell little."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.a = nn.Conv2d(1, 8, SIDE), nn.Conv2d(8, 16, 1)
+        self.b, self.head = nn.Conv2d(16, 16, 1), nn.Linear(16, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        return self.head(F.relu(self.b(F.relu(self.a(x)))).mean((2, 3)))
+
+
+def test_no_budget_is_refused_where_a_tighter_one_is_met(dataset: Dataset) -> None:
+    graph = capture(Reduced().eval(), torch.zeros(2, 1, SIDE, SIDE))
+    for budget in ("2.5bits", "2bits", "1.5bits", "1bits", "0.5bits"):
+        job = Job(graph, dataset, Budget.parse(budget), SMALL)
+        cost, target = job.cost(gdr(job).pressed), job.cost_target()
+        assert 0.9 * target <= cost <= target
 
 
 def test_values_beyond_half_precision_are_saved_and_loaded_exactly(
