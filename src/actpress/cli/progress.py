@@ -12,11 +12,11 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{job.description:<18}"),
+            TextColumn("{task.description:<18}"),
             BarColumn(bar_width=30),
-            TextColumn("{job.percentage:>3.0f}%"),
+            TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
-            TextColumn("{job.fields[note]}"),
+            TextColumn("{task.fields[note]}"),
             console=console,
         )
         self._stage: TaskID | None = None
