@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from actpress.report.sweep import Point, curves_chart
+from actpress.report.curves import curves_chart
+from actpress.report.sweep import Point
 from benchmarks.codesign_targets import target_table
 from benchmarks.page import TITLES, commits_line, table, variant_of
 from benchmarks.store import Row

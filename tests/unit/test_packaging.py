@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 import tomllib
 from importlib import metadata, resources
 from pathlib import Path
@@ -43,6 +45,26 @@ def test_every_dependency_is_pinned() -> None:
     for requirement in asked:
         name = re.match(r"[\w-]+", requirement)[0]
         assert re.search(rf"^{name}==", pinned, re.MULTILINE), name
+
+
+def test_nothing_draws_before_a_picture_is_wanted() -> None:
+    code = (
+        "import sys, actpress.cli; print(*(n for n in sys.modules if n.startswith('matplotlib')))"
+    )
+    ran = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert not ran.stdout.strip()
+
+
+def test_the_readme_says_how_to_install_with_and_without_a_gpu() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^pip install .*$", readme, re.MULTILINE)
+
+    assert "https://download.pytorch.org/whl/cpu" in lines[0]
+    assert "pip install ." in lines
+    assert "With an NVIDIA GPU" in readme
 
 
 def test_the_public_door() -> None:

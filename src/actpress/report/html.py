@@ -9,9 +9,7 @@ from actpress.report.accounting import (
     energy_assumptions,
     measured_fact,
 )
-from actpress.report.charts import NARROW_PX, path_chart, traffic_chart
 from actpress.report.environment import environment
-from actpress.report.spectra import spectra
 from actpress.report.wording import block_fact, caveats, headline, view_of
 
 
@@ -20,6 +18,10 @@ def render_html(metrics: Metrics) -> str:
 
     Every name and setting is escaped, so that a module called `<script>` stays a name.
     """
+    # matplotlib takes longer to import than most commands run, and few of them draw
+    from actpress.report.charts import NARROW_PX, path_chart, traffic_chart  # noqa: PLC0415
+    from actpress.report.spectra import spectra  # noqa: PLC0415
+
     template = environment().get_template("report.html.j2")
     return template.render(
         metrics=metrics,

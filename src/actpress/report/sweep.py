@@ -5,23 +5,18 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 from rich.console import Console
 from rich.text import Text
 
 from actpress.budget import View
 from actpress.evaluation.metrics import Metrics
-from actpress.report.charts import NARROW_PX, WIDE_PX
 from actpress.report.columns import Column, print_fitting
 from actpress.report.environment import environment
 from actpress.report.quantities import duration, percent, points, ratio
-from actpress.report.svg import CURVES, QUIET, place, render
 from actpress.report.wording import view_of
 
-MARKERS = "osD^vPX*"
 SYMBOLS = "ox+*#@%&"
-"""Of the methods, in the page and in the terminal."""
+"""Of the methods in the terminal."""
 
 COLUMNS = (
     "method",
@@ -197,6 +192,9 @@ def render_sweep(runs: Sequence[Metrics], failed: Sequence[Mapping[str, str]] = 
         runs: at least one, all of one network and one data set.
         failed: method, budget and reason of what could not be made.
     """
+    # matplotlib takes longer to import than most commands run, and none of them draws
+    from actpress.report.curves import NARROW_PX, WIDE_PX, curves_chart  # noqa: PLC0415
+
     template = environment().get_template("sweep.html.j2")
     entries, title = compare(runs)
     placed, floor = [entry.point for entry in entries], runs[0].float_accuracy
@@ -218,52 +216,6 @@ def _least(entries: Sequence[Entry]) -> Entry | None:
     usual = max(View, key=views.count)
     close = [e for e in entries if e.view is usual and e.run.accuracy_drop_pp <= CLOSE_PP]
     return min(close, key=lambda e: (e.point.bits, e.run.accuracy_drop_pp), default=None)
-
-
-def curves_chart(
-    points: Sequence[Point],
-    float_accuracy: float,
-    title: str,
-    *,
-    width_px: int = WIDE_PX,
-    legend: bool = False,
-) -> str:
-    """Accuracy against bits per value, every method a curve; a dashed line marks the float network.
-
-    Args:
-        points: at least one.
-        float_accuracy: in [0, 1].
-        title: of the axis of bits.
-        width_px: natural width.
-        legend: name the methods in the chart itself, where nothing around it does.
-    """
-    names = methods_of(points)
-
-    def draw(axes: Axes) -> None:
-        place(axes, left=66, right=14, top=14, bottom=48)
-        axes.axhline(float_accuracy, color=QUIET, linewidth=1, linestyle=(0, (4, 4)))
-        for index, name in enumerate(names):
-            own = sorted((p for p in points if p.method == name), key=lambda point: point.bits)
-            axes.plot(
-                [point.bits for point in own],
-                [point.accuracy for point in own],
-                color=CURVES[index % len(CURVES)],
-                marker=MARKERS[index % len(MARKERS)],
-                linewidth=2,
-                markersize=7,
-                label=name,
-            )
-        if legend:
-            axes.legend(loc="lower right")
-        axes.set_xlabel(title)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _position: percent(share, 1)))
-        axes.yaxis.set_major_locator(MaxNLocator(6))
-        axes.grid(visible=True, axis="y")
-        axes.tick_params(length=0)
-        axes.spines["left"].set_visible(False)
-
-    label = f"Accuracy against bits per value of {len(points)} runs: {', '.join(names)}."
-    return render(draw, width_px=width_px, height_px=430, label=label, salt=f"curves {width_px}")
 
 
 def _values(run: Metrics) -> tuple[str | float, ...]:
