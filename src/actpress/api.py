@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, ModelError
-from actpress.evaluation import EnergyModel, Metrics, RunInfo, evaluate
-from actpress.graph import Graph, Site, capture, hash_weights
+from actpress.evaluation import EnergyModel, Metrics, RunInfo, evaluate, predict
+from actpress.graph import Graph, Site, capture, check_weights_finite, hash_weights
 from actpress.methods import METHODS, Job, Outcome, Progress, Settings, Silence
 from actpress.pressing import CompressedModel
 from actpress.report import render_html
@@ -26,6 +26,7 @@ from actpress.run import (
     save_model,
     write_text,
 )
+from actpress.tasks import CLASSIFICATION, Task
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,14 @@ def compress(
         raise ActpressError(f"there is no method {method!r}; expected {', '.join(METHODS)}")
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     example = next(data.train.batches(2))[0].to(device)
-    graph = capture_for(model, example, leaves)
+    graph = capture_for(model, example, leaves, task=data.task)
     settings, progress = settings or Settings(), progress or Silence()
+    float_predictions = check_before_work(graph, data, progress)
     job = Job(graph, data, budget, settings, None if folder is None else Path(folder), progress)
     outcome = METHODS[method](job)
     source = source or describe_source(model, data, leaves)
     info = run_info(outcome, source, budget, settings)
-    progress.start("evaluate", 2 * len(data.test))
+    progress.start("evaluate", len(data.test))
     metrics = evaluate(
         outcome.pressed,
         graph,
@@ -104,6 +106,7 @@ def compress(
         info,
         statistics=outcome.statistics,
         energy=energy,
+        float_predictions=float_predictions,
         on_batch=progress.advance,
     )
     return Result(outcome.pressed, metrics, source)
@@ -122,19 +125,42 @@ def inspect(
     return capture(model, example, leaves=leaves).sites
 
 
-def capture_for(model: nn.Module, example: Tensor, leaves: Sequence[str]) -> Graph:
+def capture_for(
+    model: nn.Module, example: Tensor, leaves: Sequence[str], *, task: Task = CLASSIFICATION
+) -> Graph:
     """Capture a network that is to be compressed: it must have sites.
 
     Raises:
         ModelError: it stores no activation that could be compressed.
     """
-    graph = capture(model, example, leaves=leaves)
+    graph = capture(model, example, leaves=leaves, task=task)
     if not graph.sites:
         raise ModelError(
             f"{type(model).__name__} stores no activation between its operations, so there is "
             f"nothing to compress; expected a network with at least two layers"
         )
     return graph
+
+
+def check_before_work(graph: Graph, data: Dataset, progress: Progress) -> Tensor:
+    """Refuse at once what long work could only end in.
+
+    Returns:
+        What the float network decides on the test split: nothing is learned from it, but a broken
+        image is met now, and not after hours of tuning.
+
+    Raises:
+        ModelError: weights are not finite, or outputs not finite or not of the data's task.
+        DataError: an image is broken or not finite.
+    """
+    check_weights_finite(graph.root)
+    with torch.no_grad():
+        output = graph.eval_module(*graph.example)
+    for split in (data.train, data.holdout, data.test):
+        graph.task.check(output, split.labels, images=len(graph.example[0]))
+        split.check_finite()
+    progress.start("float network", len(data.test))
+    return predict(graph.eval_module, data.test, task=graph.task, on_batch=progress.advance)
 
 
 def run_info(outcome: Outcome, source: Source, budget: Budget, settings: Settings) -> RunInfo:

@@ -378,7 +378,7 @@ def test_force_replaces_a_run(folder: Path) -> None:
         (("--method", "magic"), "expected int8, transform_coding, gdr, cap"),
         (("--memory", "tape"), "expected lpddr4"),
         (("--device", "abacus"), "--device abacus cannot be used here"),
-        (("--model-args", '{"poison": true}'), "site 4: NaN or infinite values"),
+        (("--model-args", '{"poison": true}'), "weights '3.weight' of the network hold NaN"),
         (("--model-args", '{"shape_dependent": true}'), r"toy\.py.*the line to be named|toy\.py"),
         (("--model-args", '{"chanels": 4}'), "chanels"),
         (("--model", "toy:no_sites"), "nothing to compress"),

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional as F
 
 from actpress.allocate.ladder import Ladder
 from actpress.codec import LinearProjection, decode_linear, encode_linear
@@ -41,8 +40,8 @@ class Trial:
     """Outcome of one state of the whole network.
 
     Attributes:
-        loss: mean KL divergence from the float network on the search images, in nats.
-        agreement: share of search images with the float network's prediction.
+        loss: mean divergence from the float network on the search images, in nats.
+        agreement: share of the float network's decisions on them that are kept.
     """
 
     loss: float
@@ -79,7 +78,7 @@ class Replay:
         self._suffixes = [self._suffix(codec) for codec in self.codecs]
         self._kept = self._values_to_keep()
         with torch.no_grad():
-            self._reference = F.log_softmax(graph.eval_module(images), dim=1)
+            self._task, self._reference = graph.task, graph.eval_module(images)
             self._values = self._run(self.nodes, {}, (images,))
         self._images = images
         self.current = self._outcome(self._values)
@@ -164,8 +163,7 @@ class Replay:
         return kept
 
     def _outcome(self, values: Mapping[fx.Node, Any]) -> Trial:
-        logits = next(value for node, value in values.items() if node.op == "output")[0]
-        prediction = F.log_softmax(logits, dim=1)
-        loss = F.kl_div(prediction, self._reference, log_target=True, reduction="batchmean")
-        agree = prediction.argmax(1) == self._reference.argmax(1)
-        return Trial(float(loss), float(agree.float().mean()))
+        output = next(value for node, value in values.items() if node.op == "output")[0]
+        decisions = self._task.predictions(output), self._task.predictions(self._reference)
+        loss = self._task.divergence(output, self._reference)
+        return Trial(float(loss), self._task.agreement(*decisions))

@@ -5,7 +5,6 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from actpress.codec import as_blocks
 from actpress.graph import Graph, insert_codecs
@@ -33,14 +32,14 @@ def site_gradients(
 ) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
     """Values and score gradients of every site, batch by batch.
 
-    The gradient is that of each image's log-likelihood for a label drawn from the network's own
-    prediction, so that its second moment is the Fisher information.
+    The gradient is that of each image's log-likelihood for a target drawn from the network's own
+    output (`Task.score`), so that its second moment is the Fisher information.
 
     Args:
         graph: the captured network.
         inputs: batches of images, best such that the network was not trained on.
         placements: value of each site.
-        seed: of the drawn labels.
+        seed: of the drawn targets.
         blocks: side of the blocks of pixels, by site name; 1 where none is named.
 
     Yields:
@@ -51,10 +50,8 @@ def site_gradients(
     generator = torch.Generator().manual_seed(seed)
     for batch in inputs:
         with torch.enable_grad():
-            logits = network(batch.clone().requires_grad_())[0]
-            prediction = logits.detach().softmax(1).cpu()
-            drawn = torch.multinomial(prediction, 1, generator=generator)[:, 0]
-            F.cross_entropy(logits, drawn.to(logits.device), reduction="sum").backward()
+            output = network(batch.clone().requires_grad_())[0]
+            graph.task.score(output, generator).backward()
         yield {name: _in_blocks(tap.value, blocks.get(name, 1)) for name, tap in taps.items()}
 
 

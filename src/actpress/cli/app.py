@@ -1,6 +1,7 @@
 """`actpress inspect | compress | evaluate | report | encode | decode | split | sweep`."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -253,7 +254,7 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
         bars.start("evaluate", 2 * len(images.test))
         metrics = evaluate(
             pressed,
-            graph,
+            replace(graph, task=images.task),
             images.test,
             info,
             energy=energy,

@@ -172,7 +172,7 @@ def warn_of_guessing(network: nn.Module, images: Dataset) -> None:
         return  # too few images to tell
     try:
         with torch.no_grad():
-            share = float((predict(network, split) == split.labels).float().mean())
+            share = images.task.metric(predict(network, split, task=images.task), split.labels)
     except Exception:  # noqa: BLE001 - the capture that follows says what a network cannot take
         return
     if share <= most:

@@ -38,7 +38,8 @@ def encode_command(
     opened = open_run(run, weights=weights, device=device_of(device))
     x = load_image(image, opened.source.data, input_shape=opened.source.input)
     with new_file(out, force=force) as file, Encoder(opened.pressed, file, site) as encoder:
-        prediction = int(encoder.encode(x[None].to(device_of(device))).argmax(1))
+        output = encoder.encode(x[None].to(device_of(device)))
+    prediction = int(opened.graph.task.predictions(output))
     values = sum(opened.graph.site(name).values for name in encoder.sites)
     size = out.stat().st_size
     complain(

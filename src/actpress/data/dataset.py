@@ -1,13 +1,17 @@
 """Images and labels, batch by batch, from memory or from files."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from actpress.errors import DataError
+from actpress.tasks import CLASSIFICATION, Task
+
+CHUNK = 256
+"""Images that are looked at together."""
 
 Transform = Callable[[Tensor], Tensor]
 
@@ -64,6 +68,7 @@ class Split:
     Attributes:
         source: where the n images come from.
         labels: class indices, shape (n,), int64.
+        part: of a data set, such as `holdout`, for messages.
 
     Raises:
         DataError: there are no images, or not as many as labels, or labels are no class indices.
@@ -71,6 +76,7 @@ class Split:
 
     source: ImageSource
     labels: Tensor
+    part: str = ""
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 1 or self.labels.dtype is not torch.int64:
@@ -115,18 +121,42 @@ class Split:
             else torch.randperm(len(self), generator=generator)
         )
         for indices in order.split(size):
-            yield self.source.load(indices), self.labels[indices]
+            yield self.load(indices), self.labels[indices]
+
+    def load(self, indices: Tensor) -> Tensor:
+        """Images at positions (n,), int64, as the source has them.
+
+        Raises:
+            DataError: an image holds NaN or infinite values; says which one.
+        """
+        images = self.source.load(indices)
+        if images.is_floating_point() and not images.isfinite().all():
+            bad = indices[~images.flatten(1).isfinite().all(1)]
+            raise DataError(_not_finite(self, int(bad[0]), len(bad)))
+        return images
+
+    def check_finite(self) -> None:
+        """Look at all images that are floats in memory; others are looked at when loaded.
+
+        Raises:
+            DataError: an image holds NaN or infinite values; says which one.
+        """
+        source = _root(self.source)[0]
+        if isinstance(source, MemoryImages) and source.raw.is_floating_point():
+            for indices in torch.arange(len(self)).split(CHUNK):
+                self.load(indices)
 
     def take(self, count: int) -> "Split":
         """The first `count` images (all, when there are fewer)."""
         if count >= len(self):
             return self
-        return Split(_Range(self.source, 0, count), self.labels[:count])
+        return Split(_Range(self.source, 0, count), self.labels[:count], self.part)
 
     def last(self, count: int) -> "Split":
         """The last `count` images (all, when there are fewer)."""
         start = max(len(self) - count, 0)
-        return Split(_Range(self.source, start, len(self) - start), self.labels[start:])
+        source = _Range(self.source, start, len(self) - start)
+        return Split(source, self.labels[start:], self.part)
 
 
 @dataclass(frozen=True)
@@ -140,6 +170,7 @@ class Dataset:
         test: opened only to evaluate; before, the range of its labels is checked, and by
             `load_dataset` the form of its first image.
         classes: number of classes; labels are 0..classes-1.
+        task: what labels and the network's output mean.
 
     Raises:
         DataError: images that are not for testing are not float32 (n, c, h, w), or not of one size
@@ -151,9 +182,11 @@ class Dataset:
     holdout: Split
     test: Split
     classes: int
+    task: Task = CLASSIFICATION
 
     def __post_init__(self) -> None:
         for part, split in (("train", self.train), ("holdout", self.holdout), ("test", self.test)):
+            object.__setattr__(self, part, replace(split, part=part))
             low, high = int(split.labels.min()), int(split.labels.max())
             if low < 0 or high >= self.classes:
                 raise DataError(
@@ -186,3 +219,20 @@ class Dataset:
 
 def _unchanged(images: Tensor) -> Tensor:
     return images
+
+
+def _root(source: ImageSource) -> tuple[ImageSource, int]:
+    """The source that a range of a range is of, and where it begins there."""
+    if not isinstance(source, _Range):
+        return source, 0
+    root, start = _root(source.source)
+    return root, start + source.start
+
+
+def _not_finite(split: Split, index: int, count: int) -> str:
+    more = f" (and {count - 1} more at once)" if count > 1 else ""
+    return (
+        f"image {index + _root(split.source)[1]}{more} of the {split.part or 'given'} split holds "
+        f"NaN or infinite values; expected finite numbers; check how the images are prepared, or "
+        f"leave it out"
+    )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from actpress.calibration import Statistics
 from actpress.codec import counting
 from actpress.data.dataset import Split
+from actpress.errors import ModelError
 from actpress.evaluation.account import (
     account_energy,
     account_sites,
@@ -21,6 +22,7 @@ from actpress.evaluation.metrics import MeasuredMetrics, Metrics, PathPoint, Vie
 from actpress.graph import Graph
 from actpress.pressing import CompressedModel
 from actpress.stream import ByteTransport, stream_bytes, through_bytes
+from actpress.tasks import CLASSIFICATION, Task
 
 BATCH = 100
 
@@ -71,15 +73,24 @@ def predict(
     model: nn.Module,
     split: Split,
     *,
+    task: Task = CLASSIFICATION,
     batch: int = BATCH,
     on_batch: Callable[[int], None] = lambda images: None,
 ) -> Tensor:
-    """Predicted classes of a split in eval mode, shape (n,), int64."""
+    """What a network decides on a split in eval mode, such as classes (n,), int64.
+
+    Raises:
+        ModelError: the output is not of the task, or not finite.
+        DataError: an image is not finite.
+    """
     training, device = model.training, _device_of(model)
     model.eval()
-    predictions = []
-    for x, _ in split.batches(batch):
-        predictions.append(model(x.to(device)).argmax(1).cpu())
+    predictions: list[Tensor] = []
+    for x, target in split.batches(batch):
+        output = model(x.to(device))
+        task.check(output, target, images=len(x))
+        _check_finite(output, sum(map(len, predictions)))
+        predictions.append(task.predictions(output).cpu())
         on_batch(len(x))
     model.train(training)
     return torch.cat(predictions)
@@ -112,12 +123,13 @@ def evaluate(
         batch: images per batch, and per frame of the stream that is measured.
         on_batch: called with the number of images of every batch, for progress.
     """
+    task = graph.task
     if float_predictions is None:
-        float_predictions = predict(graph.eval_module, test, on_batch=on_batch)
+        float_predictions = predict(graph.eval_module, test, task=task, on_batch=on_batch)
     with ExitStack() as stack:
         counters = stack.enter_context(counting(pressed.codecs))
         transports = stack.enter_context(through_bytes(pressed)) if measured else None
-        predictions = predict(pressed, test, batch=batch, on_batch=on_batch)
+        predictions = predict(pressed, test, task=task, batch=batch, on_batch=on_batch)
     sites = account_sites(graph, pressed, counters, statistics)
     bits, values = total_views(sites), sum(site.values for site in sites)
     bits_per_value = Views(fixed=bits.fixed / values, entropy=bits.entropy / values)
@@ -125,8 +137,8 @@ def evaluate(
     stream = None
     if transports is not None:
         stream = _measure(pressed, transports, len(test), batch, bits.entropy, values)
-    float_accuracy = _accuracy(float_predictions, test.labels)
-    accuracy = _accuracy(predictions, test.labels)
+    float_accuracy = task.metric(float_predictions, test.labels)
+    accuracy = task.metric(predictions, test.labels)
     return Metrics(
         model=info.model,
         data=info.data,
@@ -137,7 +149,7 @@ def evaluate(
         float_accuracy=float_accuracy,
         accuracy=accuracy,
         accuracy_drop_pp=(float_accuracy - accuracy) * 100,
-        agreement=_accuracy(predictions, float_predictions),
+        agreement=task.agreement(predictions, float_predictions),
         bits_per_value=bits_per_value,
         context_free_bits_per_value=sum(site.context_free_bits for site in sites) / values,
         ratio_vs_8bit=8 * values / max(bits.entropy, 1.0),
@@ -184,8 +196,15 @@ def describe_scope(graph: Graph, pressed: CompressedModel) -> str:
     )
 
 
-def _accuracy(predictions: Tensor, labels: Tensor) -> float:
-    return float((predictions == labels).float().mean())
+def _check_finite(output: Tensor, before: int) -> None:
+    """Refuse decisions about images, the first of which has that position, that mean nothing."""
+    finite = output.flatten(1).isfinite().all(1) if output.ndim > 1 else output.isfinite()
+    if not finite.all():
+        raise ModelError(
+            f"the network's output for image {before + int(finite.logical_not().nonzero()[0])} is "
+            f"NaN or infinite; expected finite numbers; check its weights, and how the images are "
+            f"prepared"
+        )
 
 
 def _device_of(model: nn.Module) -> torch.device:

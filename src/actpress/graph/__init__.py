@@ -5,7 +5,7 @@ from actpress.graph.observe import site_values, values_before
 from actpress.graph.rewrite import CODECS_PATH, RewrittenNetwork, insert_codecs
 from actpress.graph.sites import Site, default_placement
 from actpress.graph.split import SplitNetwork, split_network
-from actpress.graph.weights import hash_weights
+from actpress.graph.weights import check_weights_finite, hash_weights
 
 __all__ = [
     "CODECS_PATH",
@@ -14,6 +14,7 @@ __all__ = [
     "Site",
     "SplitNetwork",
     "capture",
+    "check_weights_finite",
     "default_placement",
     "hash_weights",
     "insert_codecs",

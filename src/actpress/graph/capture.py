@@ -16,6 +16,7 @@ from actpress.graph.operators import human_name, operator_of
 from actpress.graph.sites import Site, Spot, build_sites, find_spots
 from actpress.graph.tracing import trace
 from actpress.graph.values import annotate_values, buffers_restored, shape_of
+from actpress.tasks import CLASSIFICATION, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,7 @@ class Graph:
         example: the tensors that `capture` was given.
         sites: the stored values in the order in which they are computed.
         fingerprint: hexadecimal SHA-256 of operations, shapes and names, not of weights.
+        task: what the output means.
     """
 
     root: nn.Module
@@ -41,6 +43,7 @@ class Graph:
     example: tuple[Tensor, ...]
     sites: tuple[Site, ...]
     fingerprint: str
+    task: Task
 
     def site(self, name: str) -> Site:
         """The site of that name.
@@ -66,7 +69,11 @@ class Graph:
 
 
 def capture(
-    model: nn.Module, example: Tensor | tuple[Tensor, ...], *, leaves: Sequence[str] = ()
+    model: nn.Module,
+    example: Tensor | tuple[Tensor, ...],
+    *,
+    leaves: Sequence[str] = (),
+    task: Task = CLASSIFICATION,
 ) -> Graph:
     """Trace a copy of `model` in eval and train mode and find its sites; `model` stays as it is.
 
@@ -76,6 +83,7 @@ def capture(
         model: any network that torch.fx can trace.
         example: one batch per input of the network, on the network's device, such as (n, 3, h, w).
         leaves: paths of modules to keep whole, because their Python cannot be traced.
+        task: what the output means; `Task.check` is for the caller, who has targets.
 
     Raises:
         ModelError: the network cannot be traced in eval mode, or rejects the example.
@@ -89,7 +97,7 @@ def capture(
     clear_inplace_flags(root)
     sites = build_sites(eval_spots, train.spots, eval_module.graph, root)
     fingerprint = _fingerprint(root, eval_module.graph, inputs, sites)
-    return Graph(root, eval_module, train.module, no_train_mode, inputs, sites, fingerprint)
+    return Graph(root, eval_module, train.module, no_train_mode, inputs, sites, fingerprint, task)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,13 @@
-"""What tells two networks of one architecture apart."""
+"""The numbers of a network: what tells two of one architecture apart, and whether they are any."""
 
 import hashlib
 
 import torch
 from torch import nn
+
+from actpress.errors import ModelError
+
+STATISTICS = ("running_mean", "running_var")
 
 
 def hash_weights(model: nn.Module) -> str:
@@ -13,3 +17,20 @@ def hash_weights(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def check_weights_finite(model: nn.Module) -> None:
+    """Refuse NaN and infinity in parameters and statistics of normalisation.
+
+    Other buffers may hold infinity on purpose, as masks do.
+
+    Raises:
+        ModelError: names the tensor.
+    """
+    buffers = (item for item in model.named_buffers() if item[0].endswith(STATISTICS))
+    for name, tensor in (*model.named_parameters(), *buffers):
+        if not torch.isfinite(tensor).all():
+            raise ModelError(
+                f"the weights {name!r} of the network hold NaN or infinite values; expected finite "
+                f"numbers; train it again from an earlier checkpoint, or load other weights"
+            )

@@ -224,7 +224,8 @@ class Job:
     def held_out_accuracy(self, model: nn.Module) -> float:
         """On the images that decide an accuracy budget."""
         split = self.validation().take(self.settings.holdout_images)
-        return float((predict(model, split) == split.labels).float().mean())
+        task = self.graph.task
+        return task.metric(predict(model, split, task=task), split.labels)
 
     def _stored_bits(self, pressed: CompressedModel, site: SitePlan) -> float:
         if self.budget.view is View.ENTROPY:

@@ -18,7 +18,7 @@ from actpress.graph import Graph, hash_weights
 from actpress.pressing import CompressedModel, run
 from actpress.tune.checkpoint import Checkpoint
 from actpress.tune.learned import Learned, learned_parameters, optimizer_of
-from actpress.tune.losses import distillation_loss, prediction_loss, reconstruction
+from actpress.tune.losses import prediction_loss, reconstruction
 from actpress.tune.precision import mixed_precision
 from actpress.tune.rate import RateBound, rates_alone
 from actpress.tune.report import Progress, TuneReport
@@ -101,7 +101,7 @@ def held_out_divergence(
     teacher = graph.eval_module.to(device)
     batches = [x.to(device) for x, _ in images.batches(settings.batch_size)]
     ours, theirs = (torch.cat(run(model, batches)).float() for model in (pressed, teacher))
-    return float(distillation_loss(ours, theirs))
+    return float(graph.task.divergence(ours, theirs))
 
 
 class TuningRun:
@@ -123,6 +123,7 @@ class TuningRun:
         adjust: Callable[[int, torch.optim.Optimizer], None] = lambda step, optimizer: None,
     ) -> None:
         self.pressed, self.train_split, self.settings, self.bound = pressed, train, settings, bound
+        self.task = graph.task
         self.teacher = copy.deepcopy(graph.eval_module).requires_grad_(False).eval()
         device = next(pressed.buffers()).device
         self.teacher.to(device)
@@ -134,7 +135,7 @@ class TuningRun:
         self.optimizer = optimizer_of(pressed, learned)
         self.identity = _identity(pressed, graph, settings, bound) + purpose
         self.holdout = holdout.take(settings.validation_images)
-        self.holdout_teacher = self._holdout_logits(self.teacher)
+        self.holdout_teacher = self._holdout_output(self.teacher)
         self.step, self.seconds = 0, 0.0
         self.loss_before = self._validation_loss()
         self.best_loss, self.best = float("inf"), _state(pressed)
@@ -216,8 +217,8 @@ class TuningRun:
         with torch.no_grad(), self._mixed_precision(self.teacher):
             teacher = self.teacher(x)
         with self._reconstruction() as probe, self._mixed_precision(self.pressed):
-            logits, rate_bits = self.pressed.forward_with_rate(x)
-            loss = prediction_loss(logits.float(), labels, teacher.float(), settings)
+            output, rate_bits = self.pressed.forward_with_rate(x)
+            loss = prediction_loss(self.task, output.float(), labels, teacher.float(), settings)
             if probe is not None:
                 loss = loss + settings.reconstruction * probe.loss()
         total = loss + settings.loss_scale * self.bound.loss(rate_bits)
@@ -260,9 +261,9 @@ class TuningRun:
         return float(self.bound.excess(torch.stack(rates).mean()))
 
     def _validation_loss(self) -> float:
-        return float(distillation_loss(self._holdout_logits(self.pressed), self.holdout_teacher))
+        return float(self.task.divergence(self._holdout_output(self.pressed), self.holdout_teacher))
 
-    def _holdout_logits(self, model: nn.Module) -> Tensor:
+    def _holdout_output(self, model: nn.Module) -> Tensor:
         batches = (x.to(self.device) for x, _ in self.holdout.batches(self.settings.batch_size))
         return torch.cat(run(model, batches)).float()
 

@@ -5,49 +5,32 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from actpress.codec import SiteCodec
 from actpress.pressing import CompressedModel
+from actpress.tasks import Task
 from actpress.tune.settings import TuneSettings
 
 
 def prediction_loss(
-    logits: Tensor, labels: Tensor, teacher: Tensor, settings: TuneSettings
+    task: Task, output: Tensor, target: Tensor, teacher: Tensor, settings: TuneSettings
 ) -> Tensor:
     """Weighted distillation and task loss, in nats per image.
 
     Args:
-        logits: of the pressed network, shape (n, classes).
-        labels: shape (n,), int64.
-        teacher: logits of the float network, shape (n, classes).
+        task: what the outputs mean.
+        output: of the pressed network.
+        target: of the same images.
+        teacher: output of the float network.
         settings: the weights.
     """
-    loss = logits.new_zeros(())
+    loss = output.new_zeros(())
     if settings.distillation:
-        soft = distillation_loss(logits, teacher, temperature=settings.temperature)
+        soft = task.divergence(output, teacher, temperature=settings.temperature)
         loss = loss + settings.distillation * soft
     if settings.task:
-        loss = loss + settings.task * F.cross_entropy(logits, labels)
+        loss = loss + settings.task * task.loss(output, target)
     return loss
-
-
-def distillation_loss(logits: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Tensor:
-    """KL divergence of the pressed prediction from the float network's, in nats per image.
-
-    Args:
-        logits: of the pressed network, shape (n, classes).
-        teacher: of the float network, likewise.
-        temperature: that divides both; the result is multiplied by its square, so that gradients
-            keep their size (Hinton et al. 2015, arXiv 1503.02531).
-    """
-    divergence = F.kl_div(
-        F.log_softmax(logits / temperature, dim=1),
-        F.log_softmax(teacher / temperature, dim=1),
-        log_target=True,
-        reduction="batchmean",
-    )
-    return temperature**2 * divergence
 
 
 class ReconstructionProbe:

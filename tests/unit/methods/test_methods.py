@@ -31,8 +31,8 @@ from actpress.methods import (
 )
 from actpress.plan import Placement, Transform
 from actpress.run import CODEC, PLAN, save_model
+from actpress.tasks import CLASSIFICATION
 from actpress.tune import TuneSettings
-from actpress.tune.losses import distillation_loss
 
 SMALL = Settings(
     calibration_images=256,
@@ -193,7 +193,7 @@ def test_decoders_in_closed_form_keep_the_budget_and_win_accuracy_back(job: Make
     def divergence(model: nn.Module) -> float:
         (x, _) = next(given.validation().batches(96))
         with torch.no_grad():
-            return float(distillation_loss(model(x), given.graph.eval_module(x)))
+            return float(CLASSIFICATION.divergence(model(x), given.graph.eval_module(x)))
 
     assert divergence(pressed) < 0.8 * divergence(start.pressed)
 

@@ -19,6 +19,7 @@ from actpress.errors import TuningError
 from actpress.graph import Graph
 from actpress.plan import Transform
 from actpress.pressing import CompressedModel, fit_tables
+from actpress.tasks import CLASSIFICATION
 from actpress.tune import (
     Progress,
     RateBound,
@@ -28,7 +29,6 @@ from actpress.tune import (
     align_rate_model,
     tune,
 )
-from actpress.tune.losses import distillation_loss
 from actpress.tune.rate import rates_alone
 
 Make = Callable[[], tuple[CompressedModel, float]]
@@ -459,13 +459,13 @@ def test_distillation_keeps_the_size_of_its_gradients_at_any_temperature() -> No
     torch.manual_seed(0)
     teacher, noise = torch.randn(64, 10, dtype=torch.float64), torch.randn(64, 10).double()
     losses = [
-        float(distillation_loss(teacher + 1e-3 * noise, teacher, temperature=temperature))
+        float(CLASSIFICATION.divergence(teacher + 1e-3 * noise, teacher, temperature=temperature))
         for temperature in (30.0, 60.0)
     ]
     # In the limit of high temperature the loss is the variance of the logit error over classes / 2.
     limit = float((1e-3 * noise).var(dim=1, unbiased=False).mean() / 2)
     assert losses == pytest.approx([limit, limit], rel=0.05)
-    same = distillation_loss(teacher, teacher, temperature=3.0)
+    same = CLASSIFICATION.divergence(teacher, teacher, temperature=3.0)
     assert float(same) == pytest.approx(0, abs=1e-12)
 
 
