@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 
 from actpress.errors import ModelError
 from actpress.graph.capture import Graph
+from actpress.graph.layout import in_layout, layout_matters, layout_of
 from actpress.graph.sites import Site
 from actpress.graph.values import copy_value_meta, shape_of
 from actpress.plan import Placement
@@ -200,11 +201,11 @@ def _rewritten(
 ) -> fx.GraphModule:
     module = fx.GraphModule(root, copy.deepcopy(original.graph))
     nodes = {node.name: node for node in module.graph.nodes}
-    rates = []
+    keep_layout, rates = layout_matters(original.graph, root), []
     for insertion in insertions:
         module.add_submodule(insertion.path, codecs[insertion.site.name])
         stored = nodes[insertion.site.node(insertion.placement, training=training)]
-        rates.append(_insert(module.graph, stored, insertion.path))
+        rates.append(_insert(module.graph, stored, insertion.path, keep_layout=keep_layout))
     output = module.graph.output_node()
     output.args = ((output.args[0], tuple(rates)),)
     module.graph.lint()
@@ -212,17 +213,28 @@ def _rewritten(
     return module.eval()
 
 
-def _insert(graph: fx.Graph, stored: fx.Node, path: str) -> fx.Node:
-    """Call the codec right after `stored`, redirect all other uses; returns the rate's node."""
+def _insert(graph: fx.Graph, stored: fx.Node, path: str, *, keep_layout: bool) -> fx.Node:
+    """Call the codec right after `stored`, redirect all other uses; returns the rate's node.
+
+    With `keep_layout` they get `x_hat` in the layout of `stored`, whichever the codec made.
+    """
     with graph.inserting_after(stored):
         call = graph.call_module(path, (stored,))
     with graph.inserting_after(call):
         x_hat = graph.call_function(getitem, (call, 0))
     with graph.inserting_after(x_hat):
         rate = graph.call_function(getitem, (call, 1))
-    stored.replace_all_uses_with(x_hat, delete_user_cb=lambda user: user is not call)
     copy_value_meta(stored, x_hat)
+    read = _laid_out(graph, x_hat, layout_of(stored)) if keep_layout else x_hat
+    stored.replace_all_uses_with(read, delete_user_cb=lambda user: user is not call)
     return rate
+
+
+def _laid_out(graph: fx.Graph, x_hat: fx.Node, layout: tuple[int, ...]) -> fx.Node:
+    with graph.inserting_after(x_hat):
+        laid = graph.call_function(in_layout, (x_hat, layout))
+    copy_value_meta(x_hat, laid)
+    return laid
 
 
 def _share_buffers(source: nn.Module, target: nn.Module) -> None:
