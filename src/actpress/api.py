@@ -1,7 +1,7 @@
 """The library in a few calls: `compress`, `inspect`, `Result.save`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -97,7 +97,9 @@ def compress(
     job = Job(graph, data, budget, settings, None if folder is None else Path(folder), progress)
     outcome = METHODS[method](job)
     source = source or describe_source(model, data, leaves)
-    info = run_info(outcome, source, budget, settings)
+    info = replace(
+        run_info(outcome, source, budget, settings), held_out=job.held_out(outcome.pressed)
+    )
     progress.start("evaluate", len(data.test))
     metrics = evaluate(
         outcome.pressed,

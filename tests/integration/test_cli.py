@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -19,6 +20,7 @@ from typer.testing import CliRunner, Result
 
 from actpress.cli.app import app
 from actpress.cli.opened import open_run
+from actpress.data import Preparation
 from actpress.run import load_head, load_tail
 
 PARTS = ("head", "tail")
@@ -71,6 +73,19 @@ def colours():
 
 def images():
     return Dataset("toy", split(384, 1), split(32, 2), split(40, 3), 3)
+"""
+
+PREPARING = """
+
+def telling():
+    import dataclasses
+    import numpy as np
+    from PIL import Image
+
+    def prepare(path):
+        return torch.from_numpy(np.asarray(Image.open(path), dtype=np.float32)[None] / 255)
+
+    return dataclasses.replace(images(), prepare=prepare)
 """
 
 MODEL = ("--model", "toy:network")
@@ -316,11 +331,50 @@ def test_evaluate_measures_real_bytes(folder: Path) -> None:
     assert measured["excess_over_entropy"] > 0
 
 
-def test_images_of_an_own_factory_are_encoded_in_python(folder: Path) -> None:
+def test_images_of_an_own_factory_are_encoded_as_it_prepares_them_or_as_arrays(
+    folder: Path,
+) -> None:
     assert compress("--method", "int8").exit_code == 0
     image = str(draw_images(folder))
     complaint = message(invoke("encode", "run", image, "out.apz"))
-    assert "how toy:images prepares an image file is not known here" in complaint
+    assert "toy:images does not say how it prepares an image file" in complaint
+    pixels = np.asarray(Image.open(image), dtype=np.float32)[None, None] / 255
+    np.save(folder / "images.npy", np.concatenate([pixels, 2 * pixels]))
+    result = invoke("encode", "run", "images.npy", "out.apz")
+    assert re.search(r"class [012], [012]; 3 sites in", result.stderr)
+    assert invoke("decode", "run", "out.apz", "values").exit_code == 0
+    sent = load_file(folder / "values" / "frame-00000.safetensors")
+
+    telling = (folder / "toy.py").read_text() + PREPARING
+    (folder / "toy.py").write_text(telling)
+    sys.modules.pop("toy")
+    source = folder / "run" / "run.json"
+    source.write_text(source.read_text().replace("toy:images", "toy:telling"))
+    assert invoke("encode", "run", image, "one.apz").exit_code == 0
+    assert invoke("decode", "run", "one.apz", "one").exit_code == 0
+    own = load_file(folder / "one" / "frame-00000.safetensors")
+    assert all(own[name].equal(value[:1]) for name, value in sent.items())
+
+
+def test_a_run_remembers_how_its_images_were_prepared(folder: Path) -> None:
+    draw_images(folder)
+    data = ("--data", "imagefolder:photos", "--input", "1x8x8", "--mean", "0.2", "--std", "0.4")
+    order = ("--classes", "class2,class0,class1")
+    done = invoke("compress", *MODEL, *data, *order, *QUICK, "--method", "int8", "--out", "run")
+    assert done.exit_code == 0, done.output
+    assert "classes in the order class2, class0, class1; images normalised by mean 0.2" in (
+        message_of(done)
+    ), "an untrained network guesses"
+    written = json.loads((folder / "run" / "metrics.json").read_text())
+    assert invoke("evaluate", "run", "--json", "again.json").exit_code == 0
+    again = json.loads((folder / "again.json").read_text())
+    assert (again["accuracy"], again["bits_per_value"]) == (
+        written["accuracy"],
+        written["bits_per_value"],
+    )
+    assert open_run(Path("run"), weights=None, device=torch.device("cpu")).source.preparation == (
+        Preparation(mean=(0.2,), std=(0.4,), classes=("class2", "class0", "class1"))
+    )
 
 
 @pytest.mark.usefixtures("folder")

@@ -18,11 +18,13 @@ from actpress.cli.options import (
     BatchSizeOption,
     BlockOption,
     CalibrationOption,
+    ClassesOption,
     DataOption,
     DeviceOption,
     GroupsOption,
     InputOption,
     LeafOption,
+    MeanOption,
     ModelArgsOption,
     ModelOption,
     PrecisionOption,
@@ -30,6 +32,7 @@ from actpress.cli.options import (
     RunArgument,
     SearchOption,
     SeedOption,
+    StdOption,
     StepsOption,
     TrainOption,
     WeightsOption,
@@ -40,6 +43,7 @@ from actpress.cli.options import (
     energy_of,
     guarded,
     settings_of,
+    warn_of_few_images,
     warn_of_guessing,
     warn_of_unused,
 )
@@ -48,7 +52,7 @@ from actpress.cli.sources import Origin, load_model, parse_input
 from actpress.cli.streams import decode_command, encode_command, split_command
 from actpress.cli.sweeps import sweep_command
 from actpress.cli.workplace import check_complete, is_complete, workplace
-from actpress.data import load_dataset
+from actpress.data import IMAGE_FOLDER, Preparation, load_dataset
 from actpress.errors import BudgetError, RunError
 from actpress.evaluation import MEMORY_PJ_PER_BIT, RunInfo, evaluate
 from actpress.methods import METHODS, Settings
@@ -121,6 +125,9 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     model_args: ModelArgsOption = None,
     weights: WeightsOption = None,
     input_shape: InputOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    classes: ClassesOption = None,
     leaf: LeafOption = None,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "cap",
     budget: Annotated[
@@ -160,8 +167,9 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     energy = energy_of(memory)
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     shape = None if input_shape is None else parse_input(input_shape)
-    images = load_dataset(data, input_shape=shape)
-    asked = Origin(model, model_args, weights, data, tuple(leaf or ()))
+    preparation = Preparation.parse(mean, std, classes)
+    images = load_dataset(data, input_shape=shape, preparation=preparation)
+    asked = Origin(model, model_args, weights, data, tuple(leaf or ()), preparation)
     source = asked.source(network, images)
     warn_of_guessing(network, images)
     settings = settings_of(
@@ -177,6 +185,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         groups=groups,
         block=block,
     )
+    warn_of_few_images(wanted, images, settings)
     request = {
         "source": source.model_dump(mode="json"),
         "method": method,
@@ -247,7 +256,8 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
         raise RunError(f"--json {json_file}: there is no folder {json_file.parent}; make it first")
     opened = open_run(run, weights=weights, device=device_of(device))
     source, graph, pressed = opened.source, opened.graph, opened.pressed
-    images = load_dataset(data or source.data, input_shape=source.input)
+    preparation = source.preparation if data is None or data.startswith(IMAGE_FOLDER) else None
+    images = load_dataset(data or source.data, input_shape=source.input, preparation=preparation)
     earlier = load_metrics(run)
     info = RunInfo.again(earlier, data=data or source.data)
     with Bars(Console(stderr=True)) as bars:

@@ -1,6 +1,5 @@
 """Options that several commands share, and how a command fails."""
 
-import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import wraps
@@ -14,16 +13,26 @@ from rich.text import Text
 from torch import nn
 
 from actpress.allocate import Grouping
+from actpress.budget import Budget, BudgetKind
 from actpress.data import Dataset
 from actpress.errors import ActpressError, RunError
-from actpress.evaluation import MEMORY_PJ_PER_BIT, EnergyModel, predict
-from actpress.methods import PROJECTING, TRAINING, Settings
+from actpress.evaluation import (
+    MEMORY_PJ_PER_BIT,
+    EnergyModel,
+    guessing_accuracy,
+    images_to_tell,
+    is_guessing,
+    predict,
+)
+from actpress.methods import PROJECTING, TRAINING, Settings, held_out_size
 from actpress.plan import MAX_BLOCK
 from actpress.tune import Trainable, TuneSettings, WidthSettings
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
 GUESSES = 256
 """Images on which a network is tried before it is compressed."""
+
+SHOWN_CLASSES = 8
 
 P = ParamSpec("P")
 
@@ -49,6 +58,22 @@ DataOption = Annotated[
 ]
 InputOption = Annotated[
     str | None, typer.Option("--input", help="Shape of one image, such as 3x224x224.")
+]
+MeanOption = Annotated[
+    str | None,
+    typer.Option("--mean", help="Of an image folder, per channel: 0.485,0.456,0.406 if 3, or 0.5."),
+]
+StdOption = Annotated[
+    str | None,
+    typer.Option("--std", help="Likewise: 0.229,0.224,0.225 if 3 channels, or 0.5."),
+]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--classes",
+        help="Class folders in the order of the network's outputs, as a,b,c or a text file with "
+        "one a line; sorted by default.",
+    ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ...")]
 PrecisionOption = Annotated[
@@ -166,20 +191,43 @@ def warn_of_unused(method: str, block: int | None, train: Trainable) -> None:
 
 def warn_of_guessing(network: nn.Module, images: Dataset) -> None:
     """Say so where a network is no better than chance, so that nothing measured means anything."""
-    split, chance = images.holdout.take(GUESSES), 1 / images.classes
-    most = chance + 2 * math.sqrt(chance * (1 - chance) / len(split))
-    if most >= 1:
-        return  # too few images to tell
+    split = images.holdout.take(GUESSES)
     try:
         with torch.no_grad():
-            share = images.task.metric(predict(network, split, task=images.task), split.labels)
+            predictions = predict(network, split, task=images.task)
     except Exception:  # noqa: BLE001 - the capture that follows says what a network cannot take
         return
-    if share <= most:
+    share = images.task.metric(predictions, split.labels)
+    by_guessing = guessing_accuracy(predictions, split.labels)
+    if is_guessing(share, by_guessing, len(split)):
         complain(
             f"warning: the network is right on {100 * share:.1f} % of {len(split)} held-out "
-            f"images, no more than by guessing among {images.classes} classes; --weights may be "
-            f"missing, or the data prepared for another network"
+            f"images, no more than by guessing ({100 * by_guessing:.1f} %): --weights may be "
+            f"missing, or the data prepared for another network{_as_prepared(images)}"
+        )
+
+
+def _as_prepared(images: Dataset) -> str:
+    """How classes and images were read, where that is known."""
+    order = ", ".join(images.class_names[:SHOWN_CLASSES])
+    more = len(images.class_names) - SHOWN_CLASSES
+    order += f" and {more} more" if more > 0 else ""
+    parts = ([f"classes in the order {order}"] if order else []) + [images.prepared]
+    read = "; ".join(filter(None, parts))
+    return f"; read with {read} (--classes, --mean and --std change that)" if read else ""
+
+
+def warn_of_few_images(budget: Budget, images: Dataset, settings: Settings) -> None:
+    """Say so where the held-out images cannot tell an accuracy budget from no drop at all."""
+    if budget.kind is not BudgetKind.ACCURACY_DROP:
+        return
+    held_out = min(held_out_size(images, settings), settings.holdout_images)
+    needed = images_to_tell(budget.amount)
+    if held_out < needed:
+        complain(
+            f"warning: {held_out:,} held-out images cannot tell a drop of {budget.amount:g} points "
+            f"from none, which takes at least {needed:,}; the drop on test images may well be "
+            f"larger"
         )
 
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from actpress.data import IMAGE_FOLDER, Dataset
+from actpress.data import IMAGE_FOLDER, Dataset, Preparation
 from actpress.errors import ModelError
 from actpress.factories import call_factory
 from actpress.graph import hash_weights
@@ -178,6 +178,7 @@ class Origin:
     weights: Path | None
     data: str
     leaves: tuple[str, ...]
+    preparation: Preparation | None = None
 
     def source(self, network: nn.Module, images: Dataset) -> Source:
         """What a run directory remembers of them."""
@@ -186,6 +187,7 @@ class Origin:
             model_args=self.model_args,
             weights=None if self.weights is None else str(self.weights.resolve()),
             data=_absolute(self.data),
+            preparation=self.preparation,
             input=images.input_shape,
             leaves=self.leaves,
             weights_sha256=hash_weights(network),

@@ -24,7 +24,9 @@ from actpress.stream import Decoder, Encoder
 @guarded
 def encode_command(
     run: RunArgument,
-    image: Annotated[Path, typer.Argument(help="Image file.")],
+    image: Annotated[
+        Path, typer.Argument(help="Image file, or .npy that holds what the network takes.")
+    ],
     out: Annotated[Path, typer.Argument(help="Stream to write, such as out.apz.")],
     site: Annotated[
         list[str] | None, typer.Option("--site", help="Site to write; all by default.")
@@ -34,16 +36,17 @@ def encode_command(
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write the activations of one image as bytes."""
+    """Write the activations of one image, or of a .npy of several, as bytes."""
     opened = open_run(run, weights=weights, device=device_of(device))
-    x = load_image(image, opened.source.data, input_shape=opened.source.input)
+    source = opened.source
+    x = load_image(image, source.data, input_shape=source.input, preparation=source.preparation)
     with new_file(out, force=force) as file, Encoder(opened.pressed, file, site) as encoder:
-        output = encoder.encode(x[None].to(device_of(device)))
-    prediction = int(opened.graph.task.predictions(output))
-    values = sum(opened.graph.site(name).values for name in encoder.sites)
+        output = encoder.encode(x.to(device_of(device)))
+    predictions = opened.graph.task.predictions(output).tolist()
+    values = len(x) * sum(opened.graph.site(name).values for name in encoder.sites)
     size = out.stat().st_size
     complain(
-        f"class {prediction}; {len(encoder.sites)} sites in {size:,} bytes, "
+        f"class {', '.join(map(str, predictions))}; {len(encoder.sites)} sites in {size:,} bytes, "
         f"{8 * size / values:.2f} bits/value; written to {out}"
     )
 

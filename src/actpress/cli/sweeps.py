@@ -12,17 +12,20 @@ from actpress.cli.options import (
     BatchSizeOption,
     BlockOption,
     CalibrationOption,
+    ClassesOption,
     DataOption,
     DeviceOption,
     GroupsOption,
     InputOption,
     LeafOption,
+    MeanOption,
     ModelArgsOption,
     ModelOption,
     PrecisionOption,
     RateOption,
     SearchOption,
     SeedOption,
+    StdOption,
     StepsOption,
     TrainOption,
     WeightsOption,
@@ -33,12 +36,13 @@ from actpress.cli.options import (
     energy_of,
     guarded,
     settings_of,
+    warn_of_few_images,
     warn_of_guessing,
     warn_of_unused,
 )
 from actpress.cli.progress import Bars
 from actpress.cli.sources import Origin, load_model, parse_input
-from actpress.data import load_dataset
+from actpress.data import Preparation, load_dataset
 from actpress.errors import RunError
 from actpress.methods import METHODS, Settings
 from actpress.report import print_sweep
@@ -60,6 +64,9 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     model_args: ModelArgsOption = None,
     weights: WeightsOption = None,
     input_shape: InputOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    classes: ClassesOption = None,
     leaf: LeafOption = None,
     view: Annotated[View, typer.Option(help="How the budgets count bits.")] = View.ENTROPY,
     steps: StepsOption = TuneSettings.steps,
@@ -85,8 +92,9 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     energy = energy_of(memory)
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     shape = None if input_shape is None else parse_input(input_shape)
-    images = load_dataset(data, input_shape=shape)
-    asked = Origin(model, model_args, weights, data, tuple(leaf or ()))
+    preparation = Preparation.parse(mean, std, classes)
+    images = load_dataset(data, input_shape=shape, preparation=preparation)
+    asked = Origin(model, model_args, weights, data, tuple(leaf or ()), preparation)
     source = asked.source(network, images)
     warn_of_guessing(network, images)
     settings = settings_of(
@@ -102,6 +110,8 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
         groups=groups,
         block=block,
     )
+    for each in wanted:
+        warn_of_few_images(each, images, settings)
     try:
         with Bars(Console(stderr=True)) as bars:
             found = sweep(

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
+from actpress.data.arrays import read_array
 from actpress.data.dataset import Dataset, ImageSource, MemoryImages, Split
 from actpress.data.fashion_mnist import (
     IMAGE_SIZE,
@@ -13,6 +15,7 @@ from actpress.data.fashion_mnist import (
     normalise,
 )
 from actpress.data.imagefolder import load_image_folder, normalised, read_image
+from actpress.data.preparation import Preparation
 from actpress.errors import DataError
 from actpress.factories import call_factory
 
@@ -23,7 +26,12 @@ BUNDLED: dict[str, Callable[[], Dataset]] = {
 IMAGE_FOLDER = "imagefolder:"
 
 
-def load_dataset(spec: str, *, input_shape: tuple[int, int, int] | None = None) -> Dataset:
+def load_dataset(
+    spec: str,
+    *,
+    input_shape: tuple[int, int, int] | None = None,
+    preparation: Preparation | None = None,
+) -> Dataset:
     """Open the data set that the user named.
 
     Args:
@@ -31,13 +39,18 @@ def load_dataset(spec: str, *, input_shape: tuple[int, int, int] | None = None) 
             `package.module:factory`, whose factory takes nothing and returns a `Dataset`.
         input_shape: (c, h, w) of the network's input. An image folder needs it, and is scaled to
             it; of other data it is only checked.
+        preparation: of the files of an image folder; other data prepare their own.
 
     Raises:
         DataError: the name is unknown, the data are missing or broken, or images have another
             shape.
     """
     if spec.startswith(IMAGE_FOLDER):
-        return _open_image_folder(spec, input_shape)
+        return _open_image_folder(spec, input_shape, preparation or Preparation())
+    if preparation is not None:
+        raise DataError(
+            f"--mean, --std and --classes are for image folders; {spec} prepares its own images"
+        )
     dataset = _open(spec)
     if input_shape is not None and dataset.input_shape != input_shape:
         raise DataError(
@@ -48,21 +61,52 @@ def load_dataset(spec: str, *, input_shape: tuple[int, int, int] | None = None) 
     return dataset
 
 
-def load_image(path: Path, spec: str, *, input_shape: tuple[int, int, int]) -> Tensor:
-    """One image file, prepared as a data set prepares its images; shape `input_shape`, float32.
+def load_image(
+    path: Path,
+    spec: str,
+    *,
+    input_shape: tuple[int, int, int],
+    preparation: Preparation | None = None,
+) -> Tensor:
+    """Images from one file, prepared as a data set prepares its own; (n, *input_shape), float32.
+
+    Args:
+        path: of one image, or of an array (.npy) that is what the network takes, (c, h, w) or
+            (n, c, h, w).
+        spec: the data set, as for `load_dataset`.
+        input_shape: (c, h, w) of the network's input.
+        preparation: of an image folder.
 
     Raises:
-        DataError: the file is broken, or the data set comes from the user's own factory, which
-            alone knows how images are prepared.
+        DataError: the file is broken or of another shape, or the data set comes from a factory that
+            does not say how images are prepared.
     """
+    if path.suffix.lower() == ".npy":
+        return read_array(path, input_shape)
+    image = _prepared(path, spec, input_shape, preparation)
+    if image.dtype is not torch.float32 or tuple(image.shape) != input_shape:
+        raise DataError(
+            f"{spec} prepared {path} as {image.dtype} of shape {tuple(image.shape)}; expected "
+            f"float32 of shape {input_shape}"
+        )
+    return image[None]
+
+
+def _prepared(
+    path: Path, spec: str, input_shape: tuple[int, int, int], preparation: Preparation | None
+) -> Tensor:
     if spec in BUNDLED:
         return normalise(read_image(path, (1, *IMAGE_SIZE))[0][None])[0]
     if spec.startswith(IMAGE_FOLDER):
-        return normalised(read_image(path, input_shape))
-    raise DataError(
-        f"how {spec} prepares an image file is not known here; encode its tensors in Python with "
-        f"actpress.Encoder"
-    )
+        known = preparation or Preparation()
+        return normalised(read_image(path, input_shape), known.mean, known.std)
+    prepare = _open(spec).prepare
+    if prepare is None:
+        raise DataError(
+            f"{spec} does not say how it prepares an image file; set `prepare` of its Dataset, or "
+            f"give the array that the network takes, as .npy"
+        )
+    return prepare(path)
 
 
 def _open(spec: str) -> Dataset:
@@ -80,13 +124,21 @@ def _open(spec: str) -> Dataset:
     return dataset
 
 
-def _open_image_folder(spec: str, input_shape: tuple[int, int, int] | None) -> Dataset:
+def _open_image_folder(
+    spec: str, input_shape: tuple[int, int, int] | None, preparation: Preparation
+) -> Dataset:
     if input_shape is None:
         raise DataError(
             f"{spec} needs the size that images are scaled to; give the input shape, as in "
             f"--input 3x224x224"
         )
-    return load_image_folder(Path(spec.removeprefix(IMAGE_FOLDER)).expanduser(), size=input_shape)
+    return load_image_folder(
+        Path(spec.removeprefix(IMAGE_FOLDER)).expanduser(),
+        size=input_shape,
+        mean=preparation.mean,
+        std=preparation.std,
+        classes=preparation.classes,
+    )
 
 
 def _written(shape: tuple[int, int, int]) -> str:
@@ -97,6 +149,7 @@ __all__ = [
     "Dataset",
     "ImageSource",
     "MemoryImages",
+    "Preparation",
     "Split",
     "load_dataset",
     "load_fashion_mnist",

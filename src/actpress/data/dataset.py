@@ -1,7 +1,8 @@
 """Images and labels, batch by batch, from memory or from files."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -171,6 +172,9 @@ class Dataset:
             `load_dataset` the form of its first image.
         classes: number of classes; labels are 0..classes-1.
         task: what labels and the network's output mean.
+        class_names: in the order of the network's outputs, where they are known.
+        prepared: how images were prepared, in words, where that is known.
+        prepare: an image file -> what the network takes, float32 (c, h, w); for `actpress encode`.
 
     Raises:
         DataError: images that are not for testing are not float32 (n, c, h, w), or not of one size
@@ -183,6 +187,9 @@ class Dataset:
     test: Split
     classes: int
     task: Task = CLASSIFICATION
+    class_names: tuple[str, ...] = ()
+    prepared: str = ""
+    prepare: Callable[[Path], Tensor] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for part, split in (("train", self.train), ("holdout", self.holdout), ("test", self.test)):

@@ -66,39 +66,49 @@ def load_image_folder(
     size: tuple[int, int, int],
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Dataset:
     """Open a folder of images; files are listed now and decoded when needed.
 
-    Classes are the sorted folder names. Every split has a fixed order that mixes the classes.
+    Every split has a fixed order that mixes the classes.
 
     Args:
         path: holds `train` and `test` or `val`; where both exist, `test` is the test split.
         size: (c, h, w) of the network's input, c = 1 or 3.
         mean: per channel, on the scale [0, 1]; ImageNet's for c = 3, 0.5 for c = 1 if `None`.
         std: likewise.
+        classes: folder names in the order of the network's outputs; sorted if `None`.
 
     Raises:
-        DataError: a folder is missing, empty or unlabelled, the classes of the splits differ, or
-            `size`, `mean` or `std` make no sense.
+        DataError: a folder is missing, empty or unlabelled, the classes of the splits differ or are
+            not among `classes`, or `size`, `mean` or `std` make no sense.
     """
     _check_size(size)
     default_mean, default_std = default_normalisation(size[0])
     mean, std = tuple(mean or default_mean), tuple(std or default_std)
     _check_normalisation(size[0], mean, std)
     train_folder, test_folder = _split_folders(path)
-    classes = _class_names(train_folder)
-    _check_same_classes(train_folder, classes, test_folder)
-    train, holdout = _hold_out([_image_files(train_folder / name) for name in classes])
-    test = [
-        (file, i) for i, name in enumerate(classes) for file in _image_files(test_folder / name)
-    ]
+    names = _class_names(train_folder)
+    _check_same_classes(train_folder, names, test_folder)
+    classes = _checked_order(classes or names, names, train_folder)
+    train, holdout = _hold_out(_labelled(train_folder, names, classes))
+    test = [entry for files in _labelled(test_folder, names, classes) for entry in files]
 
     def split(files: Labelled) -> Split:
         random.Random(ORDER_SEED).shuffle(files)  # noqa: S311 an order, not a secret
         source = FolderImages(tuple(file for file, _ in files), size, mean, std)
         return Split(source, torch.tensor([label for _, label in files]))
 
-    return Dataset(f"imagefolder:{path}", split(train), split(holdout), split(test), len(classes))
+    return Dataset(
+        f"imagefolder:{path}",
+        split(train),
+        split(holdout),
+        split(test),
+        len(classes),
+        class_names=tuple(classes),
+        prepared=f"images normalised by mean {_listed(mean)} and std {_listed(std)}",
+        prepare=lambda file: normalised(read_image(file, size), mean, std),
+    )
 
 
 def default_normalisation(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -166,6 +176,26 @@ def _check_same_classes(train: Path, classes: list[str], test: Path) -> None:
         )
 
 
+def _checked_order(order: Sequence[str], found: list[str], folder: Path) -> Sequence[str]:
+    unknown = sorted(set(found) - set(order))
+    if unknown:
+        raise DataError(
+            f"{folder} has the class {', '.join(unknown[:5])}, which is not among the "
+            f"{len(order)} classes that were named; name every folder, in the order of the "
+            f"network's outputs"
+        )
+    return order
+
+
+def _labelled(folder: Path, names: list[str], order: Sequence[str]) -> list[Labelled]:
+    """The files of each class with its index in the order of the network's outputs."""
+    return [[(file, order.index(name)) for file in _image_files(folder / name)] for name in names]
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
 def _image_files(folder: Path) -> list[Path]:
     files = sorted(entry for entry in folder.iterdir() if _is_image(entry))
     if not files:
@@ -177,15 +207,15 @@ def _is_image(entry: Path) -> bool:
     return entry.suffix.lower() in SUFFIXES and entry.name[0] != "." and entry.is_file()
 
 
-def _hold_out(files_by_class: list[list[Path]]) -> tuple[Labelled, Labelled]:
+def _hold_out(files_by_class: list[Labelled]) -> tuple[Labelled, Labelled]:
     """Set apart every tenth file of each class, and one of a class with 2 to 9 files."""
     train: Labelled = []
     holdout: Labelled = []
-    for label, files in enumerate(files_by_class):
+    for files in files_by_class:
         stride = min(HOLDOUT_STRIDE, len(files))
-        for position, file in enumerate(files, start=1):
+        for position, labelled in enumerate(files, start=1):
             apart = len(files) > 1 and position % stride == 0
-            (holdout if apart else train).append((file, label))
+            (holdout if apart else train).append(labelled)
     if not holdout:
         raise DataError(
             "every class has a single training image; expected at least two, so that some can be "

@@ -1,11 +1,18 @@
 """Accuracy, bits, traffic and energy of a pressed network."""
 
+from actpress.evaluation.confidence import (
+    Comparison,
+    guessing_accuracy,
+    images_to_tell,
+    is_guessing,
+)
 from actpress.evaluation.energy import MEMORY_PJ_PER_BIT, EnergyModel
 from actpress.evaluation.evaluate import RunInfo, evaluate, predict
 from actpress.evaluation.metrics import Metrics, PathPoint, SiteMetrics, Views
 
 __all__ = [
     "MEMORY_PJ_PER_BIT",
+    "Comparison",
     "EnergyModel",
     "Metrics",
     "PathPoint",
@@ -13,5 +20,8 @@ __all__ = [
     "SiteMetrics",
     "Views",
     "evaluate",
+    "guessing_accuracy",
+    "images_to_tell",
+    "is_guessing",
     "predict",
 ]

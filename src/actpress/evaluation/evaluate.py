@@ -17,6 +17,7 @@ from actpress.evaluation.account import (
     account_traffic,
     total_views,
 )
+from actpress.evaluation.confidence import Comparison, guessing_accuracy
 from actpress.evaluation.energy import EnergyModel
 from actpress.evaluation.metrics import MeasuredMetrics, Metrics, PathPoint, Views
 from actpress.graph import Graph
@@ -36,6 +37,7 @@ class RunInfo:
         search: the greedy path.
         search_node_evals, search_seconds, tune_seconds: as in `Metrics`.
         settings: for the reader.
+        held_out: as in `Metrics`.
     """
 
     model: str = ""
@@ -49,6 +51,7 @@ class RunInfo:
     search_seconds: float = 0.0
     tune_seconds: float = 0.0
     settings: dict[str, str | int | float | bool] | None = None
+    held_out: Comparison | None = None
 
     @classmethod
     def again(cls, earlier: Metrics, *, data: str) -> "RunInfo":
@@ -65,6 +68,7 @@ class RunInfo:
             search_seconds=earlier.search_seconds,
             tune_seconds=earlier.tune_seconds,
             settings=earlier.settings,
+            held_out=earlier.held_out,
         )
 
 
@@ -149,6 +153,11 @@ def evaluate(
         float_accuracy=float_accuracy,
         accuracy=accuracy,
         accuracy_drop_pp=(float_accuracy - accuracy) * 100,
+        accuracy_drop_error_pp=Comparison.of(
+            float_predictions, predictions, test.labels
+        ).drop_error_pp,
+        guessing_accuracy=guessing_accuracy(float_predictions, test.labels),
+        held_out=info.held_out,
         agreement=task.agreement(predictions, float_predictions),
         bits_per_value=bits_per_value,
         context_free_bits_per_value=sum(site.context_free_bits for site in sites) / values,

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from actpress.budget import View
+from actpress.evaluation.confidence import Comparison
 
 FORMAT_VERSION = 1
 
@@ -165,6 +166,10 @@ class Metrics(_Record):
         images: test images evaluated.
         float_accuracy, accuracy: top-1 in [0, 1] on the test split.
         accuracy_drop_pp: (float_accuracy - accuracy) * 100.
+        accuracy_drop_error_pp: half of its 95 % interval; None in older files.
+        guessing_accuracy: what the float network's predictions would reach if they were as
+            frequent, but said nothing about their images; None in older files.
+        held_out: the images that decided an accuracy budget; None for other budgets.
         agreement: share of test images on which both networks predict the same class.
         bits_per_value: over all declared sites.
         context_free_bits_per_value: the same of the sites' `context_free_bits`.
@@ -189,6 +194,9 @@ class Metrics(_Record):
     float_accuracy: Annotated[float, Field(ge=0, le=1)]
     accuracy: Annotated[float, Field(ge=0, le=1)]
     accuracy_drop_pp: float
+    accuracy_drop_error_pp: float | None = None
+    guessing_accuracy: float | None = None
+    held_out: Comparison | None = None
     agreement: Annotated[float, Field(ge=0, le=1)]
     bits_per_value: Views
     context_free_bits_per_value: float

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from actpress.methods.cap import cap, gdr, run_search
 from actpress.methods.codesign import choose_widths, codesign
 from actpress.methods.entropy_training import entropy_training
-from actpress.methods.job import Job, Outcome, Progress, Settings, Silence
+from actpress.methods.job import Job, Outcome, Progress, Settings, Silence, held_out_size
 from actpress.methods.learning import UNTRAINED, compensate, learn
 from actpress.methods.mixed_precision import layerwise_ilp, layerwise_search
 from actpress.methods.selection import take_from
@@ -46,6 +46,7 @@ __all__ = [
     "compensate",
     "entropy_training",
     "gdr",
+    "held_out_size",
     "int8",
     "layerwise_ilp",
     "layerwise_search",

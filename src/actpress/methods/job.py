@@ -15,7 +15,7 @@ from actpress.calibration import Statistics, calibrate, fisher_information
 from actpress.codec import block_side
 from actpress.data.dataset import Dataset, Split
 from actpress.errors import PlanError
-from actpress.evaluation import PathPoint, predict
+from actpress.evaluation import Comparison, PathPoint, predict
 from actpress.graph import Graph
 from actpress.plan import MAX_BLOCK, Placement, Plan, SitePlan
 from actpress.pressing import CompressedModel, fit_tables, press
@@ -100,6 +100,11 @@ class Settings:
         )
 
 
+def held_out_size(data: Dataset, settings: Settings) -> int:
+    """Held-out images that the search does not see."""
+    return len(data.holdout) - min(settings.search_images, len(data.holdout) // 2)
+
+
 @dataclass(frozen=True)
 class Job:
     """One network to compress.
@@ -158,10 +163,10 @@ class Job:
 
     def validation(self) -> Split:
         """The held-out images that the search does not see."""
-        return self.data.holdout.take(len(self.data.holdout) - self._searched_holdout())
+        return self.data.holdout.take(held_out_size(self.data, self.settings))
 
     def _searched_holdout(self) -> int:
-        return min(self.settings.search_images, len(self.data.holdout) // 2)
+        return len(self.data.holdout) - held_out_size(self.data, self.settings)
 
     def calibrate(self, placement: Placement, *, in_blocks: bool = False) -> Statistics:
         """Statistics of every site, with the same placement everywhere.
@@ -226,6 +231,17 @@ class Job:
         split = self.validation().take(self.settings.holdout_images)
         task = self.graph.task
         return task.metric(predict(model, split, task=task), split.labels)
+
+    def held_out(self, pressed: CompressedModel) -> Comparison | None:
+        """Both networks on the images that decide an accuracy budget; None for other budgets."""
+        if self.budget.kind is not BudgetKind.ACCURACY_DROP:
+            return None
+        split = self.validation().take(self.settings.holdout_images)
+        before, after = (
+            predict(model, split, task=self.graph.task)
+            for model in (self.graph.eval_module, pressed)
+        )
+        return Comparison.of(before, after, split.labels)
 
     def _stored_bits(self, pressed: CompressedModel, site: SitePlan) -> float:
         if self.budget.view is View.ENTROPY:

@@ -10,7 +10,7 @@ from actpress.report.accounting import (
     measured_fact,
 )
 from actpress.report.environment import environment
-from actpress.report.wording import block_fact, caveats, headline, view_of
+from actpress.report.wording import block_fact, caveats, drop, headline, view_of
 
 
 def render_html(metrics: Metrics) -> str:
@@ -27,6 +27,7 @@ def render_html(metrics: Metrics) -> str:
         metrics=metrics,
         view=view_of(metrics),
         headline=headline(metrics),
+        drop=drop(metrics),
         caveats=caveats(metrics),
         account=account_rows(metrics),
         assumptions=energy_assumptions(metrics.energy),

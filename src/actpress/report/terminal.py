@@ -16,8 +16,8 @@ from actpress.report.accounting import (
     measured_fact,
 )
 from actpress.report.columns import Column, Layout, print_fitting
-from actpress.report.quantities import count, dimensions, duration, kib, percent, points
-from actpress.report.wording import block_fact, caveats, headline, rank, view_of
+from actpress.report.quantities import count, dimensions, duration, kib, percent
+from actpress.report.wording import block_fact, caveats, drop, headline, rank, view_of
 
 _SiteColumn = Column[SiteMetrics]
 _LEGEND = "Stored: pre or post activation. Bits: per original value. KiB: traffic, after by {view}."
@@ -112,7 +112,7 @@ def _facts(metrics: Metrics) -> Iterator[tuple[str, str]]:
     before, after = percent(metrics.float_accuracy), percent(metrics.accuracy)
     variant = f" ({metrics.variant})" if metrics.variant else ""
     yield "method", f"{metrics.method}{variant}, budget {metrics.budget or 'none'}"
-    yield "accuracy", f"{before} -> {after} ({points(metrics.accuracy_drop_pp)})"
+    yield "accuracy", f"{before} -> {after} ({drop(metrics)})"
     yield "tested on", f"{metrics.images:,} images, {percent(metrics.agreement)} agreement"
     unfolded = sum(site.extra_macs for site in metrics.sites)
     folded = sum(site.folded_extra_macs for site in metrics.sites)

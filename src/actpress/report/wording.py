@@ -2,9 +2,11 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 
 from actpress.budget import Budget, BudgetKind, View
 from actpress.errors import BudgetError
+from actpress.evaluation.confidence import is_guessing
 from actpress.evaluation.metrics import Metrics, SiteMetrics
 from actpress.report.quantities import percent, points, ratio
 
@@ -40,7 +42,7 @@ def view_of(metrics: Metrics) -> View:
 def caveats(metrics: Metrics) -> tuple[str, ...]:
     """Sentences that a reader of the headline has to know; empty when there is nothing to add."""
     view, traffic, spent = view_of(metrics), metrics.traffic, metrics.energy
-    found = []
+    found = [*_doubts(metrics)]
     if traffic.net_ratio_8bit[view] < 1 <= traffic.ratio_8bit[view]:
         found.append(
             "At batch 1 the parameters of the codecs cost more traffic than the codecs save "
@@ -58,6 +60,41 @@ def caveats(metrics: Metrics) -> tuple[str, ...]:
             f"more calibration images bring them closer."
         )
     return tuple(found)
+
+
+def drop(metrics: Metrics) -> str:
+    """The change in accuracy with its interval, beside that on the images that decided."""
+    text = _change_of_accuracy(metrics.accuracy_drop_pp, metrics.accuracy_drop_error_pp)
+    if metrics.held_out is None:
+        return text
+    told = _change_of_accuracy(metrics.held_out.drop_pp, metrics.held_out.drop_error_pp)
+    return f"{text}; on {metrics.held_out.images:,} held-out images {told}"
+
+
+def _change_of_accuracy(drop_pp: float, error_pp: float | None) -> str:
+    text = points(drop_pp)
+    if error_pp is None:
+        return text
+    return text.replace(" points", f" \N{PLUS-MINUS SIGN} {error_pp:.2f} points")
+
+
+def _doubts(metrics: Metrics) -> Iterator[str]:
+    """Why the accuracies may mean little."""
+    guess, held_out = metrics.guessing_accuracy, metrics.held_out
+    if guess is not None and is_guessing(metrics.float_accuracy, guess, metrics.images):
+        yield (
+            f"The float network is right on {percent(metrics.float_accuracy)} of the test images, "
+            f"no more than by guessing ({percent(guess)}): check its weights, the order of classes "
+            f"and how images are prepared."
+        )
+    if held_out is None:
+        return
+    allowed = Budget.parse(metrics.budget).amount
+    if held_out.drop_error_pp > allowed:
+        yield (
+            f"{held_out.images:,} held-out images are too few to tell a drop of {allowed:g} "
+            f"points: theirs is known to \N{PLUS-MINUS SIGN} {held_out.drop_error_pp:.2f} points."
+        )
 
 
 def rank(site: SiteMetrics) -> str:

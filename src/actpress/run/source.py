@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
+from actpress.data.preparation import Preparation
 from actpress.errors import RunError
 from actpress.graph import hash_weights
 from actpress.plan import first_complaint
@@ -22,6 +23,7 @@ class Source(BaseModel):
         model_args: keyword arguments of the factory, JSON.
         weights: path of the weights, if any.
         data: name of the data set.
+        preparation: of the files of an image folder, if it is not the default.
         input: shape of one image, (c, h, w).
         leaves: module paths that were not traced into.
         weights_sha256: `hash_weights` of the float network.
@@ -33,6 +35,7 @@ class Source(BaseModel):
     model_args: str | None = None
     weights: str | None = None
     data: str
+    preparation: Preparation | None = None
     input: tuple[Side, Side, Side]
     leaves: tuple[str, ...] = ()
     weights_sha256: str

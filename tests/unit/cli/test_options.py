@@ -4,8 +4,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from actpress.cli.options import GUESSES, warn_of_guessing, warn_of_unused
+from actpress.budget import Budget
+from actpress.cli.options import (
+    GUESSES,
+    warn_of_few_images,
+    warn_of_guessing,
+    warn_of_unused,
+)
 from actpress.data import Dataset, Split
+from actpress.methods import Settings
 from actpress.tune import Trainable
 
 
@@ -32,7 +39,28 @@ def test_a_network_that_guesses_is_warned_of(
     part = Split.in_memory(shown.float()[:, None, None, None].expand(-1, 1, 4, 4), labels)
     warn_of_guessing(Nearest(classes), Dataset("d", part, part, part, classes))
     told = " ".join(capsys.readouterr().err.split())
-    assert (f"no more than by guessing among {classes} classes" in told) is not trained
+    assert ("no more than by guessing (" in told) is not trained
+
+
+def test_a_network_that_names_one_class_guesses_and_it_is_said_how_images_were_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    labels = torch.tensor([1] * 30 + [0] * 70)
+    part = Split.in_memory(torch.zeros(100, 1, 4, 4), labels)
+    read = {"class_names": ("cat", "dog"), "prepared": "images normalised by mean 0.5 and std 0.5"}
+    warn_of_guessing(Nearest(2), Dataset("d", part, part, part, 2, **read))
+    told = " ".join(capsys.readouterr().err.split())
+    assert "right on 70.0 % of 100 held-out images, no more than by guessing (70.0 %)" in told
+    assert "classes in the order cat, dog; images normalised by mean 0.5 and std 0.5" in told
+
+
+@pytest.mark.parametrize(("budget", "told"), [("0.5pp", True), ("20pp", False), ("1bits", False)])
+def test_held_out_images_that_cannot_tell_a_budget_are_called_too_few(
+    dataset: Dataset, capsys: pytest.CaptureFixture[str], *, budget: str, told: bool
+) -> None:
+    warn_of_few_images(Budget.parse(budget), dataset, Settings(search_images=16))
+    said = "warning: 80 held-out images cannot tell a drop of 0.5 points from none, which takes"
+    assert (said in " ".join(capsys.readouterr().err.split())) is told
 
 
 def test_a_handful_of_images_tells_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,6 +92,36 @@ def test_given_statistics_are_used(folder: Path) -> None:
     assert next(data.train.batches(40))[0].unique().tolist() == [0.0, 2.0]
 
 
+def test_classes_have_the_order_that_is_asked_for(folder: Path) -> None:
+    names = ["zebra", *sorted(COLOURS, reverse=True)]
+    data = load_image_folder(folder, size=(3, 4, 4), classes=names)
+    usual = load_image_folder(folder, size=(3, 4, 4))
+
+    assert (data.classes, data.class_names) == (len(names), tuple(names))
+    assert usual.class_names == tuple(sorted(COLOURS))
+    ranks = torch.tensor([names.index(name) for name in sorted(COLOURS)])
+    assert data.train.labels.sort().values.equal(ranks[usual.train.labels].sort().values)
+    images, labels = next(data.test.batches(len(data.test)))
+    again, others = next(usual.test.batches(len(usual.test)))
+    for image, label in zip(images, labels, strict=True):
+        same = next(other for x, other in zip(again, others, strict=True) if x.equal(image))
+        assert names[int(label)] == usual.class_names[int(same)]
+
+
+def test_a_folder_that_no_class_names_is_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"has the class .*, which is not among the 2 classes"):
+        load_image_folder(folder, size=(3, 4, 4), classes=["cat", "zebra"])
+
+
+def test_how_images_were_read_is_told_and_done_to_others(folder: Path) -> None:
+    data = load_image_folder(folder, size=(3, 4, 4), mean=[0.0], std=[0.5])
+
+    assert data.prepared == "images normalised by mean 0 and std 0.5"
+    assert data.prepare is not None
+    write_image(folder / "white.png", (255, 255, 255))
+    assert data.prepare(folder / "white.png").equal(torch.full((3, 4, 4), 2.0))
+
+
 def test_an_image_is_scaled_to_cover_and_cropped_around_its_centre(tmp_path: Path) -> None:
     pixels = np.zeros((8, 24), dtype=np.uint8)
     pixels[:, 8:16] = 200

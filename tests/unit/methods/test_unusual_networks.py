@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from actpress.api import compress
 from actpress.budget import Budget
 from actpress.data.dataset import Dataset
+from actpress.evaluation import predict
 from actpress.graph import capture
 from actpress.methods import METHODS, Job, Settings, gdr
 from actpress.run import load_run
@@ -120,3 +121,20 @@ def test_values_beyond_half_precision_are_saved_and_loaded_exactly(
     assert loaded(images).equal(result.model(images))
     means = [codec.projection.mean for codec in loaded.codecs.values()]
     assert min(float(mean.min()) for mean in means) == pytest.approx(-1e5)
+
+
+def test_an_accuracy_budget_says_what_was_lost_on_the_images_that_decided(
+    model: nn.Module, dataset: Dataset
+) -> None:
+    result = compress(model, dataset, method="gdr", budget="3pp", settings=SMALL)
+    told = result.metrics.held_out
+    assert told is not None
+    assert told.images == min(SMALL.holdout_images, len(dataset.holdout) - SMALL.search_images)
+    assert told.drop_pp <= 3
+    held_out = dataset.holdout.take(told.images)
+    right = predict(result.model, held_out) == held_out.labels
+    assert told.after == pytest.approx(float(right.double().mean()))
+    assert (
+        compress(model, dataset, method="gdr", budget="2bits", settings=SMALL).metrics.held_out
+        is None
+    )

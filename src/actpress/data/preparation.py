@@ -1,0 +1,68 @@
+"""How the files of an image folder become what a network takes."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from actpress.errors import DataError
+
+
+class Preparation(BaseModel):
+    """What an image folder cannot tell by itself; None takes the default of each.
+
+    Attributes:
+        mean: per channel, on the scale [0, 1], or one for all.
+        std: likewise, greater than zero.
+        classes: names of class folders in the order of the network's outputs; there may be names
+            without a folder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    classes: tuple[str, ...] | None = None
+
+    @classmethod
+    def parse(cls, mean: str | None, std: str | None, classes: str | None) -> "Preparation | None":
+        """Read what a user typed; None where nothing was.
+
+        Args:
+            mean: numbers between commas.
+            std: likewise.
+            classes: names between commas, or the path of a text file with one name a line.
+
+        Raises:
+            DataError: no numbers, or no names.
+        """
+        if mean is std is classes is None:
+            return None
+        return cls(
+            mean=_numbers("--mean", mean), std=_numbers("--std", std), classes=_names(classes)
+        )
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError as error:
+        raise DataError(
+            f"cannot read {option} {text!r}; expected one number, or one per channel between "
+            f"commas, on the scale [0, 1], as in 0.485,0.456,0.406"
+        ) from error
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    path = Path(text).expanduser()
+    found = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
+    names = tuple(name.strip() for name in found if name.strip())
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise DataError(
+            f"--classes {text} names {len(names)} classes, {len(set(names))} of them different; "
+            f"expected at least two names between commas, or a text file with one a line"
+        )
+    return names
