@@ -1,6 +1,8 @@
 """Options that several commands share, and how a command fails."""
 
-from collections.abc import Callable, Collection
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -129,7 +131,8 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            command(*args, **kwargs)
+            with _warnings_in_one_line():
+                command(*args, **kwargs)
         except ActpressError as error:
             complain(f"error: {error}")
             raise typer.Exit(EXIT_BAD_INPUT) from error
@@ -141,6 +144,19 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(EXIT_INTERRUPTED) from None
 
     return run
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Print what actpress warns of like its other messages, without the place in its code."""
+
+    def tell(message: Warning | str, *_: object, **__: object) -> None:
+        complain(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", category=UserWarning, module=r"actpress\.")
+        warnings.showwarning = tell
+        yield
 
 
 def complain(message: str) -> None:

@@ -14,7 +14,8 @@ from actpress.data.fashion_mnist import (
     load_fashion_mnist_subset,
     normalise,
 )
-from actpress.data.imagefolder import load_image_folder, normalised, read_image
+from actpress.data.imagefile import read_image
+from actpress.data.imagefolder import load_image_folder, normalised
 from actpress.data.preparation import Preparation
 from actpress.errors import DataError
 from actpress.factories import call_factory

@@ -9,17 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from actpress.data.dataset import Dataset, Split
+from actpress.data.imagefile import MODES, SUFFIXES, read_image
+from actpress.data.left_out import warn_of_left_out
 from actpress.errors import DataError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-MODES = {1: "L", 3: "RGB"}
 HOLDOUT_STRIDE = 10
 ORDER_SEED = 0
 
@@ -70,7 +68,8 @@ def load_image_folder(
 ) -> Dataset:
     """Open a folder of images; files are listed now and decoded when needed.
 
-    Every split has a fixed order that mixes the classes.
+    Every split has a fixed order that mixes the classes. Files that are not read are told in a
+    warning: those with another extension, and those that are not directly in the folder of a class.
 
     Args:
         path: holds `train` and `test` or `val`; where both exist, `test` is the test split.
@@ -90,6 +89,7 @@ def load_image_folder(
     train_folder, test_folder = _split_folders(path)
     names = _class_names(train_folder)
     _check_same_classes(train_folder, names, test_folder)
+    warn_of_left_out([train_folder, test_folder])
     classes = _checked_order(classes or names, names, train_folder)
     train, holdout = _hold_out(_labelled(train_folder, names, classes))
     test = [entry for files in _labelled(test_folder, names, classes) for entry in files]
@@ -125,21 +125,6 @@ def normalised(
         torch.tensor(values).view(-1, 1, 1) for values in (mean or default_mean, std or default_std)
     )
     return (images.float() / 255 - centre) / scale
-
-
-def read_image(path: Path, size: tuple[int, int, int]) -> Tensor:
-    """Decode one image, scale it to cover (h, w), crop its centre: uint8, shape `size`.
-
-    Raises:
-        DataError: the file is not an image, damaged, or too large to be one in earnest.
-    """
-    c, h, w = size
-    try:
-        with Image.open(path) as image:
-            fitted = ImageOps.fit(image.convert(MODES[c]), (w, h), Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read the image {path}: {error}; give another file") from error
-    return torch.from_numpy(np.array(fitted)).view(h, w, c).permute(2, 0, 1)
 
 
 def _split_folders(path: Path) -> tuple[Path, Path]:

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from actpress.data import Split, load_image_folder
-from actpress.data.imagefolder import read_image
+from actpress.data.imagefile import read_image
 from actpress.errors import DataError
 
 COLOURS = {"cat": (255, 0, 0), "dog": (0, 0, 255)}
@@ -133,6 +133,38 @@ def test_an_image_is_scaled_to_cover_and_cropped_around_its_centre(tmp_path: Pat
     assert cropped[0, :, 1:3].unique().tolist() == [200]
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path, suffix: str) -> None:
+    values = np.array([[0, 128, 129, 257, 32_768, 65_535]], dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / f"deep.{suffix}")
+
+    for channels in (1, 3):
+        image = read_image(tmp_path / f"deep.{suffix}", (channels, 1, 6))
+        assert image.tolist() == [[[0, 0, 1, 1, 128, 255]]] * channels
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_grey_values_without_white_are_refused(tmp_path: Path, dtype: type) -> None:
+    Image.fromarray(np.full((2, 2), 300, dtype=dtype)).save(tmp_path / "deep.tif")
+
+    with pytest.raises(DataError, match=r"deep\.tif has grey values of 32 bits.*; convert it"):
+        read_image(tmp_path / "deep.tif", (1, 2, 2))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_an_image_is_turned_as_its_exif_says(tmp_path: Path, suffix: str) -> None:
+    pixels = np.zeros((16, 32), dtype=np.uint8)
+    pixels[:, :16] = 200  # the left half is bright; turned clockwise it is the upper half
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).convert("RGB").save(tmp_path / f"turned.{suffix}", exif=exif)
+
+    upright = read_image(tmp_path / f"turned.{suffix}", (1, 32, 16))[0].float()
+
+    assert upright[:12].mean() > 180
+    assert upright[20:].mean() < 20
+
+
 def test_a_broken_image_is_named(folder: Path) -> None:
     broken = folder / "test" / "dog" / "1.bmp"
     broken.write_bytes(broken.read_bytes()[:60])
@@ -154,6 +186,25 @@ def test_hidden_and_other_files_are_skipped(folder: Path) -> None:
     (folder / "train" / "cat" / ".hidden.png").write_text("none")
 
     assert len(load_image_folder(folder, size=(3, 4, 4)).train) == 36
+
+
+def test_files_that_are_left_out_are_told_once(folder: Path) -> None:
+    for number in range(5):
+        write_image(folder / "train" / "cat" / f"extra-{number}.tif", COLOURS["cat"])
+    write_image(folder / "test" / "dog" / "inner" / "deep" / "0.png", COLOURS["dog"])
+    write_image(folder / "test" / "stray.png", COLOURS["dog"])
+
+    with pytest.warns(UserWarning, match="are left out") as told:
+        data = load_image_folder(folder, size=(3, 4, 4))
+
+    (warning,) = told
+    message = str(warning.message)
+    assert message.startswith("7 files are left out: 5 with an extension that is not read (")
+    assert str(folder / "test/dog/inner/deep/0.png") in message
+    assert "1 in folders inside a class" in message
+    assert f"1 outside of a class ({folder / 'test/stray.png'})" in message
+    assert message.count("extra-") == 3
+    assert (len(data.train), len(data.test)) == (36, 6)
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
