@@ -11,7 +11,7 @@ from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, ModelError
 from actpress.evaluation import EnergyModel, Metrics, RunInfo, evaluate, predict
-from actpress.graph import Graph, Site, capture, check_weights_finite, hash_weights
+from actpress.graph import Graph, Site, capture, check_weights_finite, hash_weights, unwrapped
 from actpress.methods import METHODS, Job, Outcome, Progress, Settings, Silence
 from actpress.pressing import CompressedModel
 from actpress.report import render_html
@@ -89,6 +89,7 @@ def compress(
     budget = Budget.parse(budget) if isinstance(budget, str) else budget
     if method not in METHODS:
         raise ActpressError(f"there is no method {method!r}; expected {', '.join(METHODS)}")
+    model = unwrapped(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     example = next(data.train.batches(2))[0].to(device)
     graph = capture_for(model, example, leaves, task=data.task)
@@ -186,7 +187,7 @@ def run_info(outcome: Outcome, source: Source, budget: Budget, settings: Setting
 def describe_source(model: nn.Module, data: Dataset, leaves: Sequence[str]) -> Source:
     """A source for a model that was built by the caller."""
     return Source(
-        model=type(model).__name__,
+        model=type(unwrapped(model)).__name__,
         data=data.name,
         input=data.input_shape,
         leaves=tuple(leaves),

@@ -6,6 +6,7 @@ from actpress.graph.rewrite import CODECS_PATH, RewrittenNetwork, insert_codecs
 from actpress.graph.sites import Site, default_placement
 from actpress.graph.split import SplitNetwork, split_network
 from actpress.graph.weights import check_weights_finite, hash_weights
+from actpress.graph.wrappers import unwrapped
 
 __all__ = [
     "CODECS_PATH",
@@ -20,5 +21,6 @@ __all__ = [
     "insert_codecs",
     "site_values",
     "split_network",
+    "unwrapped",
     "values_before",
 ]

@@ -12,10 +12,12 @@ from torch.fx.node import Argument, map_arg
 
 from actpress.errors import ModelError
 from actpress.graph.functionalize import clear_inplace_flags, functionalize
+from actpress.graph.hidden import warn_of_hidden_layers
 from actpress.graph.operators import human_name, operator_of
 from actpress.graph.sites import Site, Spot, build_sites, find_spots
 from actpress.graph.tracing import trace
 from actpress.graph.values import annotate_values, buffers_restored, shape_of
+from actpress.graph.wrappers import unwrap_inside, unwrapped
 from actpress.tasks import CLASSIFICATION, Task
 
 
@@ -77,7 +79,8 @@ def capture(
 ) -> Graph:
     """Trace a copy of `model` in eval and train mode and find its sites; `model` stays as it is.
 
-    Values that train mode stores besides, such as those of auxiliary heads, are no sites.
+    Values that train mode stores besides, such as those of auxiliary heads, are no sites. Modules
+    that are kept whole although they hold several layers are told in a warning.
 
     Args:
         model: any network that torch.fx can trace.
@@ -86,12 +89,15 @@ def capture(
         task: what the output means; `Task.check` is for the caller, who has targets.
 
     Raises:
-        ModelError: the network cannot be traced in eval mode, or rejects the example.
+        ModelError: the network cannot be traced in eval mode, or rejects the example; it is no
+            nn.Module, or TorchScript or exported.
     """
     inputs = _checked_inputs(example)
-    _check_leaves(model, leaves)
-    root = _copied(model)
+    root = _copied(unwrapped(model))
+    unwrap_inside(root)
+    _check_leaves(root, leaves)
     eval_module = _eval_module(root, inputs, leaves)
+    warn_of_hidden_layers(eval_module.graph, root)
     eval_spots = find_spots(eval_module.graph, root, batch=_batch(inputs))
     train, no_train_mode = _train_mode(root, inputs, leaves, eval_module, eval_spots)
     clear_inplace_flags(root)

@@ -31,7 +31,7 @@ def trace(root: nn.Module, *, inputs: int, leaves: Sequence[str]) -> fx.Graph:
     Args:
         root: the network; arguments of its forward beyond the first `inputs` keep their defaults.
         inputs: number of tensors that forward is called with.
-        leaves: module paths that are not looked into.
+        leaves: module paths that are not looked into; neither are TorchScript modules.
 
     Raises:
         ModelError: fx cannot follow the network's Python (names file, line and module), or the
@@ -92,9 +92,8 @@ class _Tracer(fx.Tracer):
         return _Proxy(node, self)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return module_qualified_name in self._leaves or super().is_leaf_module(
-            m, module_qualified_name
-        )
+        opaque = module_qualified_name in self._leaves or isinstance(m, torch.jit.ScriptModule)
+        return opaque or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(
         self,

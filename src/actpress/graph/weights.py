@@ -6,14 +6,15 @@ import torch
 from torch import nn
 
 from actpress.errors import ModelError
+from actpress.graph.wrappers import unwrapped
 
 STATISTICS = ("running_mean", "running_var")
 
 
 def hash_weights(model: nn.Module) -> str:
-    """A digest of all parameters and buffers."""
+    """A digest of all parameters and buffers; wrappers around the network do not change it."""
     digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
+    for name, tensor in unwrapped(model).state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from actpress.errors import RunError
-from actpress.graph import capture
+from actpress.graph import capture, unwrapped
 from actpress.pressing import CompressedModel
 from actpress.run.folder import HALF
 from actpress.run.model import load_model_from
@@ -39,6 +39,7 @@ def load_captured(folder: Path, source: Source, model: nn.Module) -> CompressedM
     Raises:
         RunError, PlanError: see `load_model_from`.
     """
+    model = unwrapped(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     graph = capture(model, torch.zeros(2, *source.input, device=device), leaves=source.leaves)
     return load_model_from(folder, graph)

@@ -18,6 +18,15 @@ class Branch(nn.Module):
         return -x
 
 
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 1, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attention(x, x, x)[0]
+
+
 def with_branch() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Sequential(Branch()), nn.Conv2d(2, 2, 1))
 
@@ -103,6 +112,22 @@ def test_a_leaf_is_kept_whole() -> None:
     graph = capture(with_branch(), IMAGE, leaves=["1.0"])
 
     assert [site.name for site in graph.sites] == ["0", "1.0"]
+
+
+def test_layers_that_a_leaf_hides_are_told() -> None:
+    hidden = nn.Sequential(nn.Conv2d(2, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2))
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 1), hidden, nn.Flatten(2), Attention(), nn.Conv1d(2, 1, 1)
+    ).eval()
+
+    told = (
+        r"kept whole: '1' \(3 layers: 0, 2, 3\), '3\.attention' \(2 layers: "
+        r"MultiheadAttention, out_proj\); what is stored between"
+    )
+    with pytest.warns(UserWarning, match=told):
+        graph = capture(model, torch.randn(2, 1, 2, 2), leaves=["1"])
+
+    assert [site.name for site in graph.sites] == ["0", "1", "3.getitem"]
 
 
 def test_a_branch_in_the_network_itself_asks_for_a_submodule() -> None:
