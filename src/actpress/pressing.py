@@ -1,6 +1,6 @@
 """Applying a plan: graph + plan + statistics -> a network that compresses its activations."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from actpress.codec import (
     fit_code_tables,
     stored_step,
 )
-from actpress.errors import CalibrationError, PlanError
+from actpress.errors import CalibrationError, ModelError, PlanError
 from actpress.graph import CODECS_PATH, Graph, RewrittenNetwork, insert_codecs
 from actpress.plan import Plan, SitePlan, Transform
 
@@ -57,6 +57,26 @@ class CompressedModel(nn.Module):
         """The output, and the estimated bits per inference over all sites (differentiable)."""
         output, rates = self.network(*inputs)
         return output, torch.stack(rates).sum() if rates else torch.zeros(())
+
+    def _apply(
+        self,
+        fn: Callable[..., Tensor],
+        recurse: bool = True,  # noqa: FBT001, FBT002  torch's own
+    ) -> "CompressedModel":
+        """Moving is fine, another type is not: symbols must be the same on both sides.
+
+        Raises:
+            ModelError: `fn` converts float32 to another type, as `half()` does.
+        """
+        wanted = fn(torch.zeros((), device=next(self.buffers()).device)).dtype
+        if wanted is not torch.float32:
+            raise ModelError(
+                f"a compressed network cannot be converted to {wanted}: the codec of site "
+                f"{next(iter(self.codecs))!r} and all others compute in torch.float32, so that "
+                f"what is decoded is what was encoded; run it under torch.autocast instead"
+            )
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def network_state(self) -> dict[str, Tensor]:
         """Parameters and buffers of the network without those of the codecs, not copied."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import torch
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
@@ -9,7 +10,7 @@ from torch.nn.modules.padding import _ConstantPadNd
 
 from actpress.graph.groups import Group
 from actpress.graph.operators import DENSE_MODULES, Kind, operator_of
-from actpress.graph.values import shape_of
+from actpress.graph.values import dtype_of, shape_of
 
 _GROUPS_POSITION = 6  # of F.conv*d and F.conv_transpose*d
 _TRAINING_POSITION = 5  # of F.batch_norm
@@ -18,7 +19,8 @@ _TRAINING_POSITION = 5  # of F.batch_norm
 class Folding:
     """Answers questions about one traced graph of eval mode.
 
-    Weights that are used twice are never folded into: each use has its own codec.
+    Weights that are used twice are never folded into: each use has its own codec. Neither are those
+    of a layer that computes in another type than float32, as codecs do.
     """
 
     def __init__(self, graph: fx.Graph, root: nn.Module) -> None:
@@ -28,13 +30,15 @@ class Folding:
 
     def encoder_module(self, group: Group, stored: fx.Node) -> str | None:
         """The group's dense layer, if only affine operations lie between it and `stored`."""
+        if dtype_of(stored) is not torch.float32:
+            return None
         path = self._dense_path(group.nodes[0])
         between = group.nodes[1 : group.nodes.index(stored) + 1]
         return path if all(self._is_affine(node) for node in between) else None
 
     def decoder_modules(self, group: Group) -> tuple[str, ...]:
         """The layers that read the group's value, if all are dense and get it unchanged."""
-        if group.read_by_output:
+        if group.read_by_output or dtype_of(group.value) is not torch.float32:
             return ()
         readers = [node for nodes in group.readers.values() for node in nodes]
         paths = [self._dense_path(node) for node in readers]

@@ -23,8 +23,8 @@ def site_values(
         placements: the sites to watch, and at which of their values.
 
     Yields:
-        Site name and value, shape (n, c, ...), in the order of computation. Read it at once and do
-        not write to it: the network goes on with it.
+        Site name and value as its codec gets it, float32, shape (n, c, ...), in the order of
+        computation. Read it at once and do not write to it: the network goes on with it.
 
     Raises:
         ModelError: a name is not a site.
@@ -38,7 +38,7 @@ def site_values(
         node = next(nodes)
         value = _step(interpreter, node)
         if node.name in wanted:
-            yield wanted.pop(node.name), value
+            yield wanted.pop(node.name), value.float()
 
 
 def values_before(

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from operator import getitem
 from typing import cast
 
+import torch
 from torch import Tensor, fx, nn
 
 from actpress.errors import ModelError
 from actpress.graph.capture import Graph
 from actpress.graph.layout import in_layout, layout_matters, layout_of
 from actpress.graph.sites import Site
-from actpress.graph.values import copy_value_meta, shape_of
+from actpress.graph.values import copy_value_meta, dtype_of, shape_of
 from actpress.plan import Placement
 
 CODECS_PATH = "codecs"
@@ -216,18 +217,34 @@ def _rewritten(
 def _insert(graph: fx.Graph, stored: fx.Node, path: str, *, keep_layout: bool) -> fx.Node:
     """Call the codec right after `stored`, redirect all other uses; returns the rate's node.
 
-    With `keep_layout` they get `x_hat` in the layout of `stored`, whichever the codec made.
+    Codecs compute in float32: a value of another type is converted for them, and `x_hat` back. With
+    `keep_layout` other uses get `x_hat` in the layout of `stored`, whichever the codec made.
     """
-    with graph.inserting_after(stored):
-        call = graph.call_module(path, (stored,))
+    given = _converted(graph, stored, torch.float32)
+    with graph.inserting_after(given):
+        call = graph.call_module(path, (given,))
     with graph.inserting_after(call):
         x_hat = graph.call_function(getitem, (call, 0))
     with graph.inserting_after(x_hat):
         rate = graph.call_function(getitem, (call, 1))
-    copy_value_meta(stored, x_hat)
-    read = _laid_out(graph, x_hat, layout_of(stored)) if keep_layout else x_hat
-    stored.replace_all_uses_with(read, delete_user_cb=lambda user: user is not call)
+    copy_value_meta(given, x_hat)
+    read = _converted(graph, x_hat, dtype_of(stored))
+    if keep_layout:
+        read = _laid_out(graph, read, layout_of(stored))
+    first = call if given is stored else given
+    stored.replace_all_uses_with(read, delete_user_cb=lambda user: user is not first)
     return rate
+
+
+def _converted(graph: fx.Graph, value: fx.Node, dtype: torch.dtype) -> fx.Node:
+    """The value in another type; the node itself where it has that type."""
+    if dtype_of(value) is dtype:
+        return value
+    with graph.inserting_after(value):
+        converted = graph.call_method("to", (value, dtype))
+    copy_value_meta(value, converted)
+    converted.meta["tensor_meta"] = converted.meta["tensor_meta"]._replace(dtype=dtype)
+    return converted
 
 
 def _laid_out(graph: fx.Graph, x_hat: fx.Node, layout: tuple[int, ...]) -> fx.Node:

@@ -31,7 +31,7 @@ class _ShapeRecorder(fx.Interpreter):
     def __init__(self, module: fx.GraphModule, inputs: tuple[Tensor, ...]) -> None:
         super().__init__(module)
         self.extra_traceback = False
-        self._input_shapes = shapes_text(inputs)
+        self._inputs, self._input_shapes = inputs, shapes_text(inputs)
 
     def run_node(self, n: fx.Node) -> object:
         try:
@@ -44,12 +44,30 @@ class _ShapeRecorder(fx.Interpreter):
 
     def _rejection(self, node: fx.Node, error: Exception) -> str:
         operands = [self.env[operand] for operand in node.all_input_nodes if operand in self.env]
-        got = shapes_text(tuple(x for x in operands if isinstance(x, Tensor))) or "no tensor"
+        tensors = tuple(x for x in operands if isinstance(x, Tensor))
+        if (mixed := self._mixed_types(node, tensors)) is not None:
+            return mixed
+        got = shapes_text(tensors) or "no tensor"
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return (
             f"the network cannot run on the example of shape {self._input_shapes}: "
             f"{human_name(node, self.module)} got {got} and failed with: {reason}; "
             "give an example with the batch axis, channels and size that the network was made for"
+        )
+
+    def _mixed_types(self, node: fx.Node, operands: tuple[Tensor, ...]) -> str | None:
+        """What to say where an operation is given several floating types."""
+        owned: tuple[Tensor, ...] = ()
+        if node.op == "call_module":
+            owned = tuple(self.fetch_attr(str(node.target)).parameters())
+        types = dict.fromkeys(x.dtype for x in (*operands, *owned) if x.is_floating_point())
+        if len(types) < 2:
+            return None
+        given = ", ".join(sorted({str(x.dtype) for x in self._inputs}))
+        return (
+            f"the network cannot run on an example of type {given}: "
+            f"{human_name(node, self.module)} is given {' and '.join(map(str, types))}; expected "
+            f"one type; images are torch.float32, so convert the network with model.float()"
         )
 
 
@@ -83,6 +101,12 @@ def shape_of(node: fx.Node) -> tuple[int, ...]:
     """Shape with the batch axis, (n, c, ...); empty when the value is not one tensor."""
     meta = tensor_meta(node)
     return () if meta is None else tuple(meta.shape)
+
+
+def dtype_of(node: fx.Node) -> torch.dtype:
+    """Type of a node whose value is one tensor; float32 for others."""
+    meta = tensor_meta(node)
+    return torch.float32 if meta is None else meta.dtype
 
 
 def is_float(node: fx.Node) -> bool:
