@@ -33,6 +33,8 @@ class CompressedModel(nn.Module):
         table_images: images that the code tables were fitted on; 0 before `fit_tables`.
         coded_bits: bits per inference of each site under its tables, on these images.
         network_learned: whether the network's own weights were trained, besides the codecs.
+        whole: fingerprint of all codecs, where those that a half of the network does not need are
+            absent; else None.
     """
 
     def __init__(self, network: RewrittenNetwork, plan: Plan) -> None:
@@ -42,6 +44,7 @@ class CompressedModel(nn.Module):
         self.table_images = 0
         self.coded_bits: dict[str, float] = {}
         self.network_learned = False
+        self.whole: bytes | None = None
 
     @property
     def codecs(self) -> dict[str, SiteCodec]:

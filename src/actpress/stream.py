@@ -22,6 +22,7 @@ from actpress.bitstream.numbers import write_number
 from actpress.codec import SiteCodec
 from actpress.codec.site_codec import all_finite
 from actpress.errors import StreamError
+from actpress.plan import Plan
 from actpress.pressing import CompressedModel
 
 MAX_IMAGES = 1 << 12
@@ -226,13 +227,18 @@ def header_of(pressed: CompressedModel, sites: Sequence[str] | None = None) -> H
 
 
 def fingerprint(pressed: CompressedModel) -> bytes:
-    """16 bytes that change with plan, projections, steps, ranges or tables.
+    """16 bytes that change with plan, projections, steps, ranges or tables of any site."""
+    return pressed.whole or fingerprint_of(pressed.plan, pressed.codecs)
+
+
+def fingerprint_of(plan: Plan, codecs: Mapping[str, SiteCodec]) -> bytes:
+    """The same of a plan and some of its codecs, in the plan's order.
 
     The frequencies that the coder scaled from the counts are covered too: a machine whose logarithm
     rounds otherwise could scale them otherwise, and would decode other symbols.
     """
-    digest = hashlib.sha256(pressed.plan.to_json().encode())
-    for name, codec in pressed.codecs.items():
+    digest = hashlib.sha256(plan.to_json().encode())
+    for name, codec in codecs.items():
         digest.update(name.encode())
         for key, tensor in codec.state_dict().items():
             if key != "rate_scale":  # it only steers training

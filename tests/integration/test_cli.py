@@ -281,7 +281,9 @@ def test_a_run_is_split_into_halves_that_can_be_loaded(folder: Path) -> None:
     assert compress("--train", "network", "--steps", "60", "--budget", "1.5bits").exit_code == 0
     result = invoke("split", "run", "--at", "4", "--out", "halves")
     assert result.exit_code == 0, result.output
-    assert "the head sends 4; written to halves/head, halves/tail" in message_of(result)
+    said = message_of(result)
+    assert re.search(r"the head sends 4: about \d+ bytes an image, the input takes 64 bytes", said)
+    assert "written to halves/head, halves/tail" in said
 
     sys.path.insert(0, str(folder))
     toy = importlib.import_module("toy")
@@ -306,6 +308,11 @@ def test_a_run_is_split_into_halves_that_can_be_loaded(folder: Path) -> None:
     assert "holds no head/half.json" in message(
         invoke("split", "run", "--at", "4", "--out", "run", "--force")
     )
+    listed = invoke("split", "run", "--list")
+    assert listed.exit_code == 0, listed.output
+    assert [line.split()[0] for line in listed.stdout.splitlines()[3:6]] == ["2", "4", "5"]
+    assert "The input itself: 64 bytes at 8 bit" in " ".join(listed.stdout.split())
+    assert "split needs --at SITE and --out FOLDER" in message(invoke("split", "run"))
     assert "there is no codec at a site 'tail'" in message(
         invoke("split", "run", "--at", "tail", "--out", "other")
     )

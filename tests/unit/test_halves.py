@@ -12,6 +12,7 @@ from actpress.errors import PlanError, RunError, StreamError
 from actpress.plan import Transform
 from actpress.pressing import CompressedModel
 from actpress.run import Source, load_head, load_tail, save_halves, save_model
+from actpress.splitting import split
 from tests.conftest import Tiny
 
 MakePressed = Callable[..., CompressedModel]
@@ -66,6 +67,42 @@ def test_a_half_has_the_weights_that_it_needs(make_pressed: MakePressed, tmp_pat
     head = load_file(tmp_path / "head" / "network.safetensors")
     assert not tail.keys() & head.keys()
     assert {"stem.weight", "norm.running_var", "c.bias"} <= head.keys()
+
+
+def test_a_half_has_the_codecs_that_it_needs_and_tables_for_what_is_sent(
+    make_pressed: MakePressed, tmp_path: Path
+) -> None:
+    pressed = make_pressed(Transform.PCA)
+    names = list(pressed.codecs)
+    save_halves(pressed, names[2], SOURCE, tmp_path)
+    head, tail = (load_file(tmp_path / part / "codec.safetensors") for part in ("head", "tail"))
+    here, there = ({key.split("/")[0] for key in half if "/" in key} for half in (head, tail))
+    crossing = set(split(pressed, names[2])[0].sites)
+    assert here & there == crossing
+    assert here | there == set(names)
+    assert here - crossing == set(names[: names.index(names[2]) + 1]) - crossing
+    for half, sites in ((head, here), (tail, there)):
+        for name in sites:
+            assert (half[f"{name}/counts"].numel() > 0) is (name in crossing)
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    save_model(pressed, whole)
+    sizes = [(tmp_path / part / "codec.safetensors").stat().st_size for part in ("head", "tail")]
+    assert sum(sizes) < (whole / "codec.safetensors").stat().st_size * 1.2
+
+
+def test_codecs_that_were_exchanged_are_refused(make_pressed: MakePressed, tmp_path: Path) -> None:
+    for name, coarseness in (("a", 0.5), ("b", 0.25)):
+        (tmp_path / name).mkdir()
+        pressed = make_pressed(Transform.PCA, coarseness=coarseness)
+        save_halves(pressed, "relu", SOURCE, tmp_path / name)
+    path = tmp_path / "a" / "tail" / "half.json"
+    path.write_text((tmp_path / "b" / "tail" / "half.json").read_text())
+    with pytest.raises(RunError, match=r"not those that half\.json was written with, or this mach"):
+        load_tail(tmp_path / "a" / "tail", Tiny())
+    path.write_text(path.read_text().replace('"relu#2"', '"relu"'))
+    with pytest.raises(RunError, match=r"not those that half\.json was written with"):
+        load_tail(tmp_path / "a" / "tail", Tiny())
 
 
 def test_what_is_not_that_half_is_refused(

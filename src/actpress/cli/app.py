@@ -49,7 +49,8 @@ from actpress.cli.options import (
 )
 from actpress.cli.progress import Bars
 from actpress.cli.sources import Origin, load_model, parse_input
-from actpress.cli.streams import decode_command, encode_command, split_command
+from actpress.cli.splits import split_command
+from actpress.cli.streams import decode_command, encode_command
 from actpress.cli.sweeps import sweep_command
 from actpress.cli.workplace import check_complete, is_complete, workplace
 from actpress.data import IMAGE_FOLDER, Preparation, load_dataset

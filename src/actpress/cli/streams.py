@@ -1,9 +1,8 @@
-"""Commands that make or take bytes: `encode`, `decode`, `split`."""
+"""Commands that make or take bytes: `encode` and `decode`."""
 
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from actpress.cli.opened import open_run
@@ -17,7 +16,7 @@ from actpress.cli.options import (
 )
 from actpress.data import load_image
 from actpress.errors import RunError
-from actpress.run import HALF, new_file, new_folder, save_halves, write_tensors
+from actpress.run import new_file, new_folder, write_tensors
 from actpress.stream import Decoder, Encoder
 
 
@@ -68,19 +67,3 @@ def decode_command(
             tensors = {name: value.cpu().contiguous() for name, value in values.items()}
             write_tensors(partial / f"frame-{index:05}.safetensors", tensors)
     complain(f"written to {out}")
-
-
-@guarded
-def split_command(
-    run: RunArgument,
-    at: Annotated[str, typer.Option("--at", help="Site after which the network is cut.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the halves, head/ and tail/.")],
-    weights: WeightsOption = None,
-    *,
-    force: Annotated[bool, typer.Option("--force", help="Replace earlier halves.")] = False,
-) -> None:
-    """Cut a compressed network in two: a head that emits bytes and a tail that takes them."""
-    opened = open_run(run, weights=weights, device=torch.device("cpu"))
-    with new_folder(out, force=force, known_by=f"head/{HALF}") as partial:
-        head = save_halves(opened.pressed, at, opened.source, partial)
-    complain(f"the head sends {', '.join(head.sites)}; written to {out / 'head'}, {out / 'tail'}")

@@ -14,6 +14,7 @@ from actpress.data.fashion_mnist import (
     load_fashion_mnist_subset,
     normalise,
 )
+from actpress.data.file_sizes import FileSizes, file_sizes
 from actpress.data.imagefile import read_image
 from actpress.data.imagefolder import load_image_folder, normalised
 from actpress.data.preparation import Preparation
@@ -148,10 +149,12 @@ def _written(shape: tuple[int, int, int]) -> str:
 
 __all__ = [
     "Dataset",
+    "FileSizes",
     "ImageSource",
     "MemoryImages",
     "Preparation",
     "Split",
+    "file_sizes",
     "load_dataset",
     "load_fashion_mnist",
     "load_fashion_mnist_subset",

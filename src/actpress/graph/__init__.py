@@ -1,6 +1,7 @@
 """Trace a network, find the values it stores, observe them, and put codecs there."""
 
 from actpress.graph.capture import Graph, capture
+from actpress.graph.macs import macs_per_image
 from actpress.graph.observe import site_values, values_before
 from actpress.graph.rewrite import CODECS_PATH, RewrittenNetwork, insert_codecs
 from actpress.graph.sites import Site, default_placement
@@ -19,6 +20,7 @@ __all__ = [
     "default_placement",
     "hash_weights",
     "insert_codecs",
+    "macs_per_image",
     "site_values",
     "split_network",
     "unwrapped",

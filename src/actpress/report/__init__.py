@@ -1,5 +1,6 @@
 """Terminal tables and the one-file HTML report: everything a user reads about a run."""
 
+from actpress.report.cuts import print_cuts, sent
 from actpress.report.html import render_html
 from actpress.report.sites import SiteRow, print_sites, site_rows
 from actpress.report.sweep import print_sweep, render_sweep, sweep_csv
@@ -9,11 +10,13 @@ from actpress.report.wording import headline
 __all__ = [
     "SiteRow",
     "headline",
+    "print_cuts",
     "print_metrics",
     "print_sites",
     "print_sweep",
     "render_html",
     "render_sweep",
+    "sent",
     "site_rows",
     "sweep_csv",
 ]

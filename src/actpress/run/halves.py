@@ -1,18 +1,20 @@
-"""Both halves of a split network on disk: each with the codecs, and with its own weights only.
+"""Both halves of a split network on disk: each with its own codecs and weights only.
 
 plan.json            the decisions, of the whole network
-codec.safetensors    all codecs, as their fingerprint stands in every stream
+codec.safetensors    the codecs of this half; those of the sites that are sent with code tables
 run.json             where the model came from
-half.json            where it was cut, and which half this is
+half.json            where it was cut, which half this is, and fingerprints of its codecs
 network.safetensors  the weights of this half
 """
 
+import copy
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, fx, nn
 
+from actpress.codec import SiteCodec
 from actpress.errors import RunError
 from actpress.graph import CODECS_PATH
 from actpress.plan import first_complaint
@@ -23,9 +25,10 @@ from actpress.run.model import copy_tensors, save_codecs
 from actpress.run.source import Source, load_source
 from actpress.run.tensors import read_tensors, write_tensors
 from actpress.splitting import Head, Tail, split
-from actpress.stream import MAX_IMAGES
+from actpress.stream import MAX_IMAGES, fingerprint, fingerprint_of
 
 Part = Literal["head", "tail"]
+Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 
 
 class Half(BaseModel):
@@ -34,12 +37,25 @@ class Half(BaseModel):
     Attributes:
         part: head or tail.
         at: site after which the network was cut.
+        sent: sites whose values cross the cut.
+        inside: other sites of this half; their codecs have no code tables.
+        whole: fingerprint of all codecs of the network, which stands in every stream, hexadecimal.
+        own: fingerprint of the codecs that are here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     part: Part
     at: str
+    sent: tuple[str, ...]
+    inside: tuple[str, ...]
+    whole: Fingerprint
+    own: Fingerprint
+
+    @property
+    def stored(self) -> dict[str, bool]:
+        """The sites whose codecs are here, and whether they have code tables."""
+        return {name: name in self.sent for name in (*self.sent, *self.inside)}
 
 
 def save_halves(pressed: CompressedModel, at: str, source: Source, folder: Path) -> Head:
@@ -53,11 +69,12 @@ def save_halves(pressed: CompressedModel, at: str, source: Source, folder: Path)
     for part, module in modules.items():
         target = folder / part
         target.mkdir()
-        save_codecs(pressed, target, network_learned=False)
+        half, codecs = _half_of(pressed, part, at, module, head.sites)
+        save_codecs(pressed, target, network_learned=False, codecs=codecs)
         weights = {key: value.clone() for key, value in _weights(module).items()}
         write_tensors(target / NETWORK, weights)
         write_text(target / SOURCE, source.model_dump_json(indent=2) + "\n")
-        write_text(target / HALF, Half(part=part, at=at).model_dump_json(indent=2) + "\n")
+        write_text(target / HALF, half.model_dump_json(indent=2) + "\n")
     return head
 
 
@@ -112,7 +129,37 @@ def _load(folder: Path, part: Part, model: nn.Module) -> tuple[CompressedModel, 
         raise RunError(f"{path} is damaged: {what}; split the run again") from error
     if half.part != part:
         raise RunError(f"{folder} holds the {half.part} of a network; expected its {part}")
-    return load_captured(folder, load_source(folder), model), half.at
+    pressed = load_captured(folder, load_source(folder), model, stored=half.stored)
+    codecs = {name: codec for name, codec in pressed.codecs.items() if name in half.stored}
+    if fingerprint_of(pressed.plan, codecs).hex() != half.own:
+        raise RunError(
+            f"{folder}: the codecs are not those that {HALF} was written with, or this machine "
+            f"rounds their code tables otherwise; split the run again, on this machine"
+        )
+    pressed.whole = bytes.fromhex(half.whole)
+    return pressed, half.at
+
+
+def _half_of(
+    pressed: CompressedModel,
+    part: Part,
+    at: str,
+    module: fx.GraphModule,
+    sent: tuple[str, ...],
+) -> tuple[Half, dict[str, SiteCodec]]:
+    """What a half is, and the codecs that it needs, copies; only what is sent has tables."""
+    used = {id(each) for each in module.modules()}
+    codecs = {
+        name: copy.deepcopy(codec)
+        for name, codec in pressed.codecs.items()
+        if name in sent or id(codec) in used
+    }
+    inside = tuple(name for name in codecs if name not in sent)
+    for name in inside:
+        codecs[name].clear_tables()
+    own, whole = fingerprint_of(pressed.plan, codecs), fingerprint(pressed)
+    half = Half(part=part, at=at, sent=sent, inside=inside, whole=whole.hex(), own=own.hex())
+    return half, codecs
 
 
 def _weights(module: fx.GraphModule) -> dict[str, Tensor]:

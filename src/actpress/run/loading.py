@@ -1,5 +1,6 @@
 """A run directory opened from Python, with the network that its factory builds."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -33,8 +34,16 @@ def load_run(folder: Path | str, model: nn.Module) -> CompressedModel:
     return pressed
 
 
-def load_captured(folder: Path, source: Source, model: nn.Module) -> CompressedModel:
+def load_captured(
+    folder: Path, source: Source, model: nn.Module, *, stored: Mapping[str, bool] | None = None
+) -> CompressedModel:
     """The codecs of a folder in a network, captured as `run.json` says; its weights may be any.
+
+    Args:
+        folder: a run directory, or a half.
+        source: its `run.json`.
+        model: the float network.
+        stored: of a half, see `load_model_from`.
 
     Raises:
         RunError, PlanError: see `load_model_from`.
@@ -42,7 +51,7 @@ def load_captured(folder: Path, source: Source, model: nn.Module) -> CompressedM
     model = unwrapped(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     graph = capture(model, torch.zeros(2, *source.input, device=device), leaves=source.leaves)
-    return load_model_from(folder, graph)
+    return load_model_from(folder, graph, stored=stored)
 
 
 def refuse_half(folder: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from actpress.codec import (
     MOST_TABLES,
@@ -36,28 +36,43 @@ def save_model(pressed: CompressedModel, folder: Path) -> None:
         write_tensors(folder / NETWORK, state)
 
 
-def save_codecs(pressed: CompressedModel, folder: Path, *, network_learned: bool) -> None:
+def save_codecs(
+    pressed: CompressedModel,
+    folder: Path,
+    *,
+    network_learned: bool,
+    codecs: Mapping[str, SiteCodec] | None = None,
+) -> None:
     """Write `plan.json` and `codec.safetensors`.
 
     Args:
         pressed: whose codecs.
         folder: where to.
         network_learned: whether the weights of the network stand beside them, to be read too.
+        codecs: those that are stored, by site; all if None.
     """
     tensors: dict[str, Tensor] = {
         TABLE_IMAGES: torch.tensor(pressed.table_images),
         NETWORK_LEARNED: torch.tensor(network_learned),
         PLAN_DIGEST: _digest(pressed.plan),
     }
-    for name, codec in pressed.codecs.items():
+    for name, codec in (pressed.codecs if codecs is None else codecs).items():
         for key, tensor in codec.state_dict().items():
             tensors[f"{name}/{key}"] = tensor.to(_stored_dtype(key, tensor))
     write_text(folder / PLAN, pressed.plan.to_json())
     write_tensors(folder / CODEC, tensors)
 
 
-def load_model_from(folder: Path, graph: Graph) -> CompressedModel:
+def load_model_from(
+    folder: Path, graph: Graph, *, stored: Mapping[str, bool] | None = None
+) -> CompressedModel:
     """Read `plan.json` and `codec.safetensors` back into a pressed network.
+
+    Args:
+        folder: that holds them.
+        graph: of the float network.
+        stored: for a half, the sites whose codecs are there, and whether they have code tables; all
+            of the plan with tables if None.
 
     Raises:
         RunError: a file is missing or damaged; names the file and the tensor.
@@ -80,7 +95,13 @@ def load_model_from(folder: Path, graph: Graph) -> CompressedModel:
             f"{path} was written with another plan than {folder / PLAN}, the plan was edited "
             f"since, or an earlier actpress wrote it; put the plan back, or compress again"
         )
-    codecs = {site.site: _read_codec(site, tensors, path) for site in plan}
+    stored = {site.site: True for site in plan} if stored is None else stored
+    codecs = {
+        site.site: _read_codec(site, tensors, path, has_tables=stored[site.site])
+        if site.site in stored
+        else AbsentCodec(site.site)
+        for site in plan
+    }
     placements = {site.site: site.placement for site in plan}
     pressed = CompressedModel(insert_codecs(graph, codecs, placements), plan)
     pressed.table_images = _table_images(tensors, path)
@@ -144,7 +165,24 @@ def _table_images(tensors: dict[str, Tensor], path: Path) -> int:
     return int(images)
 
 
-def _read_codec(site: SitePlan, tensors: dict[str, Tensor], path: Path) -> SiteCodec:
+class AbsentCodec(nn.Module):
+    """Stands at a site whose codec a half of a network does not need.
+
+    Args:
+        site: for the message.
+    """
+
+    def __init__(self, site: str) -> None:
+        super().__init__()
+        self.site = site
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise RunError(f"this half holds no codec for the site {self.site}; split the run again")
+
+
+def _read_codec(
+    site: SitePlan, tensors: dict[str, Tensor], path: Path, *, has_tables: bool
+) -> SiteCodec:
     """Rebuild one codec; every tensor is checked against the plan before it is used."""
     projection: Projection = IdentityProjection()
     if f"{site.site}/projection.encoder" in tensors or not site.is_identity:
@@ -181,19 +219,25 @@ def _read_codec(site: SitePlan, tensors: dict[str, Tensor], path: Path) -> SiteC
         if read.is_floating_point() and not torch.isfinite(read).all():
             raise RunError(f"{path}: {site.site}/{key} is not finite; compress again")
         own.copy_(read)
-    _check_tables(codec, site.site, path)
+    _check_ranges(codec, site.site, path)
+    if has_tables or codec.has_tables:
+        _check_tables(codec, site.site, path)
     codec.widest_min, codec.widest_max = codec.q_min.clone(), codec.q_max.clone()
     return codec
 
 
-def _check_tables(codec: SiteCodec, name: str, path: Path) -> None:
+def _check_ranges(codec: SiteCodec, name: str, path: Path) -> None:
     width = codec.q_max.long() - codec.q_min.long() + 1
-    levels = int(codec.q_max.max()) - codec.lowest + 1
-    fits = (width >= 1).all() and codec.counts.shape[1] == levels
+    if not ((width >= 1).all() and (codec.step > 0).all()):
+        raise RunError(f"{path}: ranges, steps or tables of {name} are out of bounds")
+
+
+def _check_tables(codec: SiteCodec, name: str, path: Path) -> None:
+    fits = codec.counts.shape[1] == int(codec.q_max.max()) - codec.lowest + 1
     possible = (codec.counts >= 0).all() and (codec.counts < MOST_COUNTED).all()
     counted = possible and (codec.counts.sum(1) > 0).all()
     named = (codec.table_of < len(codec.counts)).all()
-    if not (fits and counted and named and (codec.step > 0).all()):
+    if not (fits and counted and named):
         raise RunError(f"{path}: ranges, steps or tables of {name} are out of bounds")
 
 
