@@ -41,7 +41,7 @@ def call_factory(
             return factory(**(arguments or {}))  # type: ignore[operator]
         except ActpressError:
             raise
-        except Exception as failure:
+        except (Exception, SystemExit) as failure:
             raise error(
                 f"{spec} raised {_described(failure)} when called with {dict(arguments or {})}"
             ) from failure
@@ -57,7 +57,7 @@ def _import(name: str, spec: str, error: type[ActpressError]) -> ModuleType:
             f"{spec}: there is no module {failure.name!r}; install its package, or run actpress in "
             f"the folder that holds it"
         ) from failure
-    except Exception as failure:
+    except (Exception, SystemExit) as failure:
         raise error(f"{spec}: importing {name} raised {_described(failure)}") from failure
 
 
@@ -84,7 +84,7 @@ def _offer(module: ModuleType) -> str:
     return f"; it has {', '.join(names[:OFFERED])}{more}" if names else ""
 
 
-def _described(failure: Exception) -> str:
+def _described(failure: BaseException) -> str:
     return f"{type(failure).__name__}: {failure}"
 
 

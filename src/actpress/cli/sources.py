@@ -1,29 +1,21 @@
 """Turn what the user typed into a network and its input shape."""
 
 import json
-import pickle
 import re
-import warnings
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
+from actpress.cli.checkpoints import load_weights
 from actpress.data import IMAGE_FOLDER, Dataset, Preparation
 from actpress.errors import ModelError
 from actpress.factories import call_factory
-from actpress.graph import hash_weights
+from actpress.graph import hash_weights, unwrapped
 from actpress.run import Source
 
-SHOWN_KEYS = 5
-CONVERT = (
-    "convert it where you trust it: safetensors.torch.save_file(model.state_dict(), "
-    "'weights.safetensors')"
-)
+MOST_VALUES = 1 << 28
+"""Values of an input image that are tried, at most; as floats they take 1 GiB."""
 
 
 def parse_input(text: str) -> tuple[int, int, int]:
@@ -33,7 +25,7 @@ def parse_input(text: str) -> tuple[int, int, int]:
     (3, 224, 224)
 
     Raises:
-        ModelError: not three positive numbers.
+        ModelError: not three positive numbers, or an image beyond all measure.
     """
     match = re.fullmatch(r"\s*([1-9]\d{0,5})x([1-9]\d{0,5})x([1-9]\d{0,5})\s*", text)
     if match is None:
@@ -41,7 +33,13 @@ def parse_input(text: str) -> tuple[int, int, int]:
             f"cannot read the input shape {text!r}; expected channels x height x width without a "
             f"batch axis, as in 3x224x224"
         )
-    return int(match[1]), int(match[2]), int(match[3])
+    c, h, w = int(match[1]), int(match[2]), int(match[3])
+    if c * h * w > MOST_VALUES:
+        raise ModelError(
+            f"an input of {text.strip()} has {c * h * w:,} values, expected at most "
+            f"{MOST_VALUES:,}; give the size of the images that the network is used with"
+        )
+    return c, h, w
 
 
 def load_model(spec: str, *, args: str | None = None, weights: Path | None = None) -> nn.Module:
@@ -50,8 +48,7 @@ def load_model(spec: str, *, args: str | None = None, weights: Path | None = Non
     Args:
         spec: `package.module:factory`.
         args: JSON object of keyword arguments for the factory.
-        weights: state dict as `.safetensors`, `.pt` or `.pth`; the last two may hold it under the
-            key `state_dict`.
+        weights: state dict or checkpoint, see `load_weights`.
 
     Raises:
         ModelError: the factory cannot be found, raises, or returns something else; the weights
@@ -60,24 +57,10 @@ def load_model(spec: str, *, args: str | None = None, weights: Path | None = Non
     model = call_factory(spec, error=ModelError, arguments=_parse_arguments(args))
     if not isinstance(model, nn.Module):
         raise ModelError(f"{spec} returned a {type(model).__name__}; expected a torch.nn.Module")
+    model = unwrapped(model)
     if weights is not None:
-        _apply(model, read_weights(weights), weights)
+        load_weights(model, weights)
     return model.eval()
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict without executing code from the file.
-
-    Raises:
-        ModelError: the file is missing, damaged, holds something else, or needs code.
-    """
-    if not path.is_file():
-        raise ModelError(f"there is no weights file {path}")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    if path.suffix in (".pt", ".pth"):
-        return _state_dict(_read_checkpoint(path), path)
-    raise ModelError(f"cannot tell the format of {path}; expected .safetensors, .pt or .pth")
 
 
 def _parse_arguments(text: str | None) -> dict[str, object]:
@@ -96,77 +79,6 @@ def _parse_arguments(text: str | None) -> dict[str, object]:
             f'{{"num_classes": 10}}'
         )
     return arguments
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is damaged: {error}; fetch the file again") from error
-
-
-def _read_checkpoint(path: Path) -> object:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about old formats; what matters ends in an error
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(_needs_code(path)) from error
-    except Exception as error:  # a damaged pickle can raise anything
-        if "TorchScript" in str(error):
-            raise ModelError(_needs_code(path)) from error
-        raise ModelError(
-            f"{path} is damaged: {type(error).__name__}: {error}; fetch the file again"
-        ) from error
-
-
-def _needs_code(path: Path) -> str:
-    return (
-        f"{path} holds more than tensors and would have to execute code to be loaded, which "
-        f"actpress never does; {CONVERT}"
-    )
-
-
-def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
-    if isinstance(content, dict) and "state_dict" in content:
-        content = content["state_dict"]
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} holds a {type(content).__name__}; expected a state dict")
-    other = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
-    if other or not content:
-        raise ModelError(
-            f"{path} is not a state dict, its keys without a tensor are: {_first(other)}; expected "
-            f"one, or one under the key state_dict; {CONVERT}"
-        )
-    return content
-
-
-def _apply(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    expected = model.state_dict()
-    wrong = {
-        key: f"{key} is {tuple(value.shape)}, expected {tuple(expected[key].shape)}"
-        for key, value in state.items()
-        if key in expected and value.shape != expected[key].shape
-    }
-    fitting = {key: value for key, value in state.items() if key not in wrong}
-    outcome = model.load_state_dict(fitting, strict=False)
-    complaints = {
-        "missing": [key for key in outcome.missing_keys if key not in wrong],
-        "unexpected": outcome.unexpected_keys,
-        "wrong shape": list(wrong.values()),
-    }
-    found = [f"{kind}: {_first(keys)}" for kind, keys in complaints.items() if keys]
-    if found:
-        raise ModelError(
-            f"the weights {path} do not match the network; {'; '.join(found)}; check the factory "
-            f"and its arguments"
-        )
-
-
-def _first(keys: Iterable[str]) -> str:
-    keys = list(keys)
-    more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
-    return ", ".join(keys[:SHOWN_KEYS]) + more
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from actpress.cli.sources import load_model, parse_input, read_weights
+from actpress.cli.checkpoints import load_weights, read_weights
+from actpress.cli.sources import load_model, parse_input
 from actpress.errors import DataError, ModelError
 
 MODULE = """
@@ -22,6 +23,12 @@ def small(width=2):
 
 class factories:
     small = small
+
+def wrapped():
+    return nn.DataParallel(small())
+
+def leaving():
+    raise SystemExit(3)
 
 def number():
     return 7
@@ -69,6 +76,11 @@ class TestParseInput:
     )
     def test_anything_else_is_refused(self, text: str) -> None:
         with pytest.raises(ModelError, match="without a batch axis, as in 3x224x224"):
+            parse_input(text)
+
+    @pytest.mark.parametrize("text", ["3x100000x100000", "999999x999999x999999"])
+    def test_an_input_beyond_all_measure_is_refused(self, text: str) -> None:
+        with pytest.raises(ModelError, match=r"has [\d,]+ values, expected at most 268,435,456"):
             parse_input(text)
 
 
@@ -129,6 +141,19 @@ class TestFactory:
         with pytest.raises(ModelError, match="failing raised RuntimeError: out of ideas"):
             load_model(f"{module}:failing")
 
+    @pytest.mark.parametrize("spec", ["sys:exit", "own_model_module:leaving"])
+    def test_a_factory_that_leaves_python(self, module: str, spec: str) -> None:
+        assert module == "own_model_module"
+        with pytest.raises(ModelError, match=f"{spec} raised SystemExit"):
+            load_model(spec)
+
+    @pytest.mark.usefixtures("module")
+    def test_a_module_that_leaves_python(self, tmp_path: Path) -> None:
+        (tmp_path / "leaving_module.py").write_text("import sys; sys.exit('usage: ...')")
+
+        with pytest.raises(ModelError, match=r"importing leaving_module raised SystemExit: usage"):
+            load_model("leaving_module:factory")
+
     def test_arguments_that_the_factory_does_not_take(self, module: str) -> None:
         with pytest.raises(ModelError, match=r"TypeError: .*'depth'.*called with {'depth': 1}"):
             load_model(f"{module}:small", args='{"depth": 1}')
@@ -165,6 +190,87 @@ class TestWeights:
         torch.save({"state_dict": state, "epoch": 3}, tmp_path / "weights.pt")
 
         assert read_weights(tmp_path / "weights.pt").keys() == state.keys()
+
+    @pytest.mark.parametrize("suffix", [".bin", ".ckpt", ".pth.tar"])
+    @pytest.mark.parametrize("keys", [("model",), ("model_state_dict",), ("net", "state_dict")])
+    @pytest.mark.parametrize("prefix", ["", "module.", "model.", "_orig_mod.", "module._orig_mod."])
+    def test_checkpoints_of_many_makers(
+        self,
+        module: str,
+        state: dict[str, Tensor],
+        tmp_path: Path,
+        suffix: str,
+        keys: tuple[str, ...],
+        prefix: str,
+    ) -> None:
+        content: object = {prefix + key: value for key, value in state.items()}
+        for key in keys:
+            content = {key: content, "epoch": 3, "state_dict_ema": {"0.bias": torch.zeros(2)}}
+        torch.save(content, tmp_path / f"weights{suffix}")
+
+        loaded = load_model(f"{module}:small", weights=tmp_path / f"weights{suffix}").state_dict()
+
+        assert all(loaded[key].equal(value) for key, value in state.items())
+
+    @pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod."])
+    def test_a_prefix_that_the_network_has_itself_stays(
+        self, module: str, state: dict[str, Tensor], tmp_path: Path, prefix: str
+    ) -> None:
+        name = prefix.removesuffix(".")
+        save_file({prefix + key: v for key, v in state.items()}, tmp_path / "weights.safetensors")
+        network = nn.Module()
+        network.add_module(name, load_model(f"{module}:small"))
+
+        load_weights(network, tmp_path / "weights.safetensors")
+
+        assert network.get_submodule(name)[0].bias.equal(state["0.bias"])
+
+    def test_a_prefix_that_only_some_names_have_is_no_prefix(
+        self, module: str, state: dict[str, Tensor], tmp_path: Path
+    ) -> None:
+        state = {f"module.{key}": value for key, value in state.items()} | {"extra": torch.ones(1)}
+        save_file(state, tmp_path / "weights.safetensors")
+
+        with pytest.raises(ModelError, match=r"missing: 0\.weight.*unexpected: .*module\.0"):
+            load_model(f"{module}:small", weights=tmp_path / "weights.safetensors")
+
+    def test_counters_of_profilers_are_left_out(
+        self, module: str, state: dict[str, Tensor], tmp_path: Path
+    ) -> None:
+        state |= {"total_ops": torch.ones(1), "1.total_params": torch.ones(1)}
+        save_file(state, tmp_path / "weights.safetensors")
+
+        load_model(f"{module}:small", weights=tmp_path / "weights.safetensors")
+
+    @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.float8_e4m3fn])
+    def test_weights_without_their_scale_are_refused(
+        self, module: str, state: dict[str, Tensor], tmp_path: Path, dtype: torch.dtype
+    ) -> None:
+        state["0.weight"] = (100 * state["0.weight"]).to(dtype)
+        save_file(state, tmp_path / "weights.safetensors")
+
+        with pytest.raises(ModelError, match=rf"lack the scale .*: 0\.weight is {dtype}; expected"):
+            load_model(f"{module}:small", weights=tmp_path / "weights.safetensors")
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+    def test_weights_of_other_floating_types_are_converted(
+        self, module: str, state: dict[str, Tensor], tmp_path: Path, dtype: torch.dtype
+    ) -> None:
+        save_file({key: v.to(dtype) for key, v in state.items()}, tmp_path / "weights.safetensors")
+
+        loaded = load_model(f"{module}:small", weights=tmp_path / "weights.safetensors")
+
+        assert loaded[0].weight.equal(state["0.weight"].to(dtype).float())
+
+    def test_weights_reach_a_wrapped_network(
+        self, module: str, state: dict[str, Tensor], tmp_path: Path
+    ) -> None:
+        save_file(state, tmp_path / "weights.safetensors")
+
+        loaded = load_model(f"{module}:wrapped", weights=tmp_path / "weights.safetensors")
+
+        assert type(loaded) is nn.Sequential
+        assert loaded[0].bias.equal(state["0.bias"])
 
     def test_keys_that_do_not_match_are_named(
         self, module: str, state: dict[str, Tensor], tmp_path: Path
