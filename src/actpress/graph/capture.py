@@ -11,12 +11,14 @@ from torch import Tensor, fx, nn
 from torch.fx.node import Argument, map_arg
 
 from actpress.errors import ModelError
+from actpress.graph.annotate import annotate_values
+from actpress.graph.batch import note_batch
 from actpress.graph.functionalize import clear_inplace_flags, functionalize
-from actpress.graph.hidden import warn_of_hidden_layers
+from actpress.graph.hidden import warn_of_hidden_layers, warn_of_left_out
 from actpress.graph.operators import human_name, operator_of
-from actpress.graph.sites import Site, Spot, build_sites, find_spots
+from actpress.graph.sites import Site, Spot, build_sites, find_spots, values_without_images
 from actpress.graph.tracing import trace
-from actpress.graph.values import annotate_values, buffers_restored, shape_of
+from actpress.graph.values import buffers_restored, shape_of
 from actpress.graph.wrappers import unwrap_inside, unwrapped
 from actpress.tasks import CLASSIFICATION, Task
 
@@ -98,7 +100,8 @@ def capture(
     _check_leaves(root, leaves)
     eval_module = _eval_module(root, inputs, leaves)
     warn_of_hidden_layers(eval_module.graph, root)
-    eval_spots = find_spots(eval_module.graph, root, batch=_batch(inputs))
+    warn_of_left_out(values_without_images(eval_module.graph, root))
+    eval_spots = find_spots(eval_module.graph, root)
     train, no_train_mode = _train_mode(root, inputs, leaves, eval_module, eval_spots)
     clear_inplace_flags(root)
     sites = build_sites(eval_spots, train.spots, eval_module.graph, root)
@@ -137,7 +140,7 @@ def _train_mode(
         module = _prepare(root, graph, inputs)
         if _structure(eval_module.graph) == _structure(module.graph):
             return same, ""
-        spots = find_spots(module.graph, root, batch=_batch(inputs))
+        spots = find_spots(module.graph, root)
         return _TrainMode(module, _matched(eval_spots, spots)), ""
     except ModelError as error:
         return same, str(error)
@@ -182,15 +185,12 @@ def _check_leaves(model: nn.Module, leaves: Sequence[str]) -> None:
             raise ModelError(_unknown("leaf module", leaf, paths))
 
 
-def _batch(inputs: tuple[Tensor, ...]) -> int:
-    return inputs[0].shape[0]
-
-
 def _prepare(root: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
     module = fx.GraphModule(root, graph).eval()
     annotate_values(module, inputs)
     functionalize(module.graph, root)
     module.recompile()
+    note_batch(module, inputs)
     return module
 
 

@@ -1,6 +1,7 @@
-"""What capture cannot see is told: values inside of modules that are kept whole."""
+"""What capture cannot see is told: values in modules that are kept whole, or without images."""
 
 import warnings
+from collections.abc import Sequence
 
 from torch import fx, nn
 
@@ -25,6 +26,16 @@ def warn_of_hidden_layers(graph: fx.Graph, root: nn.Module) -> None:
         )
 
 
+def warn_of_left_out(names: Sequence[str]) -> None:
+    """Say once which stored values are no sites, as bits for each image mean nothing for them."""
+    if names:
+        warnings.warn(
+            f"left out: {_first(names)}; no axis of these values is the batch, so they are neither "
+            f"counted nor compressed",
+            stacklevel=1,
+        )
+
+
 def _layers(module: nn.Module) -> list[str]:
     """Modules that own weights, by their paths inside of `module`."""
     return [
@@ -34,5 +45,5 @@ def _layers(module: nn.Module) -> list[str]:
     ]
 
 
-def _first(layers: list[str]) -> str:
-    return ", ".join(layers[:NAMED]) + (", ..." if len(layers) > NAMED else "")
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")

@@ -1,10 +1,12 @@
 """Watch the values of sites while the network runs."""
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import astuple
 
 import torch
 from torch import Tensor, fx
 
+from actpress.graph.arrangement import to_codec
 from actpress.graph.capture import Graph
 from actpress.plan import Placement
 
@@ -29,16 +31,17 @@ def site_values(
     Raises:
         ModelError: a name is not a site.
     """
-    wanted = {graph.site(name).node(place): name for name, place in placements.items()}
+    sites = {graph.site(name).node(place): graph.site(name) for name, place in placements.items()}
     tensors = (inputs,) if isinstance(inputs, Tensor) else inputs
     interpreter = fx.Interpreter(graph.eval_module)
     interpreter.args_iter = iter(tensors)
     nodes = iter(graph.eval_module.graph.nodes)
-    while wanted:
+    while sites:
         node = next(nodes)
         value = _step(interpreter, node)
-        if node.name in wanted:
-            yield wanted.pop(node.name), value.float()
+        site = sites.pop(node.name, None)
+        if site is not None:
+            yield site.name, to_codec(value.float(), *astuple(site.arrangement))
 
 
 def values_before(

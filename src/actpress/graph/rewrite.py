@@ -2,14 +2,17 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from operator import getitem
 from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import Argument
 
 from actpress.errors import ModelError
+from actpress.graph.annotate import describe
+from actpress.graph.arrangement import Arrangement, from_codec, to_codec
 from actpress.graph.capture import Graph
 from actpress.graph.layout import in_layout, layout_matters, layout_of
 from actpress.graph.sites import Site
@@ -206,7 +209,7 @@ def _rewritten(
     for insertion in insertions:
         module.add_submodule(insertion.path, codecs[insertion.site.name])
         stored = nodes[insertion.site.node(insertion.placement, training=training)]
-        rates.append(_insert(module.graph, stored, insertion.path, keep_layout=keep_layout))
+        rates.append(_insert(module.graph, stored, insertion, keep_layout=keep_layout))
     output = module.graph.output_node()
     output.args = ((output.args[0], tuple(rates)),)
     module.graph.lint()
@@ -214,44 +217,61 @@ def _rewritten(
     return module.eval()
 
 
-def _insert(graph: fx.Graph, stored: fx.Node, path: str, *, keep_layout: bool) -> fx.Node:
+def _insert(
+    graph: fx.Graph, stored: fx.Node, insertion: _Insertion, *, keep_layout: bool
+) -> fx.Node:
     """Call the codec right after `stored`, redirect all other uses; returns the rate's node.
 
-    Codecs compute in float32: a value of another type is converted for them, and `x_hat` back. With
-    `keep_layout` other uses get `x_hat` in the layout of `stored`, whichever the codec made.
+    ```
+    stored - [ to float32 ] - [ to_codec ] - codec - x_hat - [ from_codec ] - [ to dtype ] - users
+                                               `---- rate
+    ```
+
+    What stands in brackets is there only where it changes something. With `keep_layout` users get
+    the value in the layout of `stored`, whichever the codec made.
     """
-    given = _converted(graph, stored, torch.float32)
+    arrangement = insertion.site.arrangement
+    others = list(stored.users)
+    given = _rearranged(graph, _converted(graph, stored, torch.float32), to_codec, arrangement)
     with graph.inserting_after(given):
-        call = graph.call_module(path, (given,))
+        call = graph.call_module(insertion.path, (given,))
     with graph.inserting_after(call):
         x_hat = graph.call_function(getitem, (call, 0))
     with graph.inserting_after(x_hat):
         rate = graph.call_function(getitem, (call, 1))
     copy_value_meta(given, x_hat)
-    read = _converted(graph, x_hat, dtype_of(stored))
+    read = _rearranged(graph, x_hat, from_codec, arrangement)
+    read = _converted(graph, read, dtype_of(stored))
     if keep_layout:
-        read = _laid_out(graph, read, layout_of(stored))
-    first = call if given is stored else given
-    stored.replace_all_uses_with(read, delete_user_cb=lambda user: user is not first)
+        read = _derived(graph, read, in_layout, layout_of(stored))
+    for user in others:
+        user.replace_input_with(stored, read)
     return rate
 
 
 def _converted(graph: fx.Graph, value: fx.Node, dtype: torch.dtype) -> fx.Node:
     """The value in another type; the node itself where it has that type."""
-    if dtype_of(value) is dtype:
+    return value if dtype_of(value) is dtype else _derived(graph, value, torch.Tensor.to, dtype)
+
+
+def _rearranged(
+    graph: fx.Graph, value: fx.Node, function: Callable[..., Tensor], arrangement: Arrangement
+) -> fx.Node:
+    if arrangement.is_trivial:
         return value
+    return _derived(graph, value, function, *astuple(arrangement))
+
+
+def _derived(
+    graph: fx.Graph, value: fx.Node, function: Callable[..., Tensor], *arguments: Argument
+) -> fx.Node:
+    """A new node right after `value`: a function of it, with notes on what it gives."""
     with graph.inserting_after(value):
-        converted = graph.call_method("to", (value, dtype))
-    copy_value_meta(value, converted)
-    converted.meta["tensor_meta"] = converted.meta["tensor_meta"]._replace(dtype=dtype)
-    return converted
-
-
-def _laid_out(graph: fx.Graph, x_hat: fx.Node, layout: tuple[int, ...]) -> fx.Node:
-    with graph.inserting_after(x_hat):
-        laid = graph.call_function(in_layout, (x_hat, layout))
-    copy_value_meta(x_hat, laid)
-    return laid
+        derived = graph.call_function(function, (value, *arguments))
+    copy_value_meta(value, derived)
+    example = torch.empty(shape_of(value), dtype=dtype_of(value), device="meta")
+    derived.meta["tensor_meta"] = describe(function(example, *arguments))
+    return derived
 
 
 def _share_buffers(source: nn.Module, target: nn.Module) -> None:

@@ -7,6 +7,9 @@ from math import prod
 
 from torch import fx, nn
 
+from actpress.graph.arrangement import PLAIN, Arrangement
+from actpress.graph.batch import rows_of
+from actpress.graph.channels import channel_axis_of
 from actpress.graph.fold import Folding
 from actpress.graph.groups import Group, find_groups
 from actpress.graph.operators import Kind, human_name, operator_of
@@ -22,7 +25,8 @@ class Site:
 
     Attributes:
         name: module path of the last activation, else of the last operation; unique.
-        shape: (c, ...) of one image, without the batch axis.
+        shape: (c, ...) of one image, without the batch axis; channels come first, wherever the
+            network has them (`arrangement`).
         producer: module path or operation that opens the group, such as a convolution.
         consumers: who reads the value, one name per reading group; `output` if it is returned.
         activation: `relu`, `silu`, ...; None when the value is stored without one.
@@ -32,6 +36,7 @@ class Site:
         train_post_node: as `post_node`, in the graph of train mode.
         encoder_module: the layer whose output is `pre_node` up to normalisation, if it is dense.
         decoder_modules: the dense layers that read the value, if nothing else does.
+        arrangement: where images and channels are in the value as the network stores it.
     """
 
     name: str
@@ -45,6 +50,12 @@ class Site:
     train_post_node: str
     encoder_module: str | None
     decoder_modules: tuple[str, ...]
+    arrangement: Arrangement = PLAIN
+
+    @property
+    def channel_axis(self) -> int:
+        """Axis of the channels in the value as the network stores it: 1, or the last of tokens."""
+        return self.arrangement.channel_axis
 
     @property
     def channels(self) -> int:
@@ -104,12 +115,12 @@ class Spot:
     group: Group
 
 
-def find_spots(graph: fx.Graph, root: nn.Module, *, batch: int) -> tuple[Spot, ...]:
+def find_spots(graph: fx.Graph, root: nn.Module) -> tuple[Spot, ...]:
     """The stored values of one traced graph, in the order in which they are computed.
 
-    Left out are values whose first axis is not the batch or that have no channel axis.
+    Left out are values without an axis of images, or without one of channels.
     """
-    groups = [group for group in find_groups(graph, root) if _is_stored(group, batch)]
+    groups = [group for group in find_groups(graph, root) if _is_stored(group)]
     places = {node: index for index, node in enumerate(graph.nodes)}
     groups.sort(key=lambda group: places[group.value])
     spots = [_spot(group, root) for group in groups]
@@ -132,11 +143,11 @@ def build_sites(
 
 
 def _site(spot: Spot, train_spot: Spot, folding: Folding, root: nn.Module) -> Site:
-    group = spot.group
+    group, arrangement = spot.group, _arrangement(spot.group.value)
     readers = tuple(human_name(nodes[0], root) for nodes in group.readers.values())
     return Site(
         name=spot.name,
-        shape=shape_of(spot.post)[1:],
+        shape=arrangement.shape(shape_of(spot.post))[1:],
         producer=human_name(group.nodes[0], root),
         consumers=(*readers, OUTPUT) if group.read_by_output else readers,
         activation=operator_of(spot.activation, root).name if spot.activation else None,
@@ -144,14 +155,35 @@ def _site(spot: Spot, train_spot: Spot, folding: Folding, root: nn.Module) -> Si
         post_node=spot.post.name,
         train_pre_node=train_spot.pre.name,
         train_post_node=train_spot.post.name,
-        encoder_module=folding.encoder_module(group, spot.pre),
-        decoder_modules=folding.decoder_modules(group),
+        encoder_module=folding.encoder_module(group, spot.pre) if arrangement.is_trivial else None,
+        decoder_modules=folding.decoder_modules(group) if arrangement.is_trivial else (),
+        arrangement=arrangement,
     )
 
 
-def _is_stored(group: Group, batch: int) -> bool:
-    shape = shape_of(group.value)
-    return bool(group.readers) and is_float(group.value) and len(shape) > 1 and shape[0] == batch
+def values_without_images(graph: fx.Graph, root: nn.Module) -> tuple[str, ...]:
+    """Names of stored values that are no sites, because none of their axes is of images."""
+    return tuple(
+        human_name(group.value, root)
+        for group in find_groups(graph, root)
+        if _is_read(group) and not _is_stored(group)
+    )
+
+
+def _is_stored(group: Group) -> bool:
+    return _is_read(group) and rows_of(group.value) is not None
+
+
+def _is_read(group: Group) -> bool:
+    return bool(group.readers) and is_float(group.value) and len(shape_of(group.value)) > 1
+
+
+def _arrangement(value: fx.Node) -> Arrangement:
+    batch_axis, rows = rows_of(value) or (0, 1)
+    channel_axis = channel_axis_of(value)
+    if channel_axis == batch_axis:  # nothing told where channels are, and 1 is taken
+        channel_axis = 1 - min(batch_axis, 1)
+    return Arrangement(batch_axis, rows, channel_axis)
 
 
 def _spot(group: Group, root: nn.Module) -> Spot:

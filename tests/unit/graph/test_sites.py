@@ -334,11 +334,23 @@ def test_a_network_may_have_no_sites() -> None:
     assert capture(nn.Conv2d(1, 2, 3), IMAGE).sites == ()
 
 
-def test_values_without_the_batch_axis_are_left_out() -> None:
+def test_pixels_in_the_batch_axis_belong_to_their_image(unchanged: Callable[..., Graph]) -> None:
     def forward(m: Function, x: Tensor) -> Tensor:
         pixels = m.a(x).permute(0, 2, 3, 1).reshape(-1, 4)
         return F.linear(m.fc(pixels).relu(), torch.ones(2, 2))
 
-    graph = capture(wrap(forward), IMAGE)
+    graph = unchanged(wrap(forward), IMAGE)
+
+    assert names(graph) == ["a", "relu"]
+    assert graph.site("relu").shape == (2, 36)
+
+
+def test_values_without_the_batch_axis_are_left_out() -> None:
+    def forward(m: Function, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = m.a(x)
+        return m.head(x), F.avg_pool1d(x.mean(0), 2)
+
+    with pytest.warns(UserWarning, match=r"left out: mean; no axis of these values is the batch"):
+        graph = capture(wrap(forward), IMAGE)
 
     assert names(graph) == ["a"]
