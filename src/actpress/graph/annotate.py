@@ -10,7 +10,8 @@ from torch.fx.passes.shape_prop import _extract_tensor_metadata
 from actpress.errors import ModelError
 from actpress.graph.channels import note_channel_axis
 from actpress.graph.operators import human_name
-from actpress.graph.values import buffers_restored, has_tensor, shapes_text
+from actpress.graph.state import buffers_restored
+from actpress.graph.values import has_tensor, shapes_text
 
 
 def annotate_values(module: fx.GraphModule, inputs: tuple[Tensor, ...]) -> None:

@@ -17,8 +17,15 @@ from actpress.graph.functionalize import clear_inplace_flags, functionalize
 from actpress.graph.hidden import warn_of_hidden_layers, warn_of_left_out
 from actpress.graph.operators import human_name, operator_of
 from actpress.graph.sites import Site, Spot, build_sites, find_spots, values_without_images
+from actpress.graph.state import (
+    attributes_restored,
+    buffers_restored,
+    check_written_buffers,
+    graph_module,
+)
 from actpress.graph.tracing import trace
-from actpress.graph.values import buffers_restored, shape_of
+from actpress.graph.unmerged import warn_of_unmerged_branches
+from actpress.graph.values import shape_of
 from actpress.graph.wrappers import unwrap_inside, unwrapped
 from actpress.tasks import CLASSIFICATION, Task
 
@@ -100,6 +107,7 @@ def capture(
     _check_leaves(root, leaves)
     eval_module = _eval_module(root, inputs, leaves)
     warn_of_hidden_layers(eval_module.graph, root)
+    warn_of_unmerged_branches(root)
     warn_of_left_out(values_without_images(eval_module.graph, root))
     eval_spots = find_spots(eval_module.graph, root)
     train, no_train_mode = _train_mode(root, inputs, leaves, eval_module, eval_spots)
@@ -120,9 +128,14 @@ class _TrainMode:
 def _eval_module(
     root: nn.Module, inputs: tuple[Tensor, ...], leaves: Sequence[str]
 ) -> fx.GraphModule:
-    with buffers_restored(root):
-        graph = trace(root.eval(), inputs=len(inputs), leaves=leaves)
-    return _prepare(root, graph, inputs)
+    return _prepare(root, _traced(root.eval(), inputs, leaves), inputs)
+
+
+def _traced(root: nn.Module, inputs: tuple[Tensor, ...], leaves: Sequence[str]) -> fx.Graph:
+    with attributes_restored(root), buffers_restored(root) as before:
+        graph = trace(root, inputs=len(inputs), leaves=leaves)
+        check_written_buffers(graph, root, before)
+    return graph
 
 
 def _train_mode(
@@ -135,9 +148,7 @@ def _train_mode(
     """The graph of train mode; that of eval mode, with the reason, where there is none."""
     same = _TrainMode(eval_module, eval_spots)
     try:
-        with buffers_restored(root):
-            graph = trace(root.train(), inputs=len(inputs), leaves=leaves)
-        module = _prepare(root, graph, inputs)
+        module = _prepare(root, _traced(root.train(), inputs, leaves), inputs)
         if _structure(eval_module.graph) == _structure(module.graph):
             return same, ""
         spots = find_spots(module.graph, root)
@@ -186,7 +197,8 @@ def _check_leaves(model: nn.Module, leaves: Sequence[str]) -> None:
 
 
 def _prepare(root: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
-    module = fx.GraphModule(root, graph).eval()
+    module = graph_module(root, graph)
+    module.eval()
     annotate_values(module, inputs)
     functionalize(module.graph, root)
     module.recompile()

@@ -5,6 +5,7 @@ and whoever reads `x` after that line reads the result, as in the original progr
 """
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 from actpress.errors import ModelError
 from actpress.graph.operators import human_name, operator_of
+from actpress.graph.state import owner_of, written_message
 from actpress.graph.tracing import INPLACE_OPERATORS
 from actpress.graph.values import holds_tensor
 
@@ -24,13 +26,15 @@ def functionalize(graph: fx.Graph, root: nn.Module) -> None:
     network is done. Needs the notes of `annotate_values`: `n += 1` on a number overwrites nothing.
 
     Raises:
-        ModelError: a value is overwritten through a view and read again afterwards.
+        ModelError: a value is overwritten through a view and read again afterwards, or what is
+            overwritten is a parameter or buffer.
     """
     order = {node: index for index, node in enumerate(graph.nodes)}
     for node in order:
         if not _overwrites(node, root):
             continue
         target = node.all_input_nodes[0]
+        _check_not_owned(target, root)
         _make_ordinary(node, target)
         if holds_tensor(node):
             _check_not_aliased(node, target, order, root)
@@ -104,6 +108,14 @@ def _redirect_later_users(node: fx.Node, target: fx.Node, order: dict[fx.Node, i
             user.replace_input_with(target, node)
 
 
+def _check_not_owned(target: fx.Node, root: nn.Module) -> None:
+    """Refuse to lose what forward writes to a parameter or buffer, or to a view of one."""
+    base = _base(target, root)
+    name = owner_of(attrgetter(str(base.target))(root), root) if base.op == "get_attr" else None
+    if name is not None:
+        raise ModelError(written_message(name))
+
+
 def _check_not_aliased(
     node: fx.Node, target: fx.Node, order: dict[fx.Node, int], root: nn.Module
 ) -> None:
@@ -123,9 +135,7 @@ def _aliases(target: fx.Node, root: nn.Module) -> set[fx.Node]:
     An identity in place, such as dropout, is among its own aliases, and so is what is made of its
     result: both come after it and hold what it wrote.
     """
-    base = target
-    while base.all_input_nodes and operator_of(base, root).may_alias:
-        base = base.all_input_nodes[0]
+    base = _base(target, root)
     found, waiting = {base}, [base]
     while waiting:
         views = [u for u in waiting.pop().users if u.op != "output"]
@@ -133,3 +143,10 @@ def _aliases(target: fx.Node, root: nn.Module) -> set[fx.Node]:
         found.update(fresh)
         waiting += fresh
     return found
+
+
+def _base(value: fx.Node, root: nn.Module) -> fx.Node:
+    """What a value is a view of, after any number of views."""
+    while value.all_input_nodes and operator_of(value, root).may_alias:
+        value = value.all_input_nodes[0]
+    return value

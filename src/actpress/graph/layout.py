@@ -2,7 +2,7 @@
 
 from torch import Tensor, fx, nn
 
-from actpress.graph.operators import operator_of
+from actpress.graph.operators import Kind, operator_of
 from actpress.graph.values import shape_of, tensor_meta
 
 LOOKING = frozenset(
@@ -41,6 +41,8 @@ def in_layout(x: Tensor, layout: tuple[int, ...]) -> Tensor:
 
 
 def _looks(node: fx.Node, root: nn.Module) -> bool:
+    if operator_of(node, root).kind is Kind.IDENTITY:
+        return False
     if node.op == "output":
         return any(len(shape_of(result)) > 2 for result in node.all_input_nodes)
     if node.op == "call_function":

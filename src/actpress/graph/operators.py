@@ -75,7 +75,8 @@ NAMES_BY_KIND: dict[Kind, str] = {
     ),
     Kind.IDENTITY: (
         "identity dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout "
-        "feature_alpha_dropout contiguous clone detach to type type_as float half double bfloat16 "
+        "feature_alpha_dropout stochastic_depth stochasticdepth drop_path droppath "
+        "contiguous clone detach to type type_as float half double bfloat16 "
         "cpu cuda requires_grad positive"
     ),
     Kind.RESHAPE: (

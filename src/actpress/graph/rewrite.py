@@ -16,6 +16,7 @@ from actpress.graph.arrangement import Arrangement, from_codec, to_codec
 from actpress.graph.capture import Graph
 from actpress.graph.layout import in_layout, layout_matters, layout_of
 from actpress.graph.sites import Site
+from actpress.graph.state import graph_module
 from actpress.graph.values import copy_value_meta, dtype_of, shape_of
 from actpress.plan import Placement
 
@@ -203,7 +204,7 @@ def _rewritten(
     *,
     training: bool,
 ) -> fx.GraphModule:
-    module = fx.GraphModule(root, copy.deepcopy(original.graph))
+    module = graph_module(root, copy.deepcopy(original.graph))
     nodes = {node.name: node for node in module.graph.nodes}
     keep_layout, rates = layout_matters(original.graph, root), []
     for insertion in insertions:

@@ -22,6 +22,12 @@ INPLACE_OPERATORS: dict[Callable[..., Any], Callable[..., Any]] = {
     operator.imatmul: operator.matmul,
 }
 
+AUTOCAST_DEVICES = ("cpu", "cuda")
+
+RANDOM_DEPTH = frozenset({"StochasticDepth", "DropPath"})
+"""Modules that drop a branch at random in training and are the identity otherwise, by the names
+under which torchvision and timm have them. Their Python depends on the number of axes."""
+
 _NOT_USER_CODE = (Path(torch.__file__).parent, Path(__file__).parent)
 
 
@@ -87,13 +93,28 @@ class _Tracer(fx.Tracer):
         self.failed_module: str | None = None
         self._inputs = inputs
         self._leaves = frozenset(leaves)
+        # The modules being traced, innermost last, up to the one that turned autocast on.
+        self._outside_autocast = [""]
+        self._autocast = {name: torch.is_autocast_enabled(name) for name in AUTOCAST_DEVICES}
+
+    def create_node(self, kind: str, target: Any, *rest: Any, **options: Any) -> fx.Node:
+        device = self._in_autocast()
+        if device is not None:
+            raise ModelError(_autocast_message(self._outside_autocast[-1], device))
+        return super().create_node(kind, target, *rest, **options)
+
+    def _in_autocast(self) -> str | None:
+        """The device for which the network's forward has turned autocast on."""
+        now = (name for name in AUTOCAST_DEVICES if torch.is_autocast_enabled(name))
+        return next((name for name in now if not self._autocast[name]), None)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Proxy(node, self)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         opaque = module_qualified_name in self._leaves or isinstance(m, torch.jit.ScriptModule)
-        return opaque or super().is_leaf_module(m, module_qualified_name)
+        known = type(m).__name__ in RANDOM_DEPTH
+        return opaque or known or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(
         self,
@@ -102,12 +123,18 @@ class _Tracer(fx.Tracer):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> object:
+        path, entered = self.path_of_module(m), self._in_autocast() is None
+        if entered:
+            self._outside_autocast.append(path)
         try:
             return super().call_module(m, forward, args, kwargs)
         except Exception:
             if self.failed_module is None:
-                self.failed_module = self.path_of_module(m)
+                self.failed_module = path
             raise
+        finally:
+            if entered:
+                self._outside_autocast.pop()
 
     def create_args_for_root(
         self,
@@ -137,6 +164,16 @@ class _Tracer(fx.Tracer):
                 f"{self._inputs} tensor(s); give a tuple with one tensor per argument"
             )
         return node.args[0]
+
+
+def _autocast_message(module: str, device: str) -> str:
+    mend = f"leaves=[{module!r}] (`--leaf {module}`)" if module else "leaves=[PATH] in a submodule"
+    return (
+        f"{f'module {module!r}' if module else 'the network itself'} enters torch.autocast "
+        f"({torch.get_autocast_dtype(device)} on {device}) in its forward, which a captured graph "
+        f"would leave out; expected a forward without it; keep the module whole with {mend}, or "
+        f"take the autocast out"
+    )
 
 
 def _failure_message(module: str | None, error: Exception) -> str:

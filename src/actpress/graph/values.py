@@ -1,11 +1,9 @@
 """Shapes of the values of a traced graph: `node.meta["tensor_meta"]`, which annotate.py writes."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 from torch.fx.passes.shape_prop import TensorMetadata
 
 
@@ -56,22 +54,6 @@ def is_float(node: fx.Node) -> bool:
     """True when the value is one tensor of a real floating type."""
     meta = tensor_meta(node)
     return meta is not None and meta.dtype.is_floating_point
-
-
-@contextmanager
-def buffers_restored(module: nn.Module) -> Iterator[None]:
-    """On leaving, every buffer is the tensor it was, with the content it had."""
-    before = [
-        (owner, name, buffer, buffer.detach().clone())
-        for owner in module.modules()
-        for name, buffer in owner.named_buffers(recurse=False)
-    ]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for owner, name, buffer, content in before:
-                setattr(owner, name, buffer.copy_(content))
 
 
 def copy_value_meta(source: fx.Node, target: fx.Node) -> None:
