@@ -24,6 +24,22 @@ WITHOUT_BUDGET = ("int8",)
 
 
 @dataclass(frozen=True)
+class NextRun:
+    """A run that is about to begin.
+
+    Attributes:
+        method, budget: of it.
+        number: its place among all runs of the sweep, from 1.
+        runs: of the sweep, those included that are finished already.
+    """
+
+    method: str
+    budget: str
+    number: int
+    runs: int
+
+
+@dataclass(frozen=True)
 class Sweep:
     """What a sweep measured.
 
@@ -49,7 +65,7 @@ def sweep(
     source: Source | None = None,
     leaves: Sequence[str] = (),
     progress: Progress | None = None,
-    on_run: Callable[[str, str], None] = lambda method, budget: None,
+    on_run: Callable[[NextRun], None] = lambda run: None,
 ) -> Sweep:
     """Compress a network with every method at every budget, and compare.
 
@@ -67,7 +83,7 @@ def sweep(
         source: where model and data came from.
         leaves: module paths to trace around.
         progress: told how far the work of the present run is.
-        on_run: called before each run with method and budget.
+        on_run: called before each run that is not finished already.
 
     Raises:
         ActpressError: an unknown method, or `out` holds a sweep of another network, data or
@@ -86,11 +102,11 @@ def sweep(
     _check_request(out, source, settings, energy or EnergyModel())
     points = list(_points(methods, budgets))
     before, failed = _failed_before(out, points), list[tuple[str, str, str]]()
-    for method, budget in points:
+    for number, (method, budget) in enumerate(points, start=1):
         folder = out / _name(method, budget)
         workplace = out / f".{folder.name}.partial"
         if not (folder / METRICS).exists():
-            on_run(method, str(budget))
+            on_run(NextRun(method, str(budget), number, len(points)))
             try:
                 result = compress(
                     model,

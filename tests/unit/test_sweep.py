@@ -17,7 +17,7 @@ from actpress.errors import ActpressError, BudgetError, RunError, TuningError
 from actpress.methods import METHODS, Job, Outcome, Settings
 from actpress.report.sweep import Point, compare, pareto, print_sweep, render_sweep, text_chart
 from actpress.run import PLAN
-from actpress.sweeping import CSV, HTML, JSON, Sweep, sweep
+from actpress.sweeping import CSV, HTML, JSON, NextRun, Sweep, sweep
 from actpress.tune import TuneSettings
 
 SMALL = Settings(
@@ -72,11 +72,11 @@ def test_every_run_is_a_run_directory_and_the_files_agree(run: Run, tmp_path: Pa
 
 
 def test_finished_runs_are_not_made_again(run: Run) -> None:
-    begun: list[tuple[str, str]] = []
-    first = run(on_run=lambda *point: begun.append(point))
+    begun: list[NextRun] = []
+    first = run(on_run=begun.append)
     assert len(begun) == 3
-    second = run(budgets="3bits 2bits 1.5bits", on_run=lambda *point: begun.append(point))
-    assert begun[3:] == [("gdr", "2bits (entropy)")]
+    second = run(budgets="3bits 2bits 1.5bits", on_run=begun.append)
+    assert begun[3:] == [NextRun("gdr", "2bits (entropy)", 3, 4)]
     assert second.runs[0] == first.runs[0]
     assert len(second.runs) == 4
 

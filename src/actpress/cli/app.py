@@ -47,7 +47,7 @@ from actpress.cli.options import (
     warn_of_guessing,
     warn_of_unused,
 )
-from actpress.cli.progress import Bars
+from actpress.cli.progress import progress_on
 from actpress.cli.sources import Origin, load_model, parse_input
 from actpress.cli.splits import split_command
 from actpress.cli.streams import decode_command, encode_command
@@ -57,7 +57,7 @@ from actpress.data import IMAGE_FOLDER, Preparation, load_dataset
 from actpress.errors import BudgetError, RunError
 from actpress.evaluation import MEMORY_PJ_PER_BIT, RunInfo, evaluate
 from actpress.methods import METHODS, Settings
-from actpress.report import print_metrics, print_sites, render_html, site_rows
+from actpress.report import print_evaluation, print_metrics, print_sites, render_html, site_rows
 from actpress.run import (
     REPORT,
     facts_of,
@@ -201,7 +201,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     try:
         with (
             workplace(out, request, force=force, resume=resume) as folder,
-            Bars(Console(stderr=True)) as bars,
+            progress_on(Console(stderr=True)) as bars,
         ):
             result = compress(
                 network,
@@ -261,7 +261,7 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
     images = load_dataset(data or source.data, input_shape=source.input, preparation=preparation)
     earlier = load_metrics(run)
     info = RunInfo.again(earlier, data=data or source.data)
-    with Bars(Console(stderr=True)) as bars:
+    with progress_on(Console(stderr=True)) as bars:
         bars.start("evaluate", 2 * len(images.test))
         metrics = evaluate(
             pressed,
@@ -275,7 +275,7 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
         )
     if json_file is not None:
         write_text(json_file, metrics_json(metrics))
-    print_metrics(metrics, Console())
+    print_evaluation(metrics, earlier, Console())
 
 
 @app.command("report")

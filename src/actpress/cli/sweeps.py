@@ -40,7 +40,7 @@ from actpress.cli.options import (
     warn_of_guessing,
     warn_of_unused,
 )
-from actpress.cli.progress import Bars
+from actpress.cli.progress import progress_on
 from actpress.cli.sources import Origin, load_model, parse_input
 from actpress.data import Preparation, load_dataset
 from actpress.errors import RunError
@@ -113,7 +113,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     for each in wanted:
         warn_of_few_images(each, images, settings)
     try:
-        with Bars(Console(stderr=True)) as bars:
+        with progress_on(Console(stderr=True)) as bars:
             found = sweep(
                 network,
                 images,
@@ -125,7 +125,9 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
                 source=source,
                 leaves=source.leaves,
                 progress=bars,
-                on_run=lambda method, budget: complain(f"{method} at {budget}"),
+                on_run=lambda run: complain(
+                    f"run {run.number} of {run.runs}: {run.method} at {run.budget}"
+                ),
             )
     except KeyboardInterrupt:
         complain("interrupted; run the same command again to go on")

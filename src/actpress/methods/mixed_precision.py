@@ -23,6 +23,7 @@ from actpress.errors import BudgetError
 from actpress.graph import insert_codecs
 from actpress.methods.job import RESERVE, Job, Outcome
 from actpress.methods.lsq import train_steps
+from actpress.methods.quiet import stdout_discarded
 from actpress.methods.scaling import CLOSE_ENOUGH
 from actpress.methods.uniform import best_step, refuse_accuracy, uniform_plan
 from actpress.methods.widths import rate_scales, train_widths
@@ -211,16 +212,17 @@ def choose_widths_by_ilp(losses: np.ndarray, costs: np.ndarray, target: float) -
         )
     sites, widths = losses.shape
     one_each = np.kron(np.eye(sites), np.ones(widths))
-    solution = milp(
-        losses.ravel() * (OBJECTIVE / max(np.abs(losses).max(), 1e-300)),
-        constraints=[
-            LinearConstraint(one_each, 1, 1),
-            LinearConstraint(costs.ravel()[None] / target, -np.inf, 1),
-        ],
-        integrality=np.ones(losses.size),
-        bounds=Bounds(0, 1),
-        options={"mip_rel_gap": 0.0},
-    )
+    with stdout_discarded():
+        solution = milp(
+            losses.ravel() * (OBJECTIVE / max(np.abs(losses).max(), 1e-300)),
+            constraints=[
+                LinearConstraint(one_each, 1, 1),
+                LinearConstraint(costs.ravel()[None] / target, -np.inf, 1),
+            ],
+            integrality=np.ones(losses.size),
+            bounds=Bounds(0, 1),
+            options={"mip_rel_gap": 0.0},
+        )
     if not solution.success:
         raise BudgetError(f"the integer program found no widths: {solution.message}")
     chosen = solution.x.reshape(sites, widths).argmax(axis=1)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from actpress.budget import View
 from actpress.evaluation.metrics import Metrics
-from actpress.report import SiteRow, print_metrics, print_sites
+from actpress.report import SiteRow, print_evaluation, print_metrics, print_sites
 from actpress.report.quantities import kib
 from actpress.report.sites import heaviest_sites
 
@@ -183,3 +183,21 @@ def test_heaviest_sites_are_marked(rows: list[SiteRow]) -> None:
 def test_no_sites_no_mark() -> None:
     assert heaviest_sites([]) == frozenset()
     assert "0 sites" in "\n".join(printed_sites([], 80))
+
+
+def test_a_second_evaluation_prints_only_what_is_new(metrics: Metrics) -> None:
+    now = metrics.model_copy(update={"accuracy": 0.9, "images": 500, "data": "others"})
+    target = console(140)
+    print_evaluation(now, metrics, target)
+    text = target.file.getvalue()  # type: ignore[attr-defined]
+    assert "tested on   500 images of others" in text
+    bits = metrics.bits_per_value
+    assert f"{bits.fixed:.3f} fixed, {bits.entropy:.3f} entropy, as in the run" in text
+    before = f"{100 * metrics.float_accuracy:.2f} %"
+    assert f"accuracy    {before} -> 90.00 %" in text
+    assert f"; in the run {before} -> {100 * metrics.accuracy:.2f} %" in " ".join(text.split())
+    assert not any(site.name in text for site in metrics.sites)
+    assert "energy" not in text
+    spent = metrics.energy.model_copy(update={"memory": "hbm2"})
+    print_evaluation(now.model_copy(update={"energy": spent}), metrics, target)
+    assert "hbm2 at" in target.file.getvalue()  # type: ignore[attr-defined]
