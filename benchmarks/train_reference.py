@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from actpress.data.dataset import Split
+from actpress.data.dataset import Dataset, Split
 from actpress.data.fashion_mnist import load_fashion_mnist
 from actpress.zoo import reference
 
@@ -38,7 +38,7 @@ class Recipe:
         full_size_epochs: at 32x32.
         polish_epochs: at 32x32, after the cycle: a linear fall from a fifth of the peak.
         peak_lr: highest learning rate.
-        weight_decay: of SGD, on every parameter.
+        weight_decay: of the optimizer, on every parameter.
         batch: images per step.
         small_side: height and width of small images.
     """
@@ -101,8 +101,24 @@ class Run:
 
 
 def train(name: str, seed: int) -> None:
-    """Train one network, from its last checkpoint if there is one, and export it."""
-    data, run = load_fashion_mnist(), start(name, seed)
+    """Train one network and export it."""
+    finish(start(name, seed), load_fashion_mnist(), seed)
+
+
+def start(name: str, seed: int) -> Run:
+    """The network with its optimizer."""
+    recipe = RECIPES[name]
+    torch.manual_seed(seed)
+    model = channels_last(reference.build(name))
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
+    )
+    return Run(name, recipe, model, optimizer)
+
+
+def finish(run: Run, data: Dataset, seed: int) -> None:
+    """Train, from the last checkpoint if there is one, then export."""
+    load_state(run)
     while run.epoch < run.recipe.epochs:
         began = time.perf_counter()
         loss = train_epoch(run, data.train, seed=1000 * seed + run.epoch)
@@ -111,25 +127,8 @@ def train(name: str, seed: int) -> None:
         run.epoch += 1
         save_state(run)
         took_s = time.perf_counter() - began
-        print(f"{name} epoch {run.epoch} loss {loss:.4f} {held_out}{took_s:.0f} s", flush=True)
-    export(name, run.model, data.test, seed)
-
-
-def start(name: str, seed: int) -> Run:
-    """The network with its optimizer, as the last checkpoint left them."""
-    recipe = RECIPES[name]
-    torch.manual_seed(seed)
-    model = channels_last(reference.build(name))
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
-    )
-    run = Run(name, recipe, model, optimizer)
-    if run.checkpoint.exists():
-        state = torch.load(run.checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        run.epoch = state["epoch"]
-    return run
+        print(f"{run.name} epoch {run.epoch} loss {loss:.4f} {held_out}{took_s:.0f} s", flush=True)
+    export(run, data.test, seed)
 
 
 def channels_last(model: nn.Module) -> nn.Module:
@@ -182,6 +181,15 @@ def accuracy(model: nn.Module, split: Split) -> float:
     return hits / len(split)
 
 
+def load_state(run: Run) -> None:
+    """Go on where the last checkpoint was written."""
+    if run.checkpoint.exists():
+        state = torch.load(run.checkpoint, weights_only=True)
+        run.model.load_state_dict(state["model"])
+        run.optimizer.load_state_dict(state["optimizer"])
+        run.epoch = state["epoch"]
+
+
 def save_state(run: Run) -> None:
     """Write the checkpoint under another name, then rename it: it is never half written."""
     run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -195,24 +203,25 @@ def save_state(run: Run) -> None:
     partial.rename(run.checkpoint)
 
 
-def export(name: str, model: nn.Module, test: Split, seed: int) -> None:
+def export(run: Run, test: Split, seed: int) -> None:
     """Round the weights to fp16, measure that network, and write checkpoint and record."""
+    model = run.model
     state = {
         key: value.contiguous().half() if value.is_floating_point() else value
         for key, value in model.state_dict().items()
     }
     model.load_state_dict(state)
     record = {
-        "model": name,
+        "model": run.name,
         "seed": seed,
-        "recipe": vars(RECIPES[name]),
+        "recipe": vars(run.recipe),
         "test_accuracy": accuracy(model, test),
         "torch": torch.__version__,
     }
     folder = reference.WEIGHTS_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(state, folder / f"{name}.safetensors")
-    (folder / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    save_file(state, folder / f"{run.name}.safetensors")
+    (folder / f"{run.name}.json").write_text(json.dumps(record, indent=2) + "\n")
     print(json.dumps(record), flush=True)
 
 

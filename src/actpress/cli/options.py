@@ -55,7 +55,8 @@ DataOption = Annotated[
     str,
     typer.Option(
         "--data",
-        help="fashion-mnist, fashion-mnist-subset, imagefolder:PATH or package.module:factory.",
+        help="fashion-mnist, fashion-mnist-subset, cifar10, imagefolder:PATH or "
+        "package.module:factory.",
     ),
 ]
 InputOption = Annotated[

@@ -1,19 +1,17 @@
 """Data sets by name, from image folders, or from the user's own code."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from actpress.data import cifar10, fashion_mnist
 from actpress.data.arrays import read_array
+from actpress.data.cifar10 import load_cifar10
 from actpress.data.dataset import Dataset, ImageSource, MemoryImages, Split
-from actpress.data.fashion_mnist import (
-    IMAGE_SIZE,
-    load_fashion_mnist,
-    load_fashion_mnist_subset,
-    normalise,
-)
+from actpress.data.fashion_mnist import load_fashion_mnist, load_fashion_mnist_subset
 from actpress.data.file_sizes import FileSizes, file_sizes
 from actpress.data.imagefile import read_image
 from actpress.data.imagefolder import load_image_folder, normalised
@@ -21,9 +19,24 @@ from actpress.data.preparation import Preparation
 from actpress.errors import DataError
 from actpress.factories import call_factory
 
-BUNDLED: dict[str, Callable[[], Dataset]] = {
-    "fashion-mnist": load_fashion_mnist,
-    "fashion-mnist-subset": load_fashion_mnist_subset,
+
+@dataclass(frozen=True)
+class Named:
+    """A data set that has a name of its own.
+
+    Attributes:
+        load: opens it.
+        prepare_image: an image file -> float32 (c, h, w), as `load` prepares its images.
+    """
+
+    load: Callable[[], Dataset]
+    prepare_image: Callable[[Path], Tensor]
+
+
+NAMED = {
+    "fashion-mnist": Named(load_fashion_mnist, fashion_mnist.prepare_image),
+    "fashion-mnist-subset": Named(load_fashion_mnist_subset, fashion_mnist.prepare_image),
+    "cifar10": Named(load_cifar10, cifar10.prepare_image),
 }
 IMAGE_FOLDER = "imagefolder:"
 
@@ -37,7 +50,7 @@ def load_dataset(
     """Open the data set that the user named.
 
     Args:
-        spec: `fashion-mnist`, `fashion-mnist-subset`, `imagefolder:PATH`, or
+        spec: `fashion-mnist`, `fashion-mnist-subset`, `cifar10`, `imagefolder:PATH`, or
             `package.module:factory`, whose factory takes nothing and returns a `Dataset`.
         input_shape: (c, h, w) of the network's input. An image folder needs it, and is scaled to
             it; of other data it is only checked.
@@ -97,8 +110,8 @@ def load_image(
 def _prepared(
     path: Path, spec: str, input_shape: tuple[int, int, int], preparation: Preparation | None
 ) -> Tensor:
-    if spec in BUNDLED:
-        return normalise(read_image(path, (1, *IMAGE_SIZE))[0][None])[0]
+    if spec in NAMED:
+        return NAMED[spec].prepare_image(path)
     if spec.startswith(IMAGE_FOLDER):
         known = preparation or Preparation()
         return normalised(read_image(path, input_shape), known.mean, known.std)
@@ -112,10 +125,10 @@ def _prepared(
 
 
 def _open(spec: str) -> Dataset:
-    if spec in BUNDLED:
-        return BUNDLED[spec]()
+    if spec in NAMED:
+        return NAMED[spec].load()
     if ":" not in spec:
-        choices = [*BUNDLED, f"{IMAGE_FOLDER}PATH", "package.module:factory"]
+        choices = [*NAMED, f"{IMAGE_FOLDER}PATH", "package.module:factory"]
         raise DataError(f"there is no data set {spec!r}; expected {', '.join(choices)}")
     dataset = call_factory(spec, error=DataError)
     if not isinstance(dataset, Dataset):
@@ -155,6 +168,7 @@ __all__ = [
     "Preparation",
     "Split",
     "file_sizes",
+    "load_cifar10",
     "load_dataset",
     "load_fashion_mnist",
     "load_fashion_mnist_subset",

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from actpress.data.dataset import Dataset, Split
+from actpress.data.imagefile import read_image
 from actpress.errors import DataError
 
 Array = NDArray[np.uint8]
@@ -132,6 +133,15 @@ def normalise(images: Tensor) -> Tensor:
     """uint8 (n, 28, 28) -> float32 (n, 1, 32, 32), zero mean and unit variance."""
     padded = F.pad(images, (2, 2, 2, 2)).unsqueeze(1)
     return (padded.float() / 255 - MEAN) / STD
+
+
+def prepare_image(path: Path) -> Tensor:
+    """One image file as the data set has its images: float32 (1, 32, 32), see `normalise`.
+
+    Raises:
+        DataError: the file is not an image, or damaged.
+    """
+    return normalise(read_image(path, (1, *IMAGE_SIZE))[0][None])[0]
 
 
 def _decompressed(path: Path) -> bytes:

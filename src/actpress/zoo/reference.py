@@ -1,4 +1,4 @@
-"""The three reference networks for Fashion-MNIST at 32x32, untrained and trained."""
+"""The reference networks for 32x32 images, untrained and trained."""
 
 import json
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from torch import nn
 from actpress.errors import ModelError
 from actpress.zoo.mobilenet import mobilenet_v2
 from actpress.zoo.resnet import resnet18
+from actpress.zoo.resnet8 import resnet8
 from actpress.zoo.vgg import vgg16_bn
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
@@ -22,6 +23,7 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "vgg16_bn": lambda: vgg16_bn(
         num_classes=10, in_channels=1, base_channels=32, hidden_features=256, pooled_size=1
     ),
+    "resnet8": resnet8,
 }
 
 
@@ -40,7 +42,7 @@ def load(name: str) -> nn.Module:
     if not path.is_file():
         raise ModelError(
             f"the trained weights of {name} are missing at {path}; install actpress again, or "
-            f"train them with `python -m benchmarks.train_reference {name}`"
+            f"train them with `python -m {_training_command(name)}`"
         )
     model = build(name)
     try:
@@ -70,7 +72,21 @@ def vgg16_bn_fashion_mnist() -> nn.Module:
     return load("vgg16_bn")
 
 
+def resnet8_cifar10() -> nn.Module:
+    """MLPerf Tiny's ResNet8, fine-tuned to recompressed CIFAR-10 images; see `load`.
+
+    It takes RGB images on the scale 0 to 255, as the data set `cifar10` has them.
+    """
+    return load("resnet8")
+
+
 def published_accuracy(name: str) -> float:
     """Top-1 on the 10,000 test images, as measured when the checkpoint was made, in [0, 1]."""
     record = json.loads((WEIGHTS_FOLDER / f"{name}.json").read_text())
     return float(record["test_accuracy"])
+
+
+def _training_command(name: str) -> str:
+    if name == "resnet8":
+        return "benchmarks.train_resnet8"
+    return f"benchmarks.train_reference {name}"
