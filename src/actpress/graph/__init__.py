@@ -1,5 +1,6 @@
 """Trace a network, find the values it stores, observe them, and put codecs there."""
 
+from actpress.graph.arrangement import PLAIN, Arrangement
 from actpress.graph.capture import Graph, capture
 from actpress.graph.macs import macs_per_image
 from actpress.graph.observe import site_values, values_before
@@ -11,6 +12,8 @@ from actpress.graph.wrappers import unwrapped
 
 __all__ = [
     "CODECS_PATH",
+    "PLAIN",
+    "Arrangement",
     "Graph",
     "RewrittenNetwork",
     "Site",

@@ -20,7 +20,7 @@ def warn_of_hidden_layers(graph: fx.Graph, root: nn.Module) -> None:
     ]
     if told:
         warnings.warn(
-            f"kept whole: {', '.join(told)}; what is stored between these layers is neither "
+            f"kept whole: {_first(told)}; what is stored between these layers is neither "
             f"counted nor compressed",
             stacklevel=1,
         )

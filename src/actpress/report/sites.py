@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
-from actpress.graph import Site, default_placement
+from actpress.graph import PLAIN, Arrangement, Site, default_placement
 from actpress.report.columns import Column, Layout, print_fitting
 from actpress.report.quantities import count, dimensions, memory, percent
 
 _MARK = "*"
+
+NAMED = 3
+"""Sites that are named of those that a remark is about."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class SiteRow:
         values: c*h*w.
         traffic_bytes_8bit: (1 + reads) * values.
         share: of the traffic of all sites, in [0, 1].
+        arrangement: where the network has its images and channels.
     """
 
     name: str
@@ -36,6 +40,7 @@ class SiteRow:
     values: int
     traffic_bytes_8bit: float
     share: float
+    arrangement: Arrangement = PLAIN
 
 
 def site_rows(sites: Sequence[Site]) -> list[SiteRow]:
@@ -57,6 +62,7 @@ def site_rows(sites: Sequence[Site]) -> list[SiteRow]:
                 values=site.values,
                 traffic_bytes_8bit=moved,
                 share=moved / total,
+                arrangement=site.arrangement,
             )
         )
     return rows
@@ -68,7 +74,7 @@ def print_sites(rows: Sequence[SiteRow], console: Console) -> None:
     print_fitting(
         console, _layouts(rows, heaviest), rows, is_marked=lambda row: row.name in heaviest
     )
-    console.print(Text(_legend(len(rows), len(heaviest)), style="dim"))
+    console.print(Text(_legend(len(rows), len(heaviest)) + _moved(rows), style="dim"))
 
 
 def heaviest_sites(rows: Sequence[SiteRow]) -> frozenset[str]:
@@ -124,6 +130,25 @@ def _folds(row: SiteRow) -> str:
 
 def _decoder(row: SiteRow) -> str:
     return ", ".join(row.decoder_folds_into) or "-"
+
+
+def _moved(rows: Sequence[SiteRow]) -> str:
+    """Which sites have channels or images elsewhere than shapes say; nothing if none has."""
+    last = [row.name for row in rows if row.arrangement.channel_axis != 1]
+    folded = [row.name for row in rows if row.arrangement.rows > 1]
+    text = ""
+    if last:
+        text += (
+            f"\nShapes give channels first; the network has them on another axis: {_named(last)}."
+        )
+    if folded:
+        text += f"\nSeveral rows of the batch axis belong to one image: {_named(folded)}."
+    return text
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _legend(sites: int, marked: int) -> str:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from actpress.budget import View
 from actpress.evaluation.metrics import Metrics
+from actpress.graph import Arrangement
 from actpress.report import SiteRow, print_evaluation, print_metrics, print_sites
 from actpress.report.quantities import kib
 from actpress.report.sites import heaviest_sites
@@ -53,6 +54,19 @@ def rows(metrics: Metrics) -> list[SiteRow]:
         )
         for site in metrics.sites
     ]
+
+
+def test_channels_and_images_on_other_axes_are_told(rows: list[SiteRow]) -> None:
+    assert not any("axis" in line for line in printed_sites(rows, 200))
+
+    tokens = [replace(row, arrangement=Arrangement(channel_axis=2)) for row in rows]
+    frames = replace(tokens[0], arrangement=Arrangement(rows=8))
+    lines = printed_sites([frames, *tokens[1:]], 200)
+
+    names, more = ", ".join(row.name for row in rows[1:4]), len(rows) - 4
+    tail = f" and {more} more" if more > 0 else ""
+    assert lines[-2].endswith(f"the network has them on another axis: {names}{tail}.")
+    assert lines[-1] == f"Several rows of the batch axis belong to one image: {rows[0].name}."
 
 
 def test_a_site_has_all_its_numbers_in_100_columns(metrics: Metrics) -> None:
