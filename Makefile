@@ -7,12 +7,11 @@ TORCH_ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench-core bench-codesign bench-codec format setup
+.PHONY: demo test check bench-codec format setup
 
 demo: $(READY)
 	$(BIN)/actpress compress --model actpress.zoo:resnet18_fashion_mnist \
-		--data fashion-mnist-subset --method codesign --budget 1.34bits --view fixed \
-		--steps 240 --width-steps 60 --out runs/demo --force
+		--data fashion-mnist-subset --method cap --budget 8x --steps 120 --out runs/demo --force
 
 test: $(READY)
 	$(BIN)/python -m pytest -q
@@ -22,13 +21,6 @@ check: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-bench-core: $(READY)
-	$(BIN)/python -m benchmarks.core
-
-bench-codesign: $(READY)
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"
-	$(BIN)/python -m benchmarks.codesign
 
 bench-codec: $(READY)
 	$(BIN)/python -m benchmarks.mutations

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from actpress.bitstream import FrequencyTables, RansCoder
-from actpress.codec import SiteCodec, fit_code_tables
+from actpress.bitstream import RansCoder
+from actpress.codec import Histogram, SiteCodec, fit_network_tables
 from actpress.data import Dataset
 from actpress.evaluation import RunInfo, evaluate, predict
 from actpress.graph import Graph
@@ -117,9 +117,10 @@ class _Site:
                 for column in self._columns(q)
             ]
         )
-        tables, _ = fit_code_tables(torch.from_numpy(counts)[:, None])
-        shared = FrequencyTables.from_shared_counts(tables.counts.numpy(), int(q.min()))
-        self.coder = RansCoder(shared, tables.table_of[:, 0].numpy())
+        histogram = Histogram(torch.from_numpy(counts)[:, None], int(q.min()))
+        fitted = fit_network_tables({"site": histogram}, images=len(q))
+        names = fitted.tables.table_of[fitted.class_of["site"].long(), 0]
+        self.coder = RansCoder(fitted.tables.coder_tables(), names.numpy())
         self.context_coder = codec.coder()
         self.planes = as_planes(torch.from_numpy(q)).numpy()
         self.payload, self.context_payload = self.coder.encode(q), b""

@@ -32,7 +32,7 @@ from actpress.bitstream import Frame, StreamReader, StreamWriter
 from actpress.bitstream.container import FINGERPRINT_BYTES
 from actpress.bitstream.numbers import write_number
 from actpress.calibration import calibrate
-from actpress.codec import counting, fit_code_tables
+from actpress.codec import NetworkTables
 from actpress.errors import StreamError
 from actpress.graph import capture
 from actpress.plan import Placement, Plan, SitePlan, Transform
@@ -120,10 +120,10 @@ def pressed_network() -> tuple[CompressedModel, Tensor]:
     pressed = press(graph, plan, statistics)
     fit_tables(pressed, [images])
     codec = list(pressed.codecs.values())[-1]
-    with torch.no_grad(), counting(pressed.codecs) as counters:
-        pressed(images)
-    plain, _ = fit_code_tables(list(counters.values())[-1].counts.sum(1, keepdim=True))
-    codec.set_tables(plain, codec.q_min, codec.q_max)
+    tables = pressed.tables
+    assert tables is not None, "`fit_tables` made them"
+    without_contexts = NetworkTables(tables.frequencies, tables.lowest, tables.table_of[:, :1])
+    codec.set_tables(without_contexts, codec.class_of)
     return pressed, images
 
 

@@ -15,9 +15,10 @@ from actpress.api import Result, compress, inspect
 from actpress.budget import Budget, View
 from actpress.calibration import Statistics, calibrate
 from actpress.codec import SiteCodec
+from actpress.cost import EnergyModel
 from actpress.data import Dataset, Split, load_dataset
 from actpress.errors import ActpressError
-from actpress.evaluation import EnergyModel, Metrics, evaluate
+from actpress.evaluation import Metrics, evaluate
 from actpress.graph import Graph, Site, capture
 from actpress.methods import Settings
 from actpress.plan import Placement, Plan, SitePlan, Transform

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from actpress.budget import Budget, View
+from actpress.cost import EnergyModel
 from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, ModelError
-from actpress.evaluation import EnergyModel, Metrics, RunInfo, evaluate, predict
+from actpress.evaluation import Metrics, RunInfo, evaluate, predict
 from actpress.graph import Graph, Site, capture, check_weights_finite, hash_weights, unwrapped
 from actpress.methods import METHODS, Job, Outcome, Progress, Settings, Silence
 from actpress.pressing import CompressedModel
@@ -60,8 +61,8 @@ def compress(
     model: nn.Module,
     data: Dataset,
     *,
-    method: str = "cap",
-    budget: str | Budget = "1.34bits",
+    method: str = "codesign",
+    budget: str | Budget = "8x",
     settings: Settings | None = None,
     energy: EnergyModel | None = None,
     source: Source | None = None,
@@ -75,7 +76,8 @@ def compress(
         model: trained network, logits out; it is not changed.
         data: images to calibrate, tune and, at the very end, test on.
         method: one of `METHODS`.
-        budget: `1.34bits` per value, `6x` less traffic than at 8 bit, or `0.5pp` accuracy drop.
+        budget: `8x` less moved than at 8 bit, codecs included; `6x-energy`, `1bits` per value, or
+            `0.5pp` accuracy drop.
         settings: data amounts, search and tuning.
         energy: of the memory, for the report.
         source: where model and data came from, for `evaluate` in a later process.
@@ -95,11 +97,20 @@ def compress(
     graph = capture_for(model, example, leaves, task=data.task)
     settings, progress = settings or Settings(), progress or Silence()
     float_predictions = check_before_work(graph, data, progress)
-    job = Job(graph, data, budget, settings, None if folder is None else Path(folder), progress)
+    job = Job(
+        graph,
+        data,
+        budget,
+        settings,
+        energy or EnergyModel(),
+        None if folder is None else Path(folder),
+        progress,
+    )
     outcome = METHODS[method](job)
     source = source or describe_source(model, data, leaves)
     info = replace(
-        run_info(outcome, source, budget, settings), held_out=job.held_out(outcome.pressed)
+        run_info(outcome, source, job),
+        held_out=job.held_out(outcome.pressed),
     )
     progress.start("evaluate", len(data.test))
     metrics = evaluate(
@@ -166,15 +177,18 @@ def check_before_work(graph: Graph, data: Dataset, progress: Progress) -> Tensor
     return predict(graph.eval_module, data.test, task=graph.task, on_batch=progress.advance)
 
 
-def run_info(outcome: Outcome, source: Source, budget: Budget, settings: Settings) -> RunInfo:
+def run_info(outcome: Outcome, source: Source, job: Job) -> RunInfo:
     """What a method did, for the metrics."""
+    settings = job.settings
     return RunInfo(
         model=source.model,
         data=source.data,
         method=outcome.method,
         variant=outcome.variant,
         seed=settings.tune.seed,
-        budget="" if outcome.method == "int8" else str(budget),
+        budget="" if outcome.method == "int8" else str(job.budget),
+        objective=str(job.objective),
+        batch=job.budget.batch,
         search=outcome.path,
         search_node_evals=outcome.search_node_evals,
         search_seconds=outcome.search_seconds,

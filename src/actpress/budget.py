@@ -1,4 +1,4 @@
-"""What the user asks for: bits per value, a traffic ratio, or an accuracy floor."""
+"""What the user asks for: net bits per value, a ratio of traffic or energy, an accuracy floor."""
 
 import re
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ from actpress.errors import BudgetError
 
 REFERENCE_BITS = 8
 """Of a stored activation where nothing is compressed."""
+
+LARGEST_BATCH = 1 << 20
 
 
 class View(StrEnum):
@@ -26,12 +28,30 @@ class View(StrEnum):
         return View.ENTROPY if self is View.FIXED else View.FIXED
 
 
+class Count(StrEnum):
+    """What a budget counts.
+
+    `net`: all that the device moves, the codecs' parameters, tables and indices included.
+    `activations`: activations alone, the published meaning.
+    """
+
+    NET = "net"
+    ACTIVATIONS = "activations"
+
+
 class BudgetKind(StrEnum):
     """The quantity that a budget bounds."""
 
     BITS_PER_VALUE = "bits"
     TRAFFIC_RATIO = "x"
+    ENERGY = "x-energy"
     ACCURACY_DROP = "pp"
+
+
+_FORM = re.compile(
+    rf"\s*(\d+(?:\.\d+)?)\s*(bits|x-energy|x|pp)\s*"
+    rf"(?:\((?P<view>{'|'.join(View)})(?:, (?:batch (?P<batch>\d+)|(?P<count>activations)))?\))?\s*"
+)
 
 
 @dataclass(frozen=True)
@@ -40,50 +60,112 @@ class Budget:
 
     Attributes:
         kind: what is bounded.
-        amount: at most so many bits per value, at least such a ratio of traffic against 8 bit,
-            or at most such a drop of accuracy in percentage points on held-out training images.
+        amount: at most so many bits per value, at least such a ratio against 8 bit, or at most such
+            a drop of accuracy in percentage points on held-out training images.
         view: how the bits are counted.
+        count: whether the codecs' own parameters count. Net bits per value are those moved per
+            value moved, so that `1bits` is `8x`; those of activations alone are stored per value.
+        batch: images per fetch of the codecs' parameters.
     """
 
     kind: BudgetKind
     amount: float
     view: View = View.ENTROPY
+    count: Count = Count.NET
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch <= LARGEST_BATCH:
+            raise BudgetError(
+                f"a batch of {self.batch} images makes no sense; give 1 to {LARGEST_BATCH:,}"
+            )
+        if self.count is Count.NET:
+            return
+        if self.kind is BudgetKind.ENERGY:
+            raise BudgetError(
+                f"the budget {self.amount:g}{self.kind} counts all that costs energy, which "
+                f"activations alone do not tell; ask for a ratio ({self.amount:g}x), or count net"
+            )
+        if self.batch != 1:
+            raise BudgetError(
+                "a batch shares the codecs' parameters, which are not counted where activations "
+                "alone are; leave one of the two out"
+            )
 
     @classmethod
-    def parse(cls, text: str, *, view: View = View.ENTROPY) -> "Budget":
-        """Read `1.34bits`, `6x` or `0.5pp`, also as `str` writes it: `1.34bits (fixed)`.
+    def parse(
+        cls, text: str, *, view: View = View.ENTROPY, count: Count = Count.NET, batch: int = 1
+    ) -> "Budget":
+        """Read `8x`, `6x-energy`, `1.34bits` or `0.5pp`, also as `str` writes it.
 
-        >>> Budget.parse("1.34bits").amount
-        1.34
+        >>> Budget.parse("8x").amount
+        8.0
+        >>> str(Budget.parse("1.34bits", batch=16))
+        '1.34bits (entropy, batch 16)'
 
         Args:
             text: the budget.
             view: where the text names none.
+            count: likewise.
+            batch: likewise.
 
         Raises:
-            BudgetError: none of the three forms, or an amount that makes no sense.
+            BudgetError: none of the forms, or an amount that makes no sense.
         """
-        views = "|".join(View)
-        match = re.fullmatch(rf"\s*(\d+(?:\.\d+)?)\s*(bits|x|pp)\s*(?:\(({views})\))?\s*", text)
+        match = _FORM.fullmatch(text)
         if match is None:
             raise BudgetError(
-                f"cannot read the budget {text!r}; write 1.34bits (bits per value), 6x (traffic "
-                f"against 8 bit) or 0.5pp (accuracy drop in percentage points)"
+                f"cannot read the budget {text!r}; write 8x (less traffic than at 8 bit), "
+                f"6x-energy (less energy), 1.34bits (bits per value) or 0.5pp (accuracy drop in "
+                f"percentage points)"
             )
         amount, kind = float(match[1]), BudgetKind(match[2])
-        if amount == 0 and kind is not BudgetKind.ACCURACY_DROP:
-            raise BudgetError(f"the budget {text!r} must be greater than zero")
-        if kind is BudgetKind.BITS_PER_VALUE and amount > REFERENCE_BITS:
-            raise BudgetError(
-                f"the budget {text!r} is more than the {REFERENCE_BITS} bits that a value takes "
-                f"without actpress; ask for fewer"
-            )
-        if kind is BudgetKind.TRAFFIC_RATIO and amount < 1:
-            raise BudgetError(
-                f"the budget {text!r} asks for more traffic than at {REFERENCE_BITS} bit; ask for "
-                f"1x or a larger factor"
-            )
-        return cls(kind, amount, View(match[3]) if match[3] else view)
+        _check_amount(text, amount, kind)
+        if match["count"]:
+            count, batch = Count.ACTIVATIONS, 1
+        elif match["batch"]:
+            count, batch = Count.NET, int(match["batch"])
+        return cls(kind, amount, View(match["view"] or view), count, batch)
+
+    @property
+    def is_accuracy(self) -> bool:
+        """Whether it bounds the accuracy, and everything else is to be as small as it can be."""
+        return self.kind is BudgetKind.ACCURACY_DROP
+
+    @property
+    def ratio(self) -> float:
+        """How many times less than at 8 bit; not for an accuracy budget."""
+        if self.kind is BudgetKind.BITS_PER_VALUE:
+            return REFERENCE_BITS / self.amount
+        return self.amount
+
+    def with_ratio(self, ratio: float) -> "Budget":
+        """A budget of the same unit, view and count that asks for another ratio.
+
+        An accuracy budget becomes a ratio of traffic.
+        """
+        if self.kind is BudgetKind.BITS_PER_VALUE:
+            return Budget(self.kind, REFERENCE_BITS / ratio, self.view, self.count, self.batch)
+        kind = BudgetKind.TRAFFIC_RATIO if self.is_accuracy else self.kind
+        return Budget(kind, ratio, self.view, self.count, self.batch)
 
     def __str__(self) -> str:
-        return f"{self.amount:g}{self.kind} ({self.view})"
+        counted = f"batch {self.batch}" if self.count is Count.NET else str(self.count)
+        return f"{self.amount:g}{self.kind} ({self.view}, {counted})"
+
+
+def _check_amount(text: str, amount: float, kind: BudgetKind) -> None:
+    if kind is BudgetKind.ACCURACY_DROP:
+        return
+    if amount == 0:
+        raise BudgetError(f"the budget {text!r} must be greater than zero")
+    if kind is BudgetKind.BITS_PER_VALUE and amount > REFERENCE_BITS:
+        raise BudgetError(
+            f"the budget {text!r} is more than the {REFERENCE_BITS} bits that a value takes "
+            f"without actpress; ask for fewer"
+        )
+    if kind in (BudgetKind.TRAFFIC_RATIO, BudgetKind.ENERGY) and amount < 1:
+        raise BudgetError(
+            f"the budget {text!r} asks for more traffic than at {REFERENCE_BITS} bit; ask for 1x "
+            f"or a larger factor"
+        )

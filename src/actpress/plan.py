@@ -5,7 +5,7 @@ carried to another tool, and read back; a JSON file holds nothing else.
 """
 
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from actpress.errors import PlanError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_BIT_WIDTH = 16
+
+SHIFTS_PER_OCTAVE = 8
 
 MAX_BLOCK = 8
 """Side of a block, in pixels."""
@@ -31,22 +33,28 @@ class Placement(StrEnum):
 
 
 class Transform(StrEnum):
-    """How channels are mixed before quantization.
+    """Names of the transforms that actpress brings along (`codec/transform/`).
 
-    `fisher_pca` is PCA in the metric of the Fisher information; `learned` starts from it (from
-    `pca` without that information) and is trained; `dct` and `hadamard` need no parameters.
+    A plan holds a transform by its name, so that it can hold others too.
     """
 
     IDENTITY = "identity"
     PCA = "pca"
     FISHER_PCA = "fisher_pca"
+    SCALED_PCA = "scaled_pca"
+    BLOCK_PCA = "block_pca"
+    HAAR_PCA = "haar_pca"
     LEARNED = "learned"
     DCT = "dct"
     HADAMARD = "hadamard"
 
 
-FITTED_TRANSFORMS = (Transform.PCA, Transform.FISHER_PCA, Transform.LEARNED)
-"""Those that calibration decides."""
+class NumberBits(IntEnum):
+    """Bits of a stored number of a projection; 4 and 8 have a scale per row."""
+
+    HALF = 16
+    BYTE = 8
+    NIBBLE = 4
 
 
 class GroupPlan(BaseModel):
@@ -81,22 +89,27 @@ class SitePlan(BaseModel):
         rank: k, components of a block kept; 1 <= rank <= components. Without groups, the strongest
             are kept.
         step: quantization step, in units of the activation; with groups, the smallest one.
+        step_shifts: eighths of an octave by which the step of each kept component is finer (above
+            zero) or coarser; empty where all have one step.
         bit_width: upper bound on the bits of one stored symbol; the range found in calibration
             usually needs fewer.
         groups: with mixed precision, what every component gets; else empty.
+        number_bits: of a stored number of the transform's matrices.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     site: str
     placement: Placement
-    transform: Transform
+    transform: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$", max_length=40)]
     channels: Annotated[int, Field(ge=1, le=1 << 20)]
     block: Annotated[int, Field(ge=1, le=MAX_BLOCK)] = 1
     rank: Annotated[int, Field(ge=1, le=1 << 20)]
     step: Annotated[float, Field(gt=0, lt=1e30)]
+    step_shifts: tuple[Annotated[int, Field(ge=-256, le=256)], ...] = ()
     bit_width: Annotated[int, Field(ge=1, le=MAX_BIT_WIDTH)] = 8
     groups: tuple[GroupPlan, ...] = ()
+    number_bits: NumberBits = NumberBits.BYTE
 
     @property
     def components(self) -> int:
@@ -113,8 +126,16 @@ class SitePlan(BaseModel):
 
     @property
     def is_identity(self) -> bool:
-        """Whether every channel of every pixel is a component of its own."""
-        return self.transform is Transform.IDENTITY and self.rank == self.channels
+        """Whether channels are components of their own."""
+        return self.transform == Transform.IDENTITY
+
+    def steps(self) -> tuple[float, ...]:
+        """Of each kept component."""
+        if self.groups:
+            members = {j: group.step for group in self.kept_groups() for j in group.components}
+            return tuple(members[j] for j in self.kept_components())
+        shifts = self.step_shifts or (0,) * self.rank
+        return tuple(self.step * 2 ** (-shift / SHIFTS_PER_OCTAVE) for shift in shifts)
 
     @model_validator(mode="after")
     def _block_fits(self) -> Self:
@@ -123,10 +144,10 @@ class SitePlan(BaseModel):
                 f"site {self.site}: {self.channels} channels in blocks of side {self.block} are "
                 f"{self.components} components, more than {MAX_BLOCK_COMPONENTS}"
             )
-        if self.block > 1 and self.transform not in FITTED_TRANSFORMS:
+        if self.step_shifts and (self.groups or len(self.step_shifts) != self.rank):
             raise ValueError(
-                f"site {self.site}: blocks of {self.block}x{self.block} pixels take a transform "
-                f"that is fitted to them ({', '.join(FITTED_TRANSFORMS)}), not {self.transform}"
+                f"site {self.site}: step_shifts holds {len(self.step_shifts)} numbers; expected "
+                f"one for each of the {self.rank} components kept, and none beside groups"
             )
         return self
 
@@ -189,21 +210,6 @@ class Plan(BaseModel):
 
     def __len__(self) -> int:
         return len(self.sites)
-
-    def with_transform(self, transform: Transform) -> "Plan":
-        """The same ranks and steps with another transform at every site.
-
-        Raises:
-            PlanError: a site has blocks, which the transform is not made for.
-        """
-        try:
-            sites = tuple(
-                SitePlan.model_validate(site.model_dump() | {"transform": transform})
-                for site in self.sites
-            )
-        except ValidationError as error:
-            raise PlanError(f"the plan cannot change: {first_complaint(error)}") from error
-        return self.model_copy(update={"sites": sites})
 
     def with_scaled_steps(self, factors: Mapping[str, float]) -> "Plan":
         """The same ranks and widths, the steps of every site multiplied by its factor."""

@@ -1,7 +1,8 @@
 """Applying a plan: graph + plan + statistics -> a network that compresses its activations."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -9,18 +10,23 @@ from torch import Tensor, nn
 
 from actpress.calibration import SiteStatistics, Statistics
 from actpress.codec import (
+    Histogram,
     IdentityProjection,
     LinearProjection,
+    NetworkTables,
     Projection,
     SiteCodec,
+    check_transform,
     counting,
     divides,
-    fit_code_tables,
+    family_of,
+    fit_network_tables,
+    ranges_of,
     stored_step,
 )
 from actpress.errors import CalibrationError, ModelError, PlanError
 from actpress.graph import CODECS_PATH, Graph, RewrittenNetwork, insert_codecs
-from actpress.plan import Plan, SitePlan, Transform
+from actpress.plan import MAX_BIT_WIDTH, Plan, SitePlan
 
 
 class CompressedModel(nn.Module):
@@ -29,18 +35,24 @@ class CompressedModel(nn.Module):
     Attributes:
         network: the rewritten graph.
         plan: what was applied.
+        reads: consumers of each site, for code tables to weigh them by; 1 where none is named.
         codecs: by site name, in the plan's order.
-        table_images: images that the code tables were fitted on; 0 before `fit_tables`.
+        tables: the code tables that all codecs share; None before `fit_tables`.
+        table_images: images that they were fitted on.
         coded_bits: bits per inference of each site under its tables, on these images.
         network_learned: whether the network's own weights were trained, besides the codecs.
         whole: fingerprint of all codecs, where those that a half of the network does not need are
             absent; else None.
     """
 
-    def __init__(self, network: RewrittenNetwork, plan: Plan) -> None:
+    def __init__(
+        self, network: RewrittenNetwork, plan: Plan, reads: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         super().__init__()
         self.network = network
         self.plan = plan
+        self.reads = dict(reads)
+        self.tables: NetworkTables | None = None
         self.table_images = 0
         self.coded_bits: dict[str, float] = {}
         self.network_learned = False
@@ -86,6 +98,21 @@ class CompressedModel(nn.Module):
         state = self.network.eval_module.state_dict()
         return {key: value for key, value in state.items() if not key.startswith(f"{CODECS_PATH}.")}
 
+    def set_tables(self, tables: NetworkTables, class_of: Mapping[str, Tensor]) -> None:
+        """Share code tables among all codecs.
+
+        Args:
+            tables: of the network.
+            class_of: class of each component, shape (k,), by site.
+        """
+        self.tables = tables
+        for name, codec in self.codecs.items():
+            codec.set_tables(tables, class_of[name])
+
+    def table_bits(self) -> int:
+        """Bits of the shared code tables; 0 before `fit_tables`."""
+        return 0 if self.tables is None else self.tables.bits()
+
     def codec_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of the codecs alone."""
         for codec in self.codecs.values():
@@ -105,7 +132,8 @@ def press(graph: Graph, plan: Plan, statistics: Statistics) -> CompressedModel:
     _check_fit(graph, plan, statistics)
     codecs = {site.site: build_codec(site, statistics) for site in plan}
     placements = {site.site: site.placement for site in plan}
-    pressed = CompressedModel(insert_codecs(graph, codecs, placements), plan)
+    reads = {site.site: graph.site(site.site).reads for site in plan}
+    pressed = CompressedModel(insert_codecs(graph, codecs, placements), plan, reads)
     return pressed.eval().to(_device_of(graph))
 
 
@@ -115,19 +143,25 @@ def _device_of(graph: Graph) -> torch.device:
 
 def build_codec(site: SitePlan, statistics: Statistics) -> SiteCodec:
     """The codec of one site, its symbol range as wide as the plan allows."""
-    if site.groups:
-        return _build_grouped(site, statistics)
     own = statistics.sites[site.site]
-    step = stored_step(torch.full((site.rank,), site.step))
+    step = torch.tensor(site.steps())
+    projection = _projection(site, statistics)
+    if site.groups:
+        widths, lowest = _group_widths(site), lowest_of(site, own)
+        q_min, q_max = ranges_of(widths, lowest)
+        return SiteCodec(projection, step, q_min, q_max)
     levels = 2**site.bit_width
+    lowest = -levels // 2
     if site.is_identity:
-        projection: Projection = IdentityProjection()
-        lowest = lowest_symbol(own, float(step[0]), levels)
-    else:
-        projection = _linear(site, statistics, own.mean)
-        lowest = -levels // 2
+        lowest = lowest_symbol(own, float(stored_step(step).min()), levels)
     q_min = torch.full((site.rank,), lowest)
-    return SiteCodec(projection, step, q_min, q_min + levels - 1)
+    return SiteCodec(projection, step, q_min, q_min + levels - 1, alike=site.is_identity)
+
+
+def lowest_of(site: SitePlan, statistics: SiteStatistics) -> int:
+    """The symbol that no group's range goes below: zero where no value does."""
+    values_only = site.is_identity and not float(statistics.minimum.min()) < 0
+    return 0 if values_only else -(1 << MAX_BIT_WIDTH - 1)
 
 
 def lowest_symbol(statistics: SiteStatistics, step: float, levels: int) -> int:
@@ -141,31 +175,32 @@ def lowest_symbol(statistics: SiteStatistics, step: float, levels: int) -> int:
     return max(lowest, min(-levels // 2, highest - levels + 1))
 
 
-def _build_grouped(site: SitePlan, statistics: Statistics) -> SiteCodec:
-    """Every component has the step and the range of its group.
+def _group_widths(site: SitePlan) -> Tensor:
+    """Bit-width of each kept component, shape (k,), int64."""
+    members = {j: group.bit_width for group in site.kept_groups() for j in group.components}
+    return torch.tensor([members[j] for j in site.kept_components()])
 
-    Where zero lies between two levels, (round(z - 1/2) + 1/2) * step, both halves move into what
-    the projection subtracts and adds.
+
+def _projection(site: SitePlan, statistics: Statistics) -> Projection:
+    """The transform of a site.
+
+    Where zero lies between two levels of a group, (round(z - 1/2) + 1/2) * step, both halves move
+    into what the projection subtracts and adds.
     """
-    members = {j: group for group in site.kept_groups() for j in group.components}
-    groups = [members[j] for j in site.kept_components()]
-    step = stored_step(torch.tensor([group.step for group in groups]))
-    levels = torch.tensor([2.0**group.bit_width for group in groups])
-    halves = torch.tensor([0.5 * group.between_levels for group in groups])
-    projection = _linear(site, statistics, statistics.sites[site.site].mean)
-    basis = statistics.basis(site.site, site.transform).select(site.kept_components())
-    shift = basis.inverse.float() @ (halves * step)
-    for tensor in (projection.mean, projection.offset):
-        tensor.data += shift.to(tensor.device)
-    projection.round_to_half()
-    q_min = -levels / 2
-    return SiteCodec(projection, step, q_min, q_min + levels - 1)
-
-
-def _linear(site: SitePlan, statistics: Statistics, mean: Tensor) -> LinearProjection:
-    stored = site.transform not in (Transform.DCT, Transform.HADAMARD)
-    basis = statistics.basis(site.site, site.transform).select(site.kept_components())
-    return LinearProjection(basis, mean, site.rank, block=site.block, stored=stored)
+    kept = site.kept_components()
+    if site.is_identity:
+        return IdentityProjection(site.channels, torch.tensor(kept))
+    basis = statistics.basis(site.site, site.transform).select(kept)
+    mean = statistics.sites[site.site].mean
+    if site.groups:
+        members = {
+            j: group.between_levels for group in site.kept_groups() for j in group.components
+        }
+        halves = torch.tensor([0.5 * members[j] for j in kept]) * torch.tensor(site.steps())
+        mean = mean + basis.inverse @ halves.double()
+    return LinearProjection(
+        family_of(site.transform), basis, mean, block=site.block, number_bits=site.number_bits
+    )
 
 
 def fit_tables(
@@ -192,25 +227,31 @@ def fit_tables(
     with counting(pressed.codecs) as counters:
         outputs = run(pressed, inputs)
     pressed.table_images = sum(len(output) for output in outputs)
+    histograms = {}
     for name, codec in pressed.codecs.items():
         counts, q_min, q_max = counters[name].seen()
-        tables, bits = fit_code_tables(counts)
-        codec.set_tables(tables, q_min, q_max)
-        pressed.coded_bits[name] = bits / pressed.table_images
+        codec.narrow(q_min, q_max)
+        weight = 1.0 + pressed.reads.get(name, 1)
+        histograms[name] = Histogram(counts, counters[name].lowest, weight)
+    fitted = fit_network_tables(histograms, images=pressed.table_images)
+    pressed.set_tables(fitted.tables, fitted.class_of)
+    pressed.coded_bits = {name: bits / pressed.table_images for name, bits in fitted.bits.items()}
 
 
 @contextmanager
 def preserved_tables(pressed: CompressedModel) -> Iterator[None]:
     """Put ranges and tables back after the block, whatever it fitted."""
     before = {
-        name: (codec.tables, codec.q_min, codec.q_max) for name, codec in pressed.codecs.items()
+        name: (codec.class_of, codec.q_min, codec.q_max) for name, codec in pressed.codecs.items()
     }
-    images, coded_bits = pressed.table_images, dict(pressed.coded_bits)
+    tables, images, coded_bits = pressed.tables, pressed.table_images, pressed.coded_bits
     try:
         yield
     finally:
         for name, codec in pressed.codecs.items():
-            codec.set_tables(*before[name])
+            _, codec.q_min, codec.q_max = before[name]
+        if tables is not None:
+            pressed.set_tables(tables, {name: own for name, (own, *_) in before.items()})
         pressed.table_images, pressed.coded_bits = images, coded_bits
 
 
@@ -229,7 +270,8 @@ def check_site(graph: Graph, site: SitePlan) -> None:
     """Compare the plan of a site with the site.
 
     Raises:
-        PlanError: it has other channels, or pixels that do not divide into blocks.
+        PlanError: it has other channels, pixels that do not divide into blocks, or a transform that
+            cannot take it.
     """
     shape = graph.site(site.site).shape
     if site.channels != shape[0]:
@@ -241,6 +283,10 @@ def check_site(graph: Graph, site: SitePlan) -> None:
             f"site {site.site}: blocks of {site.block}x{site.block} pixels need a height and width "
             f"that are multiples of {site.block}; its values have shape {shape}"
         )
+    try:
+        check_transform(site.transform, site.channels, site.block)
+    except PlanError as error:
+        raise PlanError(f"site {site.site}: {error}") from error
 
 
 def _check_fit(graph: Graph, plan: Plan, statistics: Statistics) -> None:

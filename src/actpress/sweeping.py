@@ -9,10 +9,11 @@ from pathlib import Path
 from torch import nn
 
 from actpress.api import compress, describe_source
-from actpress.budget import Budget
+from actpress.budget import Budget, Count
+from actpress.cost import EnergyModel
 from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, BudgetError, RunError, TuningError
-from actpress.evaluation import EnergyModel, Metrics
+from actpress.evaluation import Metrics
 from actpress.methods import METHODS, Progress, Settings, Silence
 from actpress.report import render_sweep, sweep_csv
 from actpress.run import METRICS, Source, differences, facts_of, load_metrics, write_text
@@ -146,7 +147,8 @@ def _points(
 def _name(method: str, budget: Budget) -> str:
     if method in WITHOUT_BUDGET:
         return method
-    return f"{method}-{budget.amount:g}{budget.kind}-{budget.view}"
+    counted = "activations" if budget.count is Count.ACTIVATIONS else f"batch{budget.batch}"
+    return f"{method}-{budget.amount:g}{budget.kind}-{budget.view}-{counted}"
 
 
 def _check_request(out: Path, source: Source, settings: Settings, energy: EnergyModel) -> None:

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from actpress.allocate.ladder import water_level
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from actpress.allocate import LadderKind, ladder_states
-from actpress.allocate.ladder import water_level
 from actpress.calibration import merge_all, observe
 from actpress.kernels import (
     bin_edges,

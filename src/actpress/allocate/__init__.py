@@ -1,44 +1,31 @@
-"""Budget and statistics to plan: the greedy search and its parts."""
+"""From observations and an objective to plans: states of sites, and the greedy search over them."""
 
-from actpress.allocate.greedy import Costs, Criterion, Move, greedy_path
-from actpress.allocate.groups import Grouping, Groups, Importance, make_groups
-from actpress.allocate.ladder import Ladder, LadderKind, Level, build_ladders, ladder_states
-from actpress.allocate.packed_widths import GroupedSite, choose_packed_widths
-from actpress.allocate.replay import Replay, Trial
-from actpress.allocate.search import (
-    CODED_BIT_WIDTH,
-    GreedySearch,
-    SearchSettings,
-    best_reachable,
-    cost_target,
-    search,
-)
-from actpress.allocate.sensitivity import component_losses, estimate_losses
+from actpress.allocate.explore import CODED_BIT_WIDTH, explore
+from actpress.allocate.greedy import Criterion, Move, greedy_path
+from actpress.allocate.measure import SingleSites
+from actpress.allocate.offers import BLOCK, SEARCHED, offers_of
+from actpress.allocate.search import Search, SearchSettings, SearchTask, offers, search
+from actpress.allocate.states import Offer, SiteStates, State, lower_hull
+from actpress.allocate.tally import grouped_entropy_bits
 
 __all__ = [
+    "BLOCK",
     "CODED_BIT_WIDTH",
-    "Costs",
+    "SEARCHED",
     "Criterion",
-    "GreedySearch",
-    "GroupedSite",
-    "Grouping",
-    "Groups",
-    "Importance",
-    "Ladder",
-    "LadderKind",
-    "Level",
     "Move",
-    "Replay",
+    "Offer",
+    "Search",
     "SearchSettings",
-    "Trial",
-    "best_reachable",
-    "build_ladders",
-    "choose_packed_widths",
-    "component_losses",
-    "cost_target",
-    "estimate_losses",
+    "SearchTask",
+    "SingleSites",
+    "SiteStates",
+    "State",
+    "explore",
     "greedy_path",
-    "ladder_states",
-    "make_groups",
+    "grouped_entropy_bits",
+    "lower_hull",
+    "offers",
+    "offers_of",
     "search",
 ]

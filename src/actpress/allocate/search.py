@@ -1,247 +1,201 @@
-"""From statistics and a budget to plans: ladders, screening, replay and the greedy path."""
+"""From observations and an objective to plans: states, measured corrections, the greedy path."""
 
-import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from actpress.allocate.greedy import Costs, Criterion, Move, greedy_path, screened_start
-from actpress.allocate.ladder import Ladder, LadderKind, build_ladders
-from actpress.allocate.replay import Replay
-from actpress.allocate.sensitivity import estimate_losses
-from actpress.budget import Budget, BudgetKind
+from actpress.allocate.explore import explore
+from actpress.allocate.greedy import Criterion, Move, greedy_path
+from actpress.allocate.measure import SingleSites
+from actpress.allocate.offers import SEARCHED, offers_of
+from actpress.allocate.states import Offer, SiteStates, State, cheapest
 from actpress.calibration import Statistics
-from actpress.errors import BudgetError
+from actpress.cost import Objective
 from actpress.graph import Graph
-from actpress.plan import Plan, SitePlan, Transform
+from actpress.plan import NumberBits, Plan, SitePlan
+from actpress.pressing import build_codec
+from actpress.tasks import Task
 
-CODED_BIT_WIDTH = 12
-"""Bound on the symbols of a plan for the entropy coder; calibration narrows it."""
+CHUNK_BYTES = 1 << 28
+"""About as much memory is taken by the values and gradients of a batch."""
 
-CHUNK = 64
+MOST_CHUNK = 64
 
-SCREENED_LOSS = 0.003
-"""Moves are taken on Fisher estimates alone up to this total loss, in nats per image."""
-
-MEASURED_LOSS = 0.006
-"""What such a start may really lose."""
+LEAST_FACTOR, MOST_FACTOR = 0.2, 100.0
+"""Of a correction: measured loss over the estimate."""
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How the greedy search runs.
+    """How states are searched.
 
     Attributes:
         criterion: what makes a move the next one.
-        ladder: what a move changes.
-        transform: of the channels.
-        screen: take the first, harmless moves on Fisher estimates and order the others by them;
-            without, every site's every first move is measured.
-        contenders: so many of the best-looking moves are measured before one is taken; more are
-            slower and closer to measuring all of them. With 0 moves are ordered by their Fisher
-            estimates, and only the one that is taken is measured. On a few hundred images a
-            measured loss is mostly chance, and a site that is ruined already looks cheap to ruin
-            further; the estimates suffer from neither. Without `screen` at least 1 is measured.
-        slack: the path goes on to this share of the budget, so that a plan whose real tables
-            cost a little more than the estimate can still be met.
+        transforms: that sites may take.
+        number_bits: of a stored number of a projection's matrices.
+        rounds: times that the loss of what was chosen is measured, one site at a time, and
+            estimates of the kinds of states that were chosen are corrected by it. Estimates hear of
+            small errors alone; among many kinds the one that is underestimated most would win.
         seed: of the labels drawn for the Fisher estimate.
     """
 
     criterion: Criterion = Criterion.LOSS_PER_BIT
-    ladder: LadderKind = LadderKind.WATER_FILLING
-    transform: Transform = Transform.FISHER_PCA
-    screen: bool = True
-    contenders: int = 0
-    slack: float = 0.75
+    transforms: tuple[str, ...] = SEARCHED
+    number_bits: NumberBits = NumberBits.BYTE
+    rounds: int = 4
     seed: int = 0
 
 
 @dataclass(frozen=True)
-class GreedySearch:
+class Search:
     """A finished search: every prefix of its path is a plan.
 
     Attributes:
+        fingerprint: of the network.
+        states: of all sites, corrected.
+        objective: that they were priced by.
         ladders: of all sites.
         path: the start and all moves.
-        transform: of the channels.
-        values: original values per inference over all sites.
         node_evals: graph nodes executed.
         seconds: wall clock.
     """
 
     fingerprint: str
-    ladders: tuple[Ladder, ...]
+    states: tuple[SiteStates, ...]
+    objective: Objective
+    ladders: tuple[tuple[State, ...], ...]
     path: tuple[Move, ...]
-    transform: Transform
-    values: int
     node_evals: int
     seconds: float
 
-    def within(self, cost: float) -> int:
-        """Index of the first state whose cost is at most `cost`; the last one if there is none."""
+    @property
+    def lowest_price(self) -> float:
+        """With every site at its last rung."""
+        return cheapest(self.ladders, self.objective)
+
+    def within(self, price: float) -> int:
+        """Index of the first state of the path of at most this price; the last if there is none."""
         indices = range(len(self.path))
-        return next((i for i in indices if self.path[i].cost <= cost), len(self.path) - 1)
+        return next((i for i in indices if self.path[i].price <= price), len(self.path) - 1)
+
+    def chosen(self, index: int) -> tuple[State, ...]:
+        """State of every site at one point of the path."""
+        levels = self.path[index].levels
+        return tuple(ladder[level] for ladder, level in zip(self.ladders, levels, strict=True))
 
     def plan(self, index: int, *, method: str) -> Plan:
-        """The plan of one state of the path."""
-        sites = []
-        for ladder, level in zip(self.ladders, self.path[index].levels, strict=True):
-            state = ladder.levels[level]
-            sites.append(
-                SitePlan(
-                    site=ladder.site,
-                    placement=ladder.placement,
-                    transform=self.transform,
-                    channels=len(ladder.mean) // ladder.block**2,
-                    block=ladder.block,
-                    rank=state.rank,
-                    step=state.step,
-                    bit_width=CODED_BIT_WIDTH,
-                )
-            )
-        return Plan(method=method, fingerprint=self.fingerprint, sites=tuple(sites))
+        """The plan of one point of the path."""
+        sites = tuple(state.plan for state in self.chosen(index))
+        return Plan(method=method, fingerprint=self.fingerprint, sites=sites)
 
 
-def search(
-    graph: Graph,
-    statistics: Statistics,
-    images: Tensor,
-    budget: Budget,
-    settings: SearchSettings,
-    *,
-    on_move: Callable[[Move, float], None] = lambda move, target: None,
-) -> GreedySearch:
-    """Search a path of plans that reaches the budget.
+@dataclass
+class SearchTask:
+    """What a search works on.
 
-    With an accuracy budget the path goes to the end of the ladders, or to where the search images
-    lose five times the allowed agreement; which plan meets it is for the caller to measure.
+    Attributes:
+        graph: the captured network.
+        parts: calibrations with Fisher information, see `explore`.
+        images: search images (training split), shape (n, c, h, w).
+        objective: prices of states.
+        settings: how.
+        task: what outputs mean.
+        press_site: the codec of a planned site, to be measured.
+        on_progress: called with the share that is done.
+    """
+
+    graph: Graph
+    parts: Sequence[Statistics]
+    images: Tensor
+    objective: Objective
+    settings: SearchSettings
+    task: Task
+    on_progress: Callable[[float], None] = lambda share: None
+    node_evals: int = 0
+    measured: dict[tuple[str, Offer], float] = field(default_factory=dict)
+
+    def chunks(self) -> tuple[Tensor, ...]:
+        """The images in batches that fit into memory."""
+        values = sum(site.values for site in self.graph.sites)
+        size = max(min(CHUNK_BYTES // (8 * values), MOST_CHUNK), 1)
+        return tuple(self.images.split(size))
+
+    def codec(self, site: SitePlan) -> nn.Module:
+        """Of a planned site, without tables."""
+        part = next(part for part in self.parts if part.observed(site))
+        return build_codec(site, part).to(self.images.device)
+
+    def measure(self, states: Sequence[State]) -> dict[str, float]:
+        """Loss of each site's state alone, in nats per image."""
+        codecs = {state.plan.site: self.codec(state.plan) for state in states}
+        placements = {state.plan.site: state.plan.placement for state in states}
+        single = SingleSites(self.graph, codecs, placements, self.task)
+        losses = single.losses(self.chunks())
+        self.node_evals += single.node_evals
+        return losses
+
+
+def offers(
+    graph: Graph, transforms: Collection[str], *, block: int | None
+) -> dict[str, tuple[Offer, ...]]:
+    """Kinds of states of every site."""
+    return {site.name: offers_of(site, transforms, block=block) for site in graph.sites}
+
+
+def search(work: SearchTask, kinds: Mapping[str, Sequence[Offer]], target: float) -> Search:
+    """Search states of all sites for a price.
 
     Args:
-        graph: the captured network.
-        statistics: of its sites.
-        images: search images (training split), network input, shape (n, c, h, w).
-        budget: when to stop.
-        settings: how to search.
-        on_move: called after every move with the move and the cost to reach, for progress.
-
-    Raises:
-        BudgetError: even the last level of every site does not reach the budget; says the floor.
+        work: network, observations, images.
+        kinds: offered to each site.
+        target: the price at which losses are measured; zero for an accuracy budget, which measures
+            at a sixth of the price without codecs.
     """
     began = time.perf_counter()
-    chunks = images.split(CHUNK)
-    ladders = build_ladders(
-        graph,
-        statistics,
-        chunks,
-        view=budget.view,
-        kind=settings.ladder,
-        transform=settings.transform,
+    settings, objective = work.settings, work.objective
+    sites = explore(
+        work.graph,
+        work.parts,
+        kinds,
+        work.chunks(),
+        objective,
+        seed=settings.seed,
+        number_bits=settings.number_bits,
     )
-    costs = Costs(ladders, budget.view, _weights(ladders, budget))
-    target = cost_target(ladders, budget)
-    _check_reachable(costs, target, budget)
-    floor = target * settings.slack
-    estimates = None
-    if settings.screen and settings.criterion.evaluates:
-        estimates = estimate_losses(graph, ladders, chunks, seed=settings.seed)
-    replay, start = start_search(graph, costs, images, target, estimates)
+    work.on_progress(0.5)
+    aim = target or objective.reference(work.graph.sites) / 6
+    for number in range(settings.rounds):
+        found = _path(work, sites, began)
+        states = found.chosen(found.within(aim))
+        fresh = [s for s in states if (s.plan.site, s.offer) not in work.measured]
+        if not fresh:
+            break
+        losses = work.measure(fresh)
+        corrected = {
+            (state.plan.site, state.offer): _factor(losses[state.plan.site], state.loss)
+            for state in fresh
+        }
+        work.measured |= corrected
+        sites = [site.corrected(corrected) for site in sites]
+        work.on_progress(0.5 + 0.5 * (number + 1) / settings.rounds)
+    return _path(work, sites, began)
 
-    def stop(move: Move) -> bool:
-        if budget.kind is BudgetKind.ACCURACY_DROP:
-            return move.outcome.agreement < 1 - 5 * max(budget.amount, 1) / 100
-        return move.cost <= floor
 
-    path = greedy_path(
-        replay,
-        costs,
-        stop=stop,
-        criterion=settings.criterion,
-        estimates=estimates,
-        start=start,
-        contenders=settings.contenders,
-        on_move=lambda move: on_move(move, floor),
-    )
-    return GreedySearch(
-        graph.fingerprint,
-        tuple(ladders),
+def _factor(measured: float, estimated: float) -> float:
+    return min(max(measured / max(estimated, 1e-12), LEAST_FACTOR), MOST_FACTOR)
+
+
+def _path(work: SearchTask, sites: Sequence[SiteStates], began: float) -> Search:
+    ladders = tuple(site.ladder(work.objective) for site in sites)
+    path = greedy_path(ladders, work.objective, criterion=work.settings.criterion)
+    return Search(
+        work.graph.fingerprint,
+        tuple(sites),
+        work.objective,
+        ladders,
         tuple(path),
-        settings.transform,
-        sum(ladder.values for ladder in ladders),
-        replay.node_evals,
+        work.node_evals,
         time.perf_counter() - began,
     )
-
-
-def start_search(
-    graph: Graph,
-    costs: Costs,
-    images: Tensor,
-    target: float,
-    estimates: Sequence[Sequence[float]] | None,
-) -> tuple[Replay, list[int]]:
-    """Where the search begins: the lowest screened state that measures as harmless.
-
-    The estimate hears only of small errors; a start that turns out to lose more than
-    `MEASURED_LOSS` is tried again with a quarter of the estimated loss, and at last given up.
-    """
-    max_loss, node_evals = SCREENED_LOSS, 0
-    while estimates is not None and max_loss > SCREENED_LOSS / 100:
-        start = screened_start(costs, estimates, stop_cost=target, max_loss=max_loss)
-        replay = Replay(graph, costs.ladders, images, start)
-        replay.node_evals += node_evals
-        if replay.current.loss <= MEASURED_LOSS:
-            return replay, start
-        max_loss, node_evals = max_loss / 4, replay.node_evals
-    start = [0] * len(costs.ladders)
-    replay = Replay(graph, costs.ladders, images, start)
-    replay.node_evals += node_evals
-    return replay, start
-
-
-class Stored(Protocol):
-    """A value that is stored once and read a number of times; `Site` and `Ladder` are two."""
-
-    @property
-    def values(self) -> int:
-        """Original values per inference."""
-
-    @property
-    def reads(self) -> int:
-        """Consumers."""
-
-
-def cost_target(sites: Sequence[Stored], budget: Budget) -> float:
-    """The cost (see `Move.cost`) that a budget allows; zero for an accuracy budget."""
-    values = sum(site.values for site in sites)
-    if budget.kind is BudgetKind.BITS_PER_VALUE:
-        return budget.amount * values
-    if budget.kind is BudgetKind.TRAFFIC_RATIO:
-        moved = sum((1 + site.reads) * site.values for site in sites)
-        return 8 * moved / budget.amount
-    return 0.0
-
-
-def _weights(ladders: Sequence[Ladder], budget: Budget) -> list[float]:
-    if budget.kind is BudgetKind.TRAFFIC_RATIO:
-        return [1.0 + ladder.reads for ladder in ladders]
-    return [1.0] * len(ladders)
-
-
-def _check_reachable(costs: Costs, target: float, budget: Budget) -> None:
-    if budget.kind is BudgetKind.ACCURACY_DROP or costs.lowest() <= target:
-        return
-    best = best_reachable(budget, lowest=costs.lowest(), target=target)
-    raise BudgetError(
-        f"the budget {budget} cannot be reached; the best reachable for this network is {best} by "
-        f"estimate, and real tables may need a few percent more"
-    )
-
-
-def best_reachable(budget: Budget, *, lowest: float, target: float) -> str:
-    """The budget, in the words of the one asked, whose cost is `lowest`; rounded to be met."""
-    if budget.kind is BudgetKind.TRAFFIC_RATIO:
-        return f"{math.floor(100 * budget.amount * target / lowest) / 100:.2f}x"
-    return f"{math.ceil(1000 * budget.amount * lowest / target) / 1000:.3f}bits"

@@ -10,7 +10,7 @@ from actpress.bitstream.container import Frame, Header, StreamReader, StreamWrit
 from actpress.bitstream.context_rans import ContextCoder
 from actpress.bitstream.rans import RansCoder
 from actpress.bitstream.record import Record, read_record, write_record
-from actpress.bitstream.tables import FrequencyTables
+from actpress.bitstream.tables import FrequencyTables, scaled_frequencies
 
 __all__ = [
     "Coder",
@@ -26,6 +26,7 @@ __all__ = [
     "ZeroRunCoder",
     "ZeroValueCoder",
     "read_record",
+    "scaled_frequencies",
     "select",
     "write_record",
 ]

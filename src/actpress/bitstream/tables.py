@@ -103,6 +103,28 @@ class FrequencyTables:
         count, levels = counts.shape
         return cls.from_counts(counts, np.full(count, lowest), np.full(count, lowest + levels - 1))
 
+    @classmethod
+    def from_frequencies(cls, frequencies: Ints, lowest: int) -> Self:
+        """Tables of given frequencies that all begin at the same symbol.
+
+        Args:
+            frequencies: of symbols, out of 2^12, shape (tables, levels); the rest is the escape's.
+            lowest: symbol of the first column.
+
+        Raises:
+            StreamError: too many levels, or frequencies that leave nothing for the escape.
+        """
+        count, levels = frequencies.shape
+        escapes = (1 << PRECISION) - frequencies.sum(1, keepdims=True)
+        if not 1 <= levels <= MAX_RANGE or frequencies.min() < 0 or escapes.min() < 1:
+            raise StreamError(
+                f"code tables have {levels} levels and leave {escapes.min(initial=0)} of "
+                f"{1 << PRECISION} for escapes; expected 1 to {MAX_RANGE} levels and at least 1"
+            )
+        entries = np.concatenate([frequencies, escapes], axis=1).astype(np.uint16)
+        offsets = np.arange(count + 1, dtype=np.int64) * (levels + 1)
+        return cls(np.full(count, lowest, np.int32), offsets, entries.ravel())
+
     def __len__(self) -> int:
         return len(self.q_min)
 
@@ -114,7 +136,19 @@ class FrequencyTables:
         return np.where(entries[:-1] > 0, lengths[:-1], escaped)
 
 
-def _scaled(counts: Ints) -> Ints:
+def scaled_frequencies(counts: Ints | NDArray[np.float64]) -> Ints:
+    """Frequencies of the symbols of one table, out of 2^12; what is left is its escape's.
+
+    Args:
+        counts: of symbols, shape (levels,), >= 0.
+
+    Raises:
+        StreamError: a table without a symbol.
+    """
+    return _scaled(counts)[:-1]
+
+
+def _scaled(counts: Ints | NDArray[np.float64]) -> Ints:
     """Frequencies of the symbols and the escape, summing to 2^12, at least 1 for what was seen.
 
     Starts from the proportional shares and moves single units to where they save the most bits.

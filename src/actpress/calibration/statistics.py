@@ -1,16 +1,17 @@
 """One streaming pass over calibration images."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import torch
 from torch import Tensor
 
 from actpress.calibration.observers import SiteStatistics, observe
-from actpress.codec import Basis, as_blocks, fit_basis
+from actpress.codec import Basis, Moments, as_blocks, family_of
 from actpress.errors import CalibrationError
 from actpress.graph import Graph, site_values
-from actpress.plan import Placement, Transform
+from actpress.plan import Placement, Plan, SitePlan
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Statistics:
         placements: which value of each site was observed.
         sites: by site name.
         fisher: sums of `fisher_information` by site name; empty when it was not measured.
+        fisher_images: that these sums are over.
         blocks: side of the blocks of pixels that were observed, by site name; 1 for the others.
     """
 
@@ -29,32 +31,71 @@ class Statistics:
     placements: Mapping[str, Placement]
     sites: Mapping[str, SiteStatistics]
     fisher: Mapping[str, Tensor] = field(default_factory=dict)
+    fisher_images: int = 0
     blocks: Mapping[str, int] = field(default_factory=dict)
-    _bases: dict[tuple[str, Transform], Basis] = field(
+    _bases: dict[tuple[str, str], Basis] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
-    def basis(self, site: str, transform: Transform) -> Basis:
+    def basis(self, site: str, transform: str) -> Basis:
         """The basis of a transform at a site; found once, so it is not to be changed in place.
 
         Raises:
-            CalibrationError: statistics that are not finite, or `fisher_pca` without Fisher
-                information; names the site.
+            PlanError: there is no such transform.
+            CalibrationError: statistics that are not finite, or a transform that needs the Fisher
+                information without it; names the site.
         """
-        metric = self.fisher.get(site)
-        if transform is Transform.LEARNED:  # starts from one of these
-            transform = Transform.PCA if metric is None else Transform.FISHER_PCA
-        key = (site, transform)
+        key = (site, str(transform))
         if key not in self._bases:
+            own, block = self.sites[site], self.block(site)
+            moments = Moments(
+                own.covariance, self.fisher.get(site), len(own.total) // block**2, block
+            )
             try:
-                self._bases[key] = fit_basis(transform, self.sites[site].covariance, metric)
+                self._bases[key] = family_of(transform).fit(moments)
             except CalibrationError as error:
                 raise CalibrationError(f"site {site}: {error}") from error
         return self._bases[key]
 
+    def basis_of(self, site: SitePlan) -> Basis:
+        """The whole basis of a planned site; for the identity the unit vectors."""
+        if not site.is_identity:
+            return self.basis(site.site, site.transform)
+        unit = torch.eye(site.channels, dtype=torch.float64)
+        own = self.sites[site.site]
+        return Basis(unit, own.outer.diagonal() / own.count, unit)
+
     def block(self, site: str) -> int:
         """Side of the blocks of pixels at a site."""
         return self.blocks.get(site, 1)
+
+    @classmethod
+    def chosen(cls, parts: Sequence["Statistics"], plan: Plan) -> "Statistics":
+        """Of several passes that observed a network differently, what a plan needs at each site.
+
+        Raises:
+            CalibrationError: no pass observed a site as the plan stores it.
+        """
+        sites, fisher = dict[str, SiteStatistics](), dict[str, Tensor]()
+        for site in plan:
+            part = next((part for part in parts if part.observed(site)), None)
+            if part is None:
+                raise CalibrationError(
+                    f"site {site.site}: nothing observed {site.placement} in blocks of side "
+                    f"{site.block}; calibrate with the plan's placements and blocks"
+                )
+            sites[site.site] = part.sites[site.site]
+            if site.site in part.fisher:
+                fisher[site.site] = part.fisher[site.site]
+        placements = {site.site: site.placement for site in plan}
+        blocks = {site.site: site.block for site in plan}
+        images = max((part.fisher_images for part in parts), default=0)
+        return cls(plan.fingerprint, placements, sites, fisher, images, blocks)
+
+    def observed(self, site: SitePlan) -> bool:
+        """Whether these are statistics of what a plan stores at a site."""
+        same = self.placements.get(site.site) == site.placement
+        return same and self.block(site.site) == site.block
 
     def merge(self, other: "Statistics") -> "Statistics":
         """Statistics of both passes together; they must be of one network and placement.
@@ -70,7 +111,14 @@ class Statistics:
             )
         sites = {name: part.merge(other.sites[name]) for name, part in self.sites.items()}
         fisher = {name: part + other.fisher[name] for name, part in self.fisher.items()}
-        return Statistics(self.fingerprint, self.placements, sites, fisher, self.blocks)
+        return Statistics(
+            self.fingerprint,
+            self.placements,
+            sites,
+            fisher,
+            self.fisher_images + other.fisher_images,
+            self.blocks,
+        )
 
 
 def calibrate(

@@ -11,14 +11,16 @@ from rich.console import Console
 
 from actpress._version import __version__
 from actpress.api import compress, inspect
-from actpress.budget import Budget, View
+from actpress.budget import Budget, Count, View
 from actpress.cli.opened import open_run
 from actpress.cli.options import (
     EXIT_INTERRUPTED,
+    BatchOption,
     BatchSizeOption,
     BlockOption,
     CalibrationOption,
     ClassesOption,
+    CountOption,
     DataOption,
     DeviceOption,
     GroupsOption,
@@ -27,6 +29,7 @@ from actpress.cli.options import (
     MeanOption,
     ModelArgsOption,
     ModelOption,
+    NumberBitsOption,
     PrecisionOption,
     RateOption,
     RunArgument,
@@ -35,6 +38,7 @@ from actpress.cli.options import (
     StdOption,
     StepsOption,
     TrainOption,
+    TransformOption,
     WeightsOption,
     WidthStepsOption,
     check_choice,
@@ -53,10 +57,12 @@ from actpress.cli.splits import split_command
 from actpress.cli.streams import decode_command, encode_command
 from actpress.cli.sweeps import sweep_command
 from actpress.cli.workplace import check_complete, is_complete, workplace
+from actpress.cost import MEMORY_PJ_PER_BIT
 from actpress.data import IMAGE_FOLDER, Preparation, load_dataset
 from actpress.errors import BudgetError, RunError
-from actpress.evaluation import MEMORY_PJ_PER_BIT, RunInfo, evaluate
+from actpress.evaluation import RunInfo, evaluate
 from actpress.methods import METHODS, Settings
+from actpress.plan import NumberBits
 from actpress.report import print_evaluation, print_metrics, print_sites, render_html, site_rows
 from actpress.run import (
     REPORT,
@@ -67,7 +73,7 @@ from actpress.run import (
 )
 from actpress.tune import Trainable, TuneSettings, WidthSettings
 
-DEFAULT_BUDGET = "1.34bits"
+DEFAULT_BUDGET = "8x"
 
 app = typer.Typer(
     name="actpress",
@@ -130,16 +136,20 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     std: StdOption = None,
     classes: ClassesOption = None,
     leaf: LeafOption = None,
-    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "cap",
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "codesign",
     budget: Annotated[
         list[str] | None,
         typer.Option(
             metavar="<str>",
-            help="1.34bits per value, 6x less traffic, or 0.5pp accuracy drop.",
+            help="8x less moved, 6x-energy, 1bits per value, or 0.5pp accuracy drop.",
             show_default=DEFAULT_BUDGET,
         ),
     ] = None,
     view: Annotated[View, typer.Option(help="How the budget counts bits.")] = View.ENTROPY,
+    count: CountOption = Count.NET,
+    batch: BatchOption = 1,
+    transform: TransformOption = None,
+    parameter_bits: NumberBitsOption = int(NumberBits.BYTE),
     steps: StepsOption = TuneSettings.steps,
     batch_size: BatchSizeOption = TuneSettings.batch_size,
     lr_scale: RateOption = TuneSettings.lr_scale,
@@ -160,7 +170,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
 ) -> None:
     """Compress a trained network and write a run directory: plan, codec, metrics, report."""
-    wanted = Budget.parse(_only(budget), view=view)
+    wanted = Budget.parse(_only(budget), view=view, count=count, batch=batch)
     check_choice("--method", method, METHODS)
     if method == "int8" and budget:
         complain("int8 stores 8 bits for every value, whatever --budget says")
@@ -185,6 +195,8 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         width_steps=width_steps,
         groups=groups,
         block=block,
+        transform=transform,
+        parameter_bits=parameter_bits,
     )
     warn_of_few_images(wanted, images, settings)
     request = {

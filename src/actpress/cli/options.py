@@ -1,7 +1,7 @@
 """Options that several commands share, and how a command fails."""
 
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
@@ -14,20 +14,19 @@ from rich.console import Console
 from rich.text import Text
 from torch import nn
 
-from actpress.allocate import Grouping
-from actpress.budget import Budget, BudgetKind
+from actpress.allocate import SEARCHED
+from actpress.budget import Budget, Count
+from actpress.cost import MEMORY_PJ_PER_BIT, EnergyModel
 from actpress.data import Dataset
 from actpress.errors import ActpressError, RunError
 from actpress.evaluation import (
-    MEMORY_PJ_PER_BIT,
-    EnergyModel,
     guessing_accuracy,
     images_to_tell,
     is_guessing,
     predict,
 )
 from actpress.methods import PROJECTING, TRAINING, Settings, held_out_size
-from actpress.plan import MAX_BLOCK
+from actpress.plan import MAX_BLOCK, NumberBits
 from actpress.tune import Trainable, TuneSettings, WidthSettings
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
@@ -120,6 +119,27 @@ GroupsOption = Annotated[
     int | None,
     typer.Option("--groups", min=1, help="Equal groups per site (codesign); else automatic."),
 ]
+BatchOption = Annotated[
+    int,
+    typer.Option(
+        "--batch", help="Images for which the codecs' parameters and tables are fetched once."
+    ),
+]
+CountOption = Annotated[
+    Count,
+    typer.Option(help="What a budget counts: all that is moved, or activations alone."),
+]
+TransformOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--transform",
+        help=f"Let sites take only these; may be given several times: {', '.join(SEARCHED)}.",
+        show_default=False,
+    ),
+]
+NumberBitsOption = Annotated[
+    int, typer.Option("--parameter-bits", help="Of a stored number of a projection: 4, 8 or 16.")
+]
 SeedOption = Annotated[
     int, typer.Option("--seed", min=0, max=1 << 31, help="Of everything random.")
 ]
@@ -178,6 +198,8 @@ def settings_of(
     width_steps: int,
     groups: int | None,
     block: int | None,
+    transform: Sequence[str] | None,
+    parameter_bits: int,
 ) -> Settings:
     """The settings that the options of `compress` and `sweep` ask for."""
     tune = TuneSettings(
@@ -188,10 +210,17 @@ def settings_of(
         mixed_precision=mixed_precision,
         seed=seed,
     )
+    transforms = tuple(transform or SEARCHED)
+    for name in transforms:
+        check_choice("--transform", name, SEARCHED)
+    check_choice("--parameter-bits", parameter_bits, tuple(map(int, NumberBits)))
+    settings = Settings.seeded(calibration_images, search_images, tune)
+    search = replace(settings.search, transforms=transforms, number_bits=NumberBits(parameter_bits))
     return replace(
-        Settings.seeded(calibration_images, search_images, tune),
+        settings,
+        search=search,
         block=block,
-        grouping=Grouping(groups=groups),
+        groups=groups,
         widths=WidthSettings(steps=width_steps),
     )
 
@@ -236,7 +265,7 @@ def _as_prepared(images: Dataset) -> str:
 
 def warn_of_few_images(budget: Budget, images: Dataset, settings: Settings) -> None:
     """Say so where the held-out images cannot tell an accuracy budget from no drop at all."""
-    if budget.kind is not BudgetKind.ACCURACY_DROP:
+    if not budget.is_accuracy:
         return
     held_out = min(held_out_size(images, settings), settings.holdout_images)
     needed = images_to_tell(budget.amount)
@@ -273,11 +302,13 @@ def energy_of(memory: str) -> EnergyModel:
     return EnergyModel.of_memory(memory)
 
 
-def check_choice(option: str, got: str, names: Collection[str]) -> None:
+def check_choice(option: str, got: object, names: Collection[object]) -> None:
     """Refuse what is none of some names.
 
     Raises:
         RunError: it is not; says what there is.
     """
     if got not in names:
-        raise RunError(f"{option} {got}: there is no such choice; expected {', '.join(names)}")
+        raise RunError(
+            f"{option} {got}: there is no such choice; expected {', '.join(map(str, names))}"
+        )

@@ -6,13 +6,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from actpress.budget import Budget, View
+from actpress.budget import Budget, Count, View
 from actpress.cli.options import (
     EXIT_INTERRUPTED,
+    BatchOption,
     BatchSizeOption,
     BlockOption,
     CalibrationOption,
     ClassesOption,
+    CountOption,
     DataOption,
     DeviceOption,
     GroupsOption,
@@ -21,6 +23,7 @@ from actpress.cli.options import (
     MeanOption,
     ModelArgsOption,
     ModelOption,
+    NumberBitsOption,
     PrecisionOption,
     RateOption,
     SearchOption,
@@ -28,6 +31,7 @@ from actpress.cli.options import (
     StdOption,
     StepsOption,
     TrainOption,
+    TransformOption,
     WeightsOption,
     WidthStepsOption,
     check_choice,
@@ -45,6 +49,7 @@ from actpress.cli.sources import Origin, load_model, parse_input
 from actpress.data import Preparation, load_dataset
 from actpress.errors import RunError
 from actpress.methods import METHODS, Settings
+from actpress.plan import NumberBits
 from actpress.report import print_sweep
 from actpress.sweeping import HTML, sweep
 from actpress.tune import Trainable, TuneSettings, WidthSettings
@@ -69,6 +74,10 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     classes: ClassesOption = None,
     leaf: LeafOption = None,
     view: Annotated[View, typer.Option(help="How the budgets count bits.")] = View.ENTROPY,
+    count: CountOption = Count.NET,
+    batch: BatchOption = 1,
+    transform: TransformOption = None,
+    parameter_bits: NumberBitsOption = int(NumberBits.BYTE),
     steps: StepsOption = TuneSettings.steps,
     batch_size: BatchSizeOption = TuneSettings.batch_size,
     lr_scale: RateOption = TuneSettings.lr_scale,
@@ -88,7 +97,10 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     for name in names:
         check_choice("--methods", name, METHODS)
         warn_of_unused(name, block, train)
-    wanted = [Budget.parse(text, view=view) for text in _listed("--budgets", budgets)]
+    wanted = [
+        Budget.parse(text, view=view, count=count, batch=batch)
+        for text in _listed("--budgets", budgets)
+    ]
     energy = energy_of(memory)
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     shape = None if input_shape is None else parse_input(input_shape)
@@ -109,6 +121,8 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
         width_steps=width_steps,
         groups=groups,
         block=block,
+        transform=transform,
+        parameter_bits=parameter_bits,
     )
     for each in wanted:
         warn_of_few_images(each, images, settings)

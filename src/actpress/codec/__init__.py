@@ -1,17 +1,14 @@
-"""Projection, quantizer and rate model: what happens to one site."""
+"""Transform, quantizer, code tables: what happens to one site."""
 
-from actpress.codec.basis import Basis, dct_matrix, fit_basis, hadamard_matrix
 from actpress.codec.blocks import MOST_COMPONENTS, as_blocks, block_side, divides
-from actpress.codec.code_tables import (
-    MOST_TABLES,
-    CodeTables,
-    coded_bits,
-    context_share,
-    contexts_for,
-    fit_code_tables,
-    seen_range,
+from actpress.codec.counter import SymbolCounter, contexts_for, counting
+from actpress.codec.entropy import (
+    Histogram,
+    NetworkTables,
+    entropy_bits,
+    fit_network_tables,
+    laplace_entropy_bits,
 )
-from actpress.codec.counter import SymbolCounter, counting
 from actpress.codec.mixture_codec import WIDEST, MixtureCodec
 from actpress.codec.packing import Packing
 from actpress.codec.precision import in_float32
@@ -22,62 +19,72 @@ from actpress.codec.projection import (
     decode_linear,
     encode_linear,
     per_component,
-    stored_dtype,
-    stored_numbers,
 )
-from actpress.codec.rate import (
-    code_lengths_bits,
-    entropy_bits,
-    fixed_bits,
-    laplace_entropy_bits,
-)
-from actpress.codec.site_codec import (
-    PARAMETER_BITS,
-    CodecOutput,
-    Probe,
-    SiteCodec,
-    all_finite,
+from actpress.codec.ranges import (
+    Quantizers,
+    index_bits,
+    on_grid,
+    pack_indices,
+    quantizer_bits,
+    ranges_of,
     stored_step,
+    unpack_indices,
+)
+from actpress.codec.site_codec import CodecOutput, Probe, SiteCodec, all_finite
+from actpress.codec.transform import (
+    FAMILIES,
+    Basis,
+    Family,
+    Moments,
+    Size,
+    StoredFactors,
+    check_transform,
+    family_of,
+    unfolded_bits,
 )
 
 __all__ = [
+    "FAMILIES",
     "MOST_COMPONENTS",
-    "MOST_TABLES",
-    "PARAMETER_BITS",
     "WIDEST",
     "Basis",
-    "CodeTables",
     "CodecOutput",
+    "Family",
+    "Histogram",
     "IdentityProjection",
     "LinearProjection",
     "MixtureCodec",
+    "Moments",
+    "NetworkTables",
     "Packing",
     "Probe",
     "Projection",
+    "Quantizers",
     "SiteCodec",
+    "Size",
+    "StoredFactors",
     "SymbolCounter",
     "all_finite",
     "as_blocks",
     "block_side",
-    "code_lengths_bits",
-    "coded_bits",
-    "context_share",
+    "check_transform",
     "contexts_for",
     "counting",
-    "dct_matrix",
     "decode_linear",
     "divides",
     "encode_linear",
     "entropy_bits",
-    "fit_basis",
-    "fit_code_tables",
-    "fixed_bits",
-    "hadamard_matrix",
+    "family_of",
+    "fit_network_tables",
     "in_float32",
+    "index_bits",
     "laplace_entropy_bits",
+    "on_grid",
+    "pack_indices",
     "per_component",
-    "seen_range",
-    "stored_dtype",
-    "stored_numbers",
+    "quantizer_bits",
+    "ranges_of",
     "stored_step",
+    "unfolded_bits",
+    "unpack_indices",
 ]

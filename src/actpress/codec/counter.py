@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import prod
 
 import torch
 from torch import Tensor
 
-from actpress.codec.code_tables import contexts_for, seen_range
+from actpress.codec.entropy import seen_range
 from actpress.codec.site_codec import SiteCodec, all_finite
 from actpress.errors import CalibrationError
-from actpress.kernels import count_in_contexts
+from actpress.kernels import CONTEXTS, count_in_contexts
+
+MOST_CONTEXT_LEVELS = 128
+"""Sites with more levels than this have counts per component only."""
 
 
 class SymbolCounter:
@@ -30,10 +34,10 @@ class SymbolCounter:
         self.values = 0
         self.lowest = 0
         self.counts = torch.zeros(codec.rank, 0, 0, dtype=torch.int64, device=codec.step.device)
-        if codec.has_tables:
-            self.lowest = codec.lowest
-            shape = codec.rank, codec.table_of.shape[1], codec.counts.shape[1]
-            self.counts = self.counts.new_zeros(shape)
+        if codec.tables is not None:
+            self.lowest = codec.tables.lowest
+            levels = codec.tables.frequencies.shape[1]
+            self.counts = self.counts.new_zeros(codec.rank, codec.table_of.shape[1], levels)
 
     def update(self, codec: SiteCodec, x: Tensor, q: Tensor, x_hat: Tensor) -> None:
         """Add one batch."""
@@ -80,6 +84,11 @@ class SymbolCounter:
             )
         first, last = seen_range(self.counts.sum(1) > 0)
         return self.counts, self.lowest + first, self.lowest + last
+
+
+def contexts_for(q: Tensor, levels: int) -> int:
+    """Contexts that are worth counting: none without neighbours, or with very many levels."""
+    return CONTEXTS if prod(q.shape[2:]) > 1 and levels <= MOST_CONTEXT_LEVELS else 1
 
 
 @contextmanager

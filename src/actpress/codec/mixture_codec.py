@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from actpress.budget import View
+from actpress.codec.entropy import laplace_entropy_bits
 from actpress.codec.precision import in_float32
 from actpress.codec.projection import Projection
-from actpress.codec.rate import laplace_entropy_bits
 from actpress.codec.site_codec import CodecOutput
 from actpress.kernels.mixture import Quantizers, mix_quantized
 
@@ -50,6 +50,8 @@ class MixtureCodec(nn.Module):
         width: where each group starts, shape (G,), int64, 0..8.
         view: the bits that are counted.
         signed: whether components take both signs.
+        between_levels: whether zero of signed components lies between two levels, as a projection's
+            offset allows.
         candidates: in a window, 3..9.
         narrowest: no window goes below this width.
     """
@@ -68,6 +70,7 @@ class MixtureCodec(nn.Module):
         *,
         view: View,
         signed: bool = True,
+        between_levels: bool = True,
         candidates: int = WINDOW,
         narrowest: int = 0,
     ) -> None:
@@ -75,6 +78,7 @@ class MixtureCodec(nn.Module):
         self.narrowest = narrowest
         self.projection = cast(Any, projection)
         self.view, self.signed, self.candidates = view, signed, candidates
+        self.between_levels = signed and between_levels
         self.register_buffer("group", group)
         self.register_buffer(
             "lowest", (width - candidates // 2).clamp(narrowest, WIDEST + 1 - candidates)
@@ -135,7 +139,7 @@ class MixtureCodec(nn.Module):
         else:
             low = -levels / 2 if self.signed else torch.zeros_like(levels)
             high = low + levels - 1
-            centre = torch.full_like(step, 0.5 if self.signed else 0.0)
+            centre = torch.full_like(step, 0.5 if self.between_levels else 0.0)
         high = torch.where(widths == 0, low - 1, high)
         step = _scale_gradient(step, self._step_gradient_scale(pixels, high))
         return Quantizers(step, centre, low, high)

@@ -6,8 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from actpress.codec.basis import Basis
 from actpress.codec.blocks import check_pixels, from_blocks
+from actpress.codec.transform import (
+    Basis,
+    Factors,
+    Family,
+    Size,
+    StoredFactors,
+    as_stored,
+    stored_bits,
+)
+from actpress.errors import CalibrationError
+from actpress.plan import NumberBits
 
 
 class Projection(Protocol):
@@ -15,9 +25,11 @@ class Projection(Protocol):
 
     Attributes:
         block: side of the square of pixels that is projected together, b; 1 is pixel by pixel.
+        number_bits: of a stored number of a matrix.
     """
 
     block: int
+    number_bits: NumberBits
 
     def encode(self, x: Tensor, step: Tensor) -> Tensor:
         """X (n, c, ...) -> components in units of their step, (n, k, ...), one per block."""
@@ -25,28 +37,48 @@ class Projection(Protocol):
     def decode(self, q: Tensor, step: Tensor) -> Tensor:
         """Symbols (n, k, ...) -> x_hat (n, c, ...)."""
 
-    def parameter_count(self) -> int:
-        """Numbers of 16 bits that must be stored to run it, steps excluded."""
+    def size(self) -> Size:
+        """Numbers that are stored to run it, steps excluded, and its arithmetic."""
 
-    def macs_per_block(self) -> tuple[int, int]:
-        """Multiply-accumulates per block of encoder and decoder."""
+    def constant_bits(self) -> tuple[int, int]:
+        """Bits of what the encoder subtracts, and of what the decoder adds."""
 
 
 class IdentityProjection(nn.Module):
-    """Every channel is its own component."""
+    """Every channel is its own component, or some of them are; the others are restored as zero.
+
+    Args:
+        channels: c.
+        kept: which of them, rising; None keeps all.
+    """
 
     block = 1
+    number_bits = NumberBits.HALF
+    kept: Tensor | None
+
+    def __init__(self, channels: int, kept: Tensor | None = None) -> None:
+        super().__init__()
+        self.channels = channels
+        if kept is not None and len(kept) == channels:
+            kept = None
+        self.register_buffer("kept", kept)
 
     def encode(self, x: Tensor, step: Tensor) -> Tensor:
-        return x / per_component(step, x)
+        values = x if self.kept is None else x[:, self.kept]
+        return values / per_component(step, values)
 
     def decode(self, q: Tensor, step: Tensor) -> Tensor:
-        return q * per_component(step, q)
+        y_hat = q * per_component(step, q)
+        if self.kept is None:
+            return y_hat
+        x_hat = y_hat.new_zeros(q.shape[0], self.channels, *q.shape[2:])
+        x_hat[:, self.kept] = y_hat
+        return x_hat
 
-    def parameter_count(self) -> int:
-        return 0
+    def size(self) -> Size:
+        return Size() if self.kept is None else Size(vectors=len(self.kept))
 
-    def macs_per_block(self) -> tuple[int, int]:
+    def constant_bits(self) -> tuple[int, int]:
         return 0, 0
 
 
@@ -54,35 +86,88 @@ class LinearProjection(nn.Module):
     """y = E (x - mean), x_hat = D y_hat + offset, with x the c * b^2 values of a block of pixels.
 
     E, D, mean and offset are parameters, frozen until a method trains them. Outside of training
-    their values are kept as they are stored and counted: representable in half precision, or, where
-    a value is beyond its range, in float32.
+    they are exactly what the family's stored numbers stand for.
 
     Args:
-        basis: where to start: E is its first `rank` vectors, D those of its inverse.
+        family: what is stored of E and D, and how they come of it.
+        basis: where to start: the components that are kept (`Basis.select`).
         mean: of the values of a block, shape (c * b^2,); also the initial offset.
-        rank: components kept.
         block: b, see `as_blocks`.
-        stored: whether E and D must be stored (False for DCT and Hadamard, which are formulas).
+        number_bits: of a stored number of a matrix.
     """
 
     def __init__(
-        self, basis: Basis, mean: Tensor, rank: int, *, block: int = 1, stored: bool = True
+        self,
+        family: Family,
+        basis: Basis,
+        mean: Tensor,
+        *,
+        block: int = 1,
+        number_bits: NumberBits = NumberBits.BYTE,
     ) -> None:
         super().__init__()
-        self.block = block
-        encoder, decoder = basis.vectors[:rank].float(), basis.inverse[:, :rank].float()
-        self.encoder = nn.Parameter(encoder.clone(), requires_grad=False)
-        self.decoder = nn.Parameter(decoder.contiguous(), requires_grad=False)
-        self.offset = nn.Parameter(mean.float().clone(), requires_grad=False)
-        self.mean = nn.Parameter(mean.float().clone(), requires_grad=False)
-        self.stored = stored
-        self.round_to_half()
+        stored = StoredFactors.of(family.stored(basis), number_bits)
+        constant = as_stored(mean).float()
+        self._set_up(family, stored, constant, constant, rank=len(basis.vectors), block=block)
 
     @torch.no_grad()
-    def round_to_half(self) -> None:
-        """Round every stored number to the nearest value of `stored_dtype`."""
-        for tensor in (self.encoder, self.decoder, self.offset, self.mean):
-            tensor.copy_(tensor.to(stored_dtype(tensor)))
+    def _set_up(
+        self,
+        family: Family,
+        stored: StoredFactors,
+        mean: Tensor,
+        offset: Tensor,
+        *,
+        rank: int,
+        block: int,
+    ) -> None:
+        values = len(mean)
+        self.family, self.block, self.number_bits = family, block, stored.number_bits
+        self.channels, self.rank = values // block**2, rank
+        self.encoder = _frozen(torch.zeros(rank, values))
+        self.decoder = _frozen(torch.zeros(values, rank))
+        self.offset, self.mean = _frozen(offset.clone()), _frozen(mean.clone())
+        self._factors: Factors = {}
+        self._restore(stored)
+
+    @torch.no_grad()
+    def round_to_stored(self) -> None:
+        """Round every stored number, and make the matrices of them anew."""
+        for tensor in (self.mean, self.offset):
+            tensor.copy_(as_stored(tensor))
+        self._restore(self.stored())
+
+    def stored(self) -> StoredFactors:
+        """The numbers of the matrices as they are stored now; training changed them if it could."""
+        factors = self._factors
+        if self.family.trained:
+            factors = {"encoder": self.encoder.detach(), "decoder": self.decoder.detach()}
+        return StoredFactors.of(factors, self.number_bits)
+
+    def stored_constants(self) -> tuple[Tensor, Tensor]:
+        """Mean and offset as they are stored, each shape (K,)."""
+        return as_stored(self.mean.detach()), as_stored(self.offset.detach())
+
+    @classmethod
+    def of_stored(
+        cls,
+        family: Family,
+        stored: StoredFactors,
+        mean: Tensor,
+        offset: Tensor,
+        *,
+        rank: int,
+        block: int,
+    ) -> "LinearProjection":
+        """A projection of what a run folder holds.
+
+        Raises:
+            CalibrationError: the numbers make matrices of another shape.
+        """
+        projection = cls.__new__(cls)
+        nn.Module.__init__(projection)
+        cls._set_up(projection, family, stored, mean, offset, rank=rank, block=block)
+        return projection
 
     def encode(self, x: Tensor, step: Tensor) -> Tensor:
         return encode_linear(x, self.encoder, self.mean, step, self.block)
@@ -90,24 +175,26 @@ class LinearProjection(nn.Module):
     def decode(self, q: Tensor, step: Tensor) -> Tensor:
         return decode_linear(q, self.decoder, self.offset, step, self.block)
 
-    def parameter_count(self) -> int:
-        matrices = (self.encoder, self.decoder) if self.stored else ()
-        stored = (*matrices, self.mean, self.offset)
-        return sum(stored_numbers(tensor) for tensor in stored)
+    def size(self) -> Size:
+        return self.family.size(self.channels, self.block, self.rank)
 
-    def macs_per_block(self) -> tuple[int, int]:
-        return self.encoder.numel(), self.decoder.numel()
+    def constant_bits(self) -> tuple[int, int]:
+        return stored_bits(self.mean), stored_bits(self.offset)
+
+    def _restore(self, stored: StoredFactors) -> None:
+        self._factors = stored.factors()
+        encoder, decoder = self.family.matrices(self._factors, self.channels, self.block)
+        if encoder.shape != self.encoder.shape or decoder.shape != self.decoder.shape:
+            raise CalibrationError(
+                f"the stored numbers of the transform {self.family.name} make an encoder of shape "
+                f"{tuple(encoder.shape)}, expected {tuple(self.encoder.shape)}"
+            )
+        self.encoder.copy_(encoder)
+        self.decoder.copy_(decoder)
 
 
-def stored_dtype(tensor: Tensor) -> torch.dtype:
-    """How a tensor of a projection is stored: as float16, or whole where a value exceeds it."""
-    beyond = tensor.abs().max() > torch.finfo(torch.float16).max if tensor.numel() else False
-    return torch.float32 if beyond else torch.float16
-
-
-def stored_numbers(tensor: Tensor) -> int:
-    """Numbers of 16 bits that a tensor of a projection takes in storage."""
-    return tensor.numel() * stored_dtype(tensor).itemsize // torch.float16.itemsize
+def _frozen(values: Tensor) -> nn.Parameter:
+    return nn.Parameter(values, requires_grad=False)
 
 
 def encode_linear(x: Tensor, encoder: Tensor, mean: Tensor, step: Tensor, block: int = 1) -> Tensor:

@@ -7,20 +7,15 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from actpress.bitstream import ContextCoder, FrequencyTables, RansCoder, read_record, write_record
-from actpress.codec.code_tables import CodeTables
+from actpress.bitstream import ContextCoder, RansCoder, read_record, write_record
+from actpress.codec.entropy import NetworkTables, laplace_entropy_bits
 from actpress.codec.precision import in_float32
 from actpress.codec.projection import Projection, per_component
-from actpress.codec.rate import (
-    TABLE_ENTRY_BITS,
-    TABLE_NAME_BITS,
-    fixed_bits,
-    laplace_entropy_bits,
-)
+from actpress.codec.ranges import Quantizers, index_bits, on_grid, packed_ranges, widths_of
+from actpress.codec.transform import unfolded_bits
 from actpress.errors import StreamError
 from actpress.kernels import as_planes
 
-PARAMETER_BITS = 16
 RANS, RANS_IN_CONTEXT = 1, 2
 """Numbers of the coders in a record, see bitstream/FORMAT.md."""
 
@@ -74,33 +69,42 @@ class SiteCodec(nn.Module):
     Args:
         projection: between channels and components.
         step: quantization step of each component, shape (k,), in activation units; a parameter,
-            frozen until a method trains it.
+            frozen until a method trains it. Rounded to what is stored (`on_grid`).
         q_min, q_max: widest symbol range of each component, shape (k,), which the plan's bit-width
-            allows; `set_tables` narrows it to what calibration saw, `widen` undoes that.
+            allows; `narrow` makes it what calibration saw, `widen` undoes that.
+        alike: whether all components have one range, as a site without a transform has.
     """
 
     q_min: Tensor
     q_max: Tensor
-    counts: Tensor
-    table_of: Tensor
+    class_of: Tensor
     rate_scale: Tensor
     widest_min: Tensor
     widest_max: Tensor
 
-    def __init__(self, projection: Projection, step: Tensor, q_min: Tensor, q_max: Tensor) -> None:
+    def __init__(
+        self,
+        projection: Projection,
+        step: Tensor,
+        q_min: Tensor,
+        q_max: Tensor,
+        *,
+        alike: bool = False,
+    ) -> None:
         super().__init__()
         self.projection = cast(Any, projection)
-        self.step = nn.Parameter(step.float().clone(), requires_grad=False)
+        self.alike = alike
+        self.step = nn.Parameter(on_grid(step.float()), requires_grad=False)
         self.register_buffer("q_min", q_min.int())
         self.register_buffer("q_max", q_max.int())
+        self.register_buffer("class_of", torch.zeros(len(step), dtype=torch.uint8))
+        self.tables: NetworkTables | None = None
         self._coder: RansCoder | ContextCoder | None = None
-        self.clear_tables()
         self.register_buffer("rate_scale", torch.ones(()))
         self.register_buffer("widest_min", self.q_min.clone(), persistent=False)
         self.register_buffer("widest_max", self.q_max.clone(), persistent=False)
         self.probe: Probe | None = None
         self.transport: Transport | None = None
-        self.register_load_state_dict_post_hook(_forget_coder)  # type: ignore[no-untyped-call]
 
     @property
     def rank(self) -> int:
@@ -118,18 +122,13 @@ class SiteCodec(nn.Module):
 
     @property
     def has_tables(self) -> bool:
-        """Whether `set_tables` has fixed ranges and code tables."""
-        return self.counts.shape[1] > 0
+        """Whether `set_tables` has been called."""
+        return self.tables is not None
 
     @property
-    def tables(self) -> CodeTables:
-        """The code tables; column i of their counts is the symbol `lowest + i`."""
-        return CodeTables(self.counts, self.table_of)
-
-    @property
-    def lowest(self) -> int:
-        """The lowest symbol of all components."""
-        return int(self.q_min.min())
+    def table_of(self) -> Tensor:
+        """Code table of each component in each context, shape (k, contexts), uint8."""
+        return self._tables().table_of.to(self.class_of.device)[self.class_of.long()]
 
     @in_float32
     def forward(self, x: Tensor) -> CodecOutput:
@@ -211,63 +210,88 @@ class SiteCodec(nn.Module):
         Raises:
             StreamError: no tables yet, or components that have too many levels together.
         """
-        if not self.has_tables:
-            raise StreamError("the codec has no code tables yet; call fit_tables first")
         if self._coder is None:
-            counts, table_of = self.counts.cpu().numpy(), self.table_of.cpu().numpy()
-            tables = FrequencyTables.from_shared_counts(counts, self.lowest)
-            if table_of.shape[1] == 1:
-                self._coder = RansCoder(tables, table_of[:, 0])
-            else:
-                self._coder = ContextCoder(tables, table_of)
+            tables, table_of = self._tables().coder_tables(), self.table_of.cpu().numpy()
+            alone = table_of.shape[1] == 1
+            self._coder = (
+                RansCoder(tables, table_of[:, 0]) if alone else ContextCoder(tables, table_of)
+            )
         return self._coder
 
-    def set_tables(self, tables: CodeTables, q_min: Tensor, q_max: Tensor) -> None:
-        """Fix the symbol ranges and the code tables.
+    def set_tables(self, tables: NetworkTables, class_of: Tensor) -> None:
+        """Code symbols with tables that the network shares.
 
         Args:
-            tables: column i of their counts holds the symbol min(q_min) + i.
-            q_min: lowest symbol of each component, shape (k,).
-            q_max: highest symbol of each component, shape (k,).
+            tables: of the network.
+            class_of: class of each component, shape (k,).
         """
-        device = self.step.device
         self._coder = None
-        self.counts = tables.counts.to(device, torch.int64)
-        self.table_of = tables.table_of.to(device, torch.uint8)
-        self.q_min, self.q_max = q_min.to(device).int(), q_max.to(device).int()
-
-    def widen(self) -> None:
-        """Forget the tables and allow the widest symbol ranges, as before `set_tables`."""
-        self.clear_tables()
-        self.q_min, self.q_max = self.widest_min.clone(), self.widest_max.clone()
+        self.tables = tables
+        self.class_of = class_of.to(self.step.device, torch.uint8)
 
     def clear_tables(self) -> None:
         """Forget the tables, not the ranges."""
-        self._coder = None
-        device, k = self.step.device, self.rank
-        self.register_buffer("counts", torch.zeros(0, 0, dtype=torch.int64, device=device))
-        self.register_buffer("table_of", torch.zeros(k, 1, dtype=torch.uint8, device=device))
+        self._coder, self.tables = None, None
+        self.class_of = torch.zeros_like(self.class_of)
+
+    def narrow(self, q_min: Tensor, q_max: Tensor) -> None:
+        """Make the ranges the narrowest of whole bit-widths that hold these, each shape (k,)."""
+        low, high = packed_ranges(q_min, q_max, alike=self.alike)
+        self.q_min, self.q_max = low.to(self.step.device), high.to(self.step.device)
+
+    def widen(self) -> None:
+        """Forget the tables and allow the widest symbol ranges, as before `narrow`."""
+        self.clear_tables()
+        self.q_min, self.q_max = self.widest_min.clone(), self.widest_max.clone()
+
+    @torch.no_grad()
+    def round_to_stored(self) -> None:
+        """Round all that training moved to what is stored."""
+        self.step.copy_(on_grid(self.step))
+        if hasattr(self.projection, "round_to_stored"):
+            self.projection.round_to_stored()
 
     def code_lengths_bits(self) -> Tensor:
-        """Ideal code length of every symbol, shape (k, contexts, levels), float64."""
-        return self.tables.code_lengths_bits()
+        """Ideal code length of every symbol, shape (k, contexts, levels), float64.
+
+        The first level is the tables' lowest symbol.
+        """
+        return self._tables().code_lengths_bits().to(self.step.device)[self.table_of.long()]
 
     def fixed_bits(self) -> Tensor:
         """Bits of plain packing per symbol of each component, shape (k,), int64."""
-        return fixed_bits(self.q_min, self.q_max)
+        return widths_of(self.q_min, self.q_max)
 
-    def parameter_bits(self) -> int:
-        """What must be fetched to run the codec under any view: projection, steps, ranges."""
-        return (int(self.projection.parameter_count()) + 3 * self.rank) * PARAMETER_BITS
+    def quantizers(self) -> Quantizers:
+        """Steps and ranges as they are stored."""
+        return Quantizers.of(self.step.detach(), self.q_min, self.q_max)
 
-    def table_bits(self) -> int:
-        """What the entropy view needs besides: the tables, and which one is used where.
+    def parameter_bits(self, *, encoder: bool = True, decoder: bool = True) -> int:
+        """What must be fetched to run the codec under any view: projection and quantizers.
 
-        A table has an entry for each symbol from its first to its last, and says which these are.
+        Args:
+            encoder: whether the encoder stays, and is not part of the layer before.
+            decoder: whether the decoder stays, and is not part of the layers after.
         """
-        names = self.table_of.numel() if len(self.counts) > 1 else 0
-        entries = int((self.tables.widths() + 2).sum())
-        return entries * TABLE_ENTRY_BITS + names * TABLE_NAME_BITS
+        mean_bits, offset_bits = self.projection.constant_bits()
+        matrices = unfolded_bits(
+            self.projection.size(),
+            self.projection.number_bits,
+            mean_bits=mean_bits,
+            offset_bits=offset_bits,
+            encoder=encoder,
+            decoder=decoder,
+        )
+        return matrices + self.quantizers().bits()
+
+    def class_bits(self) -> int:
+        """What the entropy view needs besides, to say which class each component is of."""
+        return index_bits(self.rank, len(self._tables().table_of))
+
+    def _tables(self) -> NetworkTables:
+        if self.tables is None:
+            raise StreamError("the codec has no code tables yet; call fit_tables first")
+        return self.tables
 
     def _rate_bits(self, z: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
@@ -280,12 +304,6 @@ class SiteCodec(nn.Module):
         return self.rate_scale * symbols_per_component * laplace_entropy_bits(mean_abs).sum()
 
 
-def _forget_coder(codec: nn.Module, incompatible_keys: object) -> None:
-    """After loading a state the tables are other ones."""
-    del incompatible_keys
-    cast(SiteCodec, codec)._coder = None  # noqa: SLF001 - the codec's own hook
-
-
 def all_finite(x: Tensor) -> bool:
     """Whether there is neither NaN nor infinity; allocates nothing.
 
@@ -294,17 +312,6 @@ def all_finite(x: Tensor) -> bool:
     if not x.numel() or bool(torch.isfinite(x.sum())):
         return True
     return bool(torch.isfinite(torch.stack(torch.aminmax(x))).all())
-
-
-def stored_step(step: Tensor) -> Tensor:
-    """What a step is stored as in 16 bits: the nearest bfloat16 number that is not smaller.
-
-    Args:
-        step: positive, any shape, float32 or float64; the result is float32.
-    """
-    nearest = step.bfloat16()
-    above = torch.nextafter(nearest, torch.full_like(nearest, torch.inf))
-    return torch.where(nearest.to(step.dtype) < step, above, nearest).float()
 
 
 class _RoundClamp(torch.autograd.Function):

@@ -6,14 +6,11 @@ from actpress.evaluation.confidence import (
     images_to_tell,
     is_guessing,
 )
-from actpress.evaluation.energy import MEMORY_PJ_PER_BIT, EnergyModel
 from actpress.evaluation.evaluate import RunInfo, evaluate, predict
 from actpress.evaluation.metrics import Metrics, PathPoint, SiteMetrics, Views
 
 __all__ = [
-    "MEMORY_PJ_PER_BIT",
     "Comparison",
-    "EnergyModel",
     "Metrics",
     "PathPoint",
     "RunInfo",

@@ -1,21 +1,17 @@
 """From symbol counts to bits, traffic, parameters and arithmetic of every site."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from actpress.budget import REFERENCE_BITS
+from actpress.budget import View
 from actpress.calibration import Statistics
-from actpress.codec import (
-    PARAMETER_BITS,
-    SiteCodec,
-    SymbolCounter,
-    entropy_bits,
-    stored_numbers,
-)
-from actpress.evaluation.energy import EnergyModel
+from actpress.codec import SiteCodec, SymbolCounter, entropy_bits, family_of
+from actpress.cost import EnergyModel, Kind, Objective, SiteUse, folds_of, use_of
+from actpress.cost.folding import NOTHING_FOLDS
 from actpress.evaluation.metrics import EnergyMetrics, SiteMetrics, TrafficMetrics, Views
 from actpress.graph import Graph, Site
-from actpress.plan import FITTED_TRANSFORMS, SitePlan
+from actpress.plan import SitePlan
 from actpress.pressing import CompressedModel
 
 
@@ -48,48 +44,78 @@ def total_views(sites: Sequence[SiteMetrics]) -> Views:
     )
 
 
-def account_traffic(sites: Sequence[SiteMetrics]) -> TrafficMetrics:
-    """Sum the sites: bits moved, ratios, and what the codecs themselves must fetch."""
-    before = sum(site.traffic_bits_8bit for site in sites)
-    after = Views(
-        fixed=sum(site.traffic_bits.fixed for site in sites),
-        entropy=sum(site.traffic_bits.entropy for site in sites),
-    )
-    parameters = sum(site.parameter_bits for site in sites)
-    folded = sum(site.folded_parameter_bits for site in sites)
-    tables = sum(site.table_bits for site in sites)
+def account_traffic(
+    sites: Sequence[SiteMetrics], table_bits: float, *, batch: int
+) -> TrafficMetrics:
+    """Sum the sites: bits moved, ratios, and what the codecs themselves must fetch.
+
+    Args:
+        sites: all that are planned.
+        table_bits: of the code tables that they share.
+        batch: images for which codecs are fetched once.
+    """
+    before = _priced(sites, table_bits, Objective(Kind.TRAFFIC), compressed=False)
+    moved = _priced(sites, table_bits, Objective(Kind.TRAFFIC))
+    unfolded = [
+        site.model_copy(update={"folded_parameter_bits": site.parameter_bits, "credit_bits": 0.0})
+        for site in sites
+    ]
+    reference = before.fixed
     return TrafficMetrics(
-        bits_8bit=before,
-        bits=after,
-        ratio_8bit=_ratio(before, after),
-        ratio_16bit=_ratio(2 * before, after),
-        ratio_32bit=_ratio(4 * before, after),
-        parameter_bits=parameters,
-        folded_parameter_bits=folded,
-        table_bits=tables,
-        net_ratio_8bit=_ratio(before, _with_parameters(after, folded, tables)),
-        net_ratio_8bit_unfolded=_ratio(before, _with_parameters(after, parameters, tables)),
+        bits_8bit=reference,
+        bits=moved,
+        ratio_8bit=_ratio(reference, moved),
+        ratio_16bit=_ratio(2 * reference, moved),
+        ratio_32bit=_ratio(4 * reference, moved),
+        batch=batch,
+        parameter_bits=sum(site.parameter_bits for site in sites),
+        folded_parameter_bits=sum(site.folded_parameter_bits for site in sites),
+        credit_bits=sum(site.credit_bits for site in sites),
+        fetched_bits=_per_view(lambda view: sum(site.use(view).fetched_bits for site in sites)),
+        index_bits=sum(site.index_bits for site in sites),
+        table_bits=table_bits,
+        net_ratio_8bit=_ratio(reference, _priced(sites, table_bits, Objective(batch=batch))),
+        net_ratio_8bit_batch1=_ratio(reference, _priced(sites, table_bits, Objective())),
+        net_ratio_8bit_unfolded=_ratio(
+            reference, _priced(unfolded, table_bits, Objective(batch=batch))
+        ),
     )
 
 
 def account_energy(
-    sites: Sequence[SiteMetrics], traffic: TrafficMetrics, model: EnergyModel
+    sites: Sequence[SiteMetrics], table_bits: float, model: EnergyModel, *, batch: int
 ) -> EnergyMetrics:
     """Energy of activation traffic per inference, before and after."""
-    macs = sum(site.folded_extra_macs for site in sites)
-
-    moved = _with_parameters(traffic.bits, traffic.folded_parameter_bits, traffic.table_bits)
-
-    def after(bits: float) -> float:
-        return bits * model.pj_per_bit + macs * model.mac_pj
-
+    objective = Objective(Kind.ENERGY, batch=batch, energy=model)
     return EnergyMetrics(
         memory=model.memory,
         pj_per_bit=model.pj_per_bit,
         mac_pj=model.mac_pj,
-        before_pj=traffic.bits_8bit * model.pj_per_bit,
-        after_pj=Views(fixed=after(moved.fixed), entropy=after(moved.entropy)),
+        before_pj=_priced(sites, table_bits, objective, compressed=False).fixed,
+        after_pj=_priced(sites, table_bits, objective),
     )
+
+
+def _priced(
+    sites: Sequence[SiteMetrics],
+    table_bits: float,
+    objective: Objective,
+    *,
+    compressed: bool = True,
+) -> Views:
+    """Price of the sites under both views."""
+
+    def price(view: View) -> float:
+        if not compressed:
+            return objective.reference(sites)
+        seen = replace(objective, view=view)
+        return seen.total((site.use(view) for site in sites), table_bits)
+
+    return _per_view(price)
+
+
+def _per_view(quantity: Callable[[View], float]) -> Views:
+    return Views(fixed=quantity(View.FIXED), entropy=quantity(View.ENTROPY))
 
 
 def _account_site(
@@ -107,9 +133,8 @@ def _account_site(
         fixed=float(codec.fixed_bits().sum()) * blocks,
         entropy=float((counter.counts * codec.code_lengths_bits()).sum()) / images,
     )
-    encoder, decoder = _folds(site, plan)
-    encode_macs, decode_macs = codec.projection.macs_per_block()
-    kept_macs = (0 if encoder else encode_macs) + (0 if decoder else decode_macs * site.reads)
+    size, folds = codec.projection.size(), folds_of(site, plan)
+    use = use_of(site, plan, codec, bits.entropy, View.ENTROPY)
     without = entropy_bits(counter.counts.sum(1)).sum() * (counter.counts.sum() / codec.rank)
     return SiteMetrics(
         name=site.name,
@@ -128,14 +153,15 @@ def _account_site(
         bits_per_value=_scale(bits, 1 / site.values),
         traffic_share=_traffic(site) / total_traffic,
         traffic_bits_8bit=_traffic(site),
-        traffic_bits=_scale(bits, 1 + site.reads),
+        traffic_bits=_per_view(lambda view: replace(use, stored_bits=bits[view]).moved_bits),
         parameter_bits=codec.parameter_bits(),
-        folded_parameter_bits=_folded_parameter_bits(codec, encoder, decoder),
-        table_bits=codec.table_bits(),
-        extra_macs=(encode_macs + decode_macs * site.reads) * blocks,
-        folded_extra_macs=kept_macs * blocks,
-        encoder_folds_into=encoder,
-        decoder_folds_into=decoder,
+        folded_parameter_bits=use.parameter_bits,
+        credit_bits=use.credit_bits,
+        index_bits=use.index_bits,
+        extra_macs=NOTHING_FOLDS.unfolded_macs(size, site.reads) * blocks,
+        folded_extra_macs=int(use.macs),
+        encoder_folds_into=folds.encoder,
+        decoder_folds_into=folds.decoder,
         distortion_mse=counter.squared_error / counter.values,
         eigenvalues=_eigenvalues(plan, statistics),
     )
@@ -148,55 +174,19 @@ def _widths(codec: SiteCodec, plan: SitePlan) -> tuple[tuple[int, int], ...]:
     return tuple((bits, count) for bits, count in sorted(counts.items(), reverse=True) if count)
 
 
-def _folds(site: Site, plan: SitePlan) -> tuple[str | None, tuple[str, ...]]:
-    """Neighbours that absorb the codec's matrices; none for a codec without matrices.
-
-    A projection of blocks would fold into a convolution of a larger kernel and stride, which may
-    cost more than the two of them: it counts as not folded.
-    """
-    if plan.block > 1 or plan.is_identity:
-        return None, ()
-    return (
-        site.encoder_folds_into(plan.placement),
-        site.decoder_folds_into(plan.placement),
-    )
-
-
-def _folded_parameter_bits(
-    codec: SiteCodec, encoder: str | None, decoder: tuple[str, ...]
-) -> float:
-    """Codec parameters left when matrices are folded into linear neighbours.
-
-    That a neighbour becomes smaller by folding is not credited: it is no activation.
-    """
-    bits = float(codec.parameter_bits())
-    if not (hasattr(codec.projection, "encoder") and codec.projection.stored):
-        return bits
-    if encoder is not None:
-        bits -= stored_numbers(codec.projection.encoder) * PARAMETER_BITS
-    if decoder:
-        bits -= stored_numbers(codec.projection.decoder) * PARAMETER_BITS
-    return bits
-
-
 def _eigenvalues(plan: SitePlan, statistics: Statistics | None) -> tuple[float, ...]:
-    if statistics is None or plan.transform not in FITTED_TRANSFORMS:
+    if statistics is None or plan.is_identity or not family_of(plan.transform).fitted:
         return ()
     basis = statistics.basis(plan.site, plan.transform)
     return tuple(float(f"{value:.6g}") for value in basis.variances)
 
 
 def _traffic(site: Site) -> float:
-    return float((1 + site.reads) * site.values * REFERENCE_BITS)
+    return SiteUse.uncompressed(site).moved_bits
 
 
 def _scale(views: Views, factor: float) -> Views:
     return Views(fixed=views.fixed * factor, entropy=views.entropy * factor)
-
-
-def _with_parameters(bits: Views, parameters: float, tables: float) -> Views:
-    """Traffic and codec parameters together; plain packing needs no code tables."""
-    return Views(fixed=bits.fixed + parameters, entropy=bits.entropy + parameters + tables)
 
 
 def _ratio(before: float, after: Views) -> Views:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from actpress.calibration import Statistics
 from actpress.codec import counting
+from actpress.cost import EnergyModel
 from actpress.data.dataset import Split
 from actpress.errors import ModelError
 from actpress.evaluation.account import (
@@ -18,7 +19,6 @@ from actpress.evaluation.account import (
     total_views,
 )
 from actpress.evaluation.confidence import Comparison, guessing_accuracy
-from actpress.evaluation.energy import EnergyModel
 from actpress.evaluation.metrics import MeasuredMetrics, Metrics, PathPoint, Views
 from actpress.graph import Graph
 from actpress.pressing import CompressedModel
@@ -33,7 +33,8 @@ class RunInfo:
     """What a method did, to be written beside the numbers.
 
     Attributes:
-        model, data, method, variant, seed, budget: as in `Metrics`.
+        model, data, method, variant, seed, budget, objective: as in `Metrics`.
+        batch: images for which codecs are fetched once.
         search: the greedy path.
         search_node_evals, search_seconds, tune_seconds: as in `Metrics`.
         settings: for the reader.
@@ -46,6 +47,8 @@ class RunInfo:
     variant: str = ""
     seed: int = 0
     budget: str = ""
+    objective: str = ""
+    batch: int = 1
     search: tuple[PathPoint, ...] = ()
     search_node_evals: int = 0
     search_seconds: float = 0.0
@@ -63,6 +66,8 @@ class RunInfo:
             variant=earlier.variant,
             seed=earlier.seed,
             budget=earlier.budget,
+            objective=earlier.objective,
+            batch=earlier.traffic.batch,
             search=earlier.search,
             search_node_evals=earlier.search_node_evals,
             search_seconds=earlier.search_seconds,
@@ -137,7 +142,8 @@ def evaluate(
     sites = account_sites(graph, pressed, counters, statistics)
     bits, values = total_views(sites), sum(site.values for site in sites)
     bits_per_value = Views(fixed=bits.fixed / values, entropy=bits.entropy / values)
-    traffic = account_traffic(sites)
+    tables = pressed.table_bits()
+    traffic = account_traffic(sites, tables, batch=info.batch)
     stream = None
     if transports is not None:
         stream = _measure(pressed, transports, len(test), batch, bits.entropy, values)
@@ -162,14 +168,15 @@ def evaluate(
         bits_per_value=bits_per_value,
         context_free_bits_per_value=sum(site.context_free_bits for site in sites) / values,
         ratio_vs_8bit=8 * values / max(bits.entropy, 1.0),
-        net_ratio_vs_8bit_batch1=traffic.net_ratio_8bit.entropy,
+        net_ratio_vs_8bit_batch1=traffic.net_ratio_8bit_batch1.entropy,
         search_node_evals=info.search_node_evals,
         search_seconds=info.search_seconds,
         tune_seconds=info.tune_seconds,
         budget=info.budget,
+        objective=info.objective,
         scope=describe_scope(graph, pressed),
         traffic=traffic,
-        energy=account_energy(sites, traffic, energy or EnergyModel()),
+        energy=account_energy(sites, tables, energy or EnergyModel(), batch=info.batch),
         sites=sites,
         measured=stream,
         search=info.search,

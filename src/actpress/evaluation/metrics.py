@@ -9,9 +9,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from actpress.budget import View
+from actpress.cost import SiteUse
 from actpress.evaluation.confidence import Comparison
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class _Record(BaseModel):
@@ -43,10 +44,11 @@ class SiteMetrics(_Record):
         traffic_share: of the network's 8-bit traffic (write + reads), in [0, 1].
         traffic_bits_8bit: (1 + reads) * values * 8.
         traffic_bits: (1 + reads) * bits.
-        parameter_bits: projections, offsets, steps and ranges of this codec, 16 bits a number.
-        folded_parameter_bits: the same without the matrices that a linear neighbour can absorb.
-        table_bits: code tables, which the entropy view needs besides: 16 bits an entry, and 8 to
-            name the table of each component in each context.
+        parameter_bits: what this codec must fetch: matrices, offsets, steps and widths.
+        folded_parameter_bits: the same without what a linear neighbour can absorb.
+        credit_bits: by which weights of these neighbours shrink (8 bits a weight); negative where
+            they grow. A codec's parameters are free up to it.
+        index_bits: fetched to name the code tables of each component, in the entropy view.
         extra_macs, folded_extra_macs: multiply-accumulates of encoder and decoder.
         encoder_folds_into, decoder_folds_into: linear neighbours that can absorb them.
         distortion_mse: mean squared error of the stored value, in squared activation units.
@@ -72,7 +74,8 @@ class SiteMetrics(_Record):
     traffic_bits: Views
     parameter_bits: float
     folded_parameter_bits: float
-    table_bits: float
+    credit_bits: float
+    index_bits: float
     extra_macs: int
     folded_extra_macs: int
     encoder_folds_into: str | None
@@ -85,6 +88,18 @@ class SiteMetrics(_Record):
         """Components of a block before any is dropped: c * block^2."""
         return self.channels * self.block**2
 
+    def use(self, view: View) -> SiteUse:
+        """The site as an objective prices it."""
+        return SiteUse(
+            values=self.values,
+            reads=self.reads,
+            stored_bits=self.bits[view],
+            parameter_bits=self.folded_parameter_bits,
+            index_bits=self.index_bits if view is View.ENTROPY else 0.0,
+            credit_bits=self.credit_bits,
+            macs=self.folded_extra_macs,
+        )
+
 
 class TrafficMetrics(_Record):
     """Bits moved per inference over all sites: one write plus one read per consumer.
@@ -93,11 +108,17 @@ class TrafficMetrics(_Record):
         bits_8bit: the network as it is, at 8 bits a value.
         bits: after compression.
         ratio_8bit, ratio_16bit, ratio_32bit: before / after, against each width.
-        parameter_bits: codec parameters fetched per inference at batch 1, nothing folded.
+        batch: images for which codecs are fetched once.
+        parameter_bits: of all codecs, nothing folded.
         folded_parameter_bits: the same with folding.
-        table_bits: code tables, fetched besides under the entropy view.
-        net_ratio_8bit: bits_8bit / (bits + folded_parameter_bits, + table_bits for entropy).
-        net_ratio_8bit_unfolded: the same with parameter_bits.
+        credit_bits: by which neighbours shrink that take in matrices.
+        fetched_bits: parameters and, under the entropy view, indices that are left after folding,
+            each site's parameters less its credit but never below zero; per batch.
+        index_bits: the part of it that names code tables; entropy view only.
+        table_bits: the network's code tables, fetched besides under the entropy view; per batch.
+        net_ratio_8bit: bits_8bit / (bits + (fetched_bits, + table_bits for entropy) / batch).
+        net_ratio_8bit_batch1: the same at batch 1.
+        net_ratio_8bit_unfolded: the same as net_ratio_8bit with nothing folded.
     """
 
     bits_8bit: float
@@ -105,10 +126,15 @@ class TrafficMetrics(_Record):
     ratio_8bit: Views
     ratio_16bit: Views
     ratio_32bit: Views
+    batch: int
     parameter_bits: float
     folded_parameter_bits: float
+    credit_bits: float
+    fetched_bits: Views
+    index_bits: float
     table_bits: float
     net_ratio_8bit: Views
+    net_ratio_8bit_batch1: Views
     net_ratio_8bit_unfolded: Views
 
 
@@ -147,14 +173,15 @@ class MeasuredMetrics(_Record):
 
 
 class PathPoint(_Record):
-    """One accepted move of a search: the state of the whole network after it."""
+    """One accepted move of a search: the state of the whole network after it, as estimated."""
 
     site: str
+    transform: str
     rank: int
     step: float
     bits_per_value: float
+    price: float
     loss: float
-    agreement: float
 
 
 class Metrics(_Record):
@@ -174,7 +201,8 @@ class Metrics(_Record):
         bits_per_value: over all declared sites.
         context_free_bits_per_value: the same of the sites' `context_free_bits`.
         ratio_vs_8bit: 8 / bits_per_value.entropy.
-        net_ratio_vs_8bit_batch1: traffic.net_ratio_8bit.entropy.
+        net_ratio_vs_8bit_batch1: traffic.net_ratio_8bit_batch1.entropy.
+        objective: what searches and training priced, in words.
         search_node_evals: graph nodes that the search executed.
         search_seconds, tune_seconds: wall clock.
         budget: as asked; empty when the plan was given.
@@ -206,6 +234,7 @@ class Metrics(_Record):
     search_seconds: float
     tune_seconds: float
     budget: str
+    objective: str
     scope: str
     traffic: TrafficMetrics
     energy: EnergyMetrics

@@ -1,9 +1,10 @@
 """Which neighbouring layers can take a codec's projections into their weights."""
 
 from collections import Counter
+from typing import cast
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.padding import _ConstantPadNd
@@ -45,6 +46,27 @@ class Folding:
         direct = all(self._reads_directly(node, group.value) for node in readers)
         found = tuple(path for path in paths if path is not None)
         return found if direct and len(found) == len(readers) else ()
+
+    def weights_of_output(self, path: str) -> int:
+        """Weights that a dense layer has for one channel of its output."""
+        weight = self._weight(path)
+        return weight.numel() // self._channels(path)[1]
+
+    def weights_of_input(self, path: str) -> int:
+        """Weights that a dense layer has for one channel of its input."""
+        weight = self._weight(path)
+        return weight.numel() // self._channels(path)[0]
+
+    def _weight(self, path: str) -> Tensor:
+        return cast(Tensor, self._root.get_submodule(path).weight)
+
+    def _channels(self, path: str) -> tuple[int, int]:
+        """Of input and output."""
+        module = self._root.get_submodule(path)
+        if isinstance(module, nn.Linear):
+            return module.in_features, module.out_features
+        assert isinstance(module, _ConvNd), "dense layers are linear or convolutions"
+        return module.in_channels, module.out_channels
 
     def _dense_path(self, node: fx.Node) -> str | None:
         path = self._path(node)

@@ -37,6 +37,8 @@ class Site:
         encoder_module: the layer whose output is `pre_node` up to normalisation, if it is dense.
         decoder_modules: the dense layers that read the value, if nothing else does.
         arrangement: where images and channels are in the value as the network stores it.
+        encoder_weights: weights that `encoder_module` has for one of the site's channels, or 0.
+        decoder_weights: the same of all `decoder_modules` together.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Site:
     encoder_module: str | None
     decoder_modules: tuple[str, ...]
     arrangement: Arrangement = PLAIN
+    encoder_weights: int = 0
+    decoder_weights: int = 0
 
     @property
     def channel_axis(self) -> int:
@@ -145,6 +149,9 @@ def build_sites(
 def _site(spot: Spot, train_spot: Spot, folding: Folding, root: nn.Module) -> Site:
     group, arrangement = spot.group, _arrangement(spot.group.value)
     readers = tuple(human_name(nodes[0], root) for nodes in group.readers.values())
+    foldable = arrangement.is_trivial
+    encoder = folding.encoder_module(group, spot.pre) if foldable else None
+    decoders = folding.decoder_modules(group) if foldable else ()
     return Site(
         name=spot.name,
         shape=arrangement.shape(shape_of(spot.post))[1:],
@@ -155,9 +162,11 @@ def _site(spot: Spot, train_spot: Spot, folding: Folding, root: nn.Module) -> Si
         post_node=spot.post.name,
         train_pre_node=train_spot.pre.name,
         train_post_node=train_spot.post.name,
-        encoder_module=folding.encoder_module(group, spot.pre) if arrangement.is_trivial else None,
-        decoder_modules=folding.decoder_modules(group) if arrangement.is_trivial else (),
+        encoder_module=encoder,
+        decoder_modules=decoders,
         arrangement=arrangement,
+        encoder_weights=folding.weights_of_output(encoder) if encoder else 0,
+        decoder_weights=sum(folding.weights_of_input(path) for path in decoders),
     )
 
 

@@ -2,15 +2,20 @@
 
 from collections.abc import Callable
 
-from actpress.methods.cap import cap, gdr, run_search
+from actpress.methods.cap import cap, gdr
 from actpress.methods.codesign import choose_widths, codesign
 from actpress.methods.entropy_training import entropy_training
-from actpress.methods.job import Job, Outcome, Progress, Settings, Silence, held_out_size
-from actpress.methods.learning import UNTRAINED, compensate, learn
-from actpress.methods.mixed_precision import layerwise_ilp, layerwise_search
-from actpress.methods.selection import take_from
+from actpress.methods.layerwise import layerwise_ilp, layerwise_search
 from actpress.methods.transform_coding import transform_coding
 from actpress.methods.uniform import int8, lsq, uniform
+from actpress.pipeline.job import (
+    Job,
+    Outcome,
+    Progress,
+    Settings,
+    Silence,
+    held_out_size,
+)
 
 METHODS: dict[str, Callable[[Job], Outcome]] = {
     "int8": int8,
@@ -34,7 +39,6 @@ __all__ = [
     "METHODS",
     "PROJECTING",
     "TRAINING",
-    "UNTRAINED",
     "Job",
     "Outcome",
     "Progress",
@@ -43,17 +47,13 @@ __all__ = [
     "cap",
     "choose_widths",
     "codesign",
-    "compensate",
     "entropy_training",
     "gdr",
     "held_out_size",
     "int8",
     "layerwise_ilp",
     "layerwise_search",
-    "learn",
     "lsq",
-    "run_search",
-    "take_from",
     "transform_coding",
     "uniform",
 ]

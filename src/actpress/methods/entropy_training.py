@@ -3,9 +3,9 @@
 Steps of 8-bit activations, and the network if asked, are trained on the loss and the entropy.
 """
 
-from actpress.methods.job import Job, Outcome
 from actpress.methods.lsq import train_steps
 from actpress.methods.uniform import covering_step, refuse_accuracy, uniform_plan
+from actpress.pipeline.job import Job, Outcome
 from actpress.plan import Placement
 
 BIT_WIDTH = 8

@@ -9,11 +9,11 @@ from time import perf_counter
 import torch
 
 from actpress.calibration import Statistics
-from actpress.codec import stored_step
+from actpress.codec import on_grid
 from actpress.errors import BudgetError
-from actpress.methods.job import Job, Outcome
-from actpress.methods.learning import ROUNDING, UNTRAINED, finish, watch_cost
-from actpress.methods.scaling import scale_steps
+from actpress.pipeline.job import Job, Outcome
+from actpress.pipeline.learn import ROUNDING, UNTRAINED, finish, watch_price
+from actpress.pipeline.scaling import scale_steps
 from actpress.plan import Plan
 from actpress.pressing import CompressedModel
 from actpress.tune import (
@@ -64,8 +64,8 @@ def train_steps(
     else:
         pressed = job.press(plan, statistics)
     pressing_s = perf_counter() - began
-    bound = job.cost_target() if hold_bits else math.inf
-    measure = watch_cost(job, pressed, bound)
+    bound = job.target() if hold_bits else math.inf
+    watch = watch_price(job, pressed, bound)
     floors = {name: SMALLEST_SHARE * codec.step.clone() for name, codec in pressed.codecs.items()}
 
     @torch.no_grad()
@@ -80,16 +80,16 @@ def train_steps(
         job.data.train,
         job.validation(),
         settings,
-        target_bits=bound,
+        target_bits=watch.symbol_target,
         learned=_learned(pressed, settings),
         purpose=method,
-        measure=measure if hold_bits else None,
+        measure=watch.measure if hold_bits else None,
         checkpoint=None if job.folder is None else job.folder / f"{attempt}.pt",
         adjust=keep_positive,
         on_step=lambda step: job.progress.advance(1, f"loss {step.loss:.4f}"),
     )
     for codec in pressed.codecs.values():
-        codec.step.copy_(stored_step(codec.step))
+        codec.step.copy_(on_grid(codec.step))
     finish(job, pressed, bound)
     variant = UNTRAINED if report.loss_after >= report.loss_before else ""
     return Outcome(pressed, statistics, method, variant, tune_seconds=pressing_s + report.seconds)
@@ -97,11 +97,11 @@ def train_steps(
 
 def _scaled_to_fit(job: Job, plan: Plan, statistics: Statistics, finest: float) -> CompressedModel:
     """The plan, pressed, with all its steps scaled alike until it costs what it may."""
-    target = job.cost_target()
+    target = job.target()
     found = scale_steps(
         plan,
         lambda scaled: job.press(scaled, statistics),
-        lambda pressed: job.cost(pressed) / target - 1 + ROUNDING,
+        lambda pressed: job.price(pressed) / target - 1 + ROUNDING,
         finest=finest,
     )
     if found.excess > 0:

@@ -5,12 +5,14 @@ noise ratio; it is lowered until the budget is met. Unlike the published code, m
 tables come from calibration images, and linear bottlenecks are compressed and counted too.
 """
 
-from actpress.allocate import best_reachable
-from actpress.allocate.ladder import water_level
+import torch
+from torch import Tensor
+
 from actpress.calibration import Statistics
 from actpress.errors import BudgetError
-from actpress.methods.job import Job, Outcome
 from actpress.methods.uniform import refuse_accuracy
+from actpress.pipeline.job import Job, Outcome
+from actpress.pipeline.meet import Met, unreachable
 from actpress.plan import Placement, Plan, SitePlan, Transform
 
 HIGHEST_DB, LOWEST_DB, GRID_DB = 36.0, -6.0, 0.05
@@ -25,19 +27,18 @@ def transform_coding(job: Job) -> Outcome:
     """
     refuse_accuracy(job, "transform_coding")
     statistics = job.calibrate(Placement.PRE_ACT, in_blocks=True)
-    target = job.cost_target()
+    target = job.target()
     low, high = 0, round((HIGHEST_DB - LOWEST_DB) / GRID_DB)  # grid index of the decibels dropped
     job.progress.start("transform coding", high.bit_length())
     pressed = job.press(plan_at(job, statistics, LOWEST_DB), statistics)
-    cost = job.cost(pressed)
-    if cost > target:
-        best = best_reachable(job.budget, lowest=cost, target=target)
-        raise BudgetError(f"transform coding cannot reach {job.budget}; its best is {best}")
+    cheapest = Met(pressed, job.price(pressed))
+    if cheapest.price > target:
+        raise BudgetError(f"transform coding: {unreachable(job, cheapest)}")
     while low < high:
         middle = (low + high) // 2
         decibels = HIGHEST_DB - middle * GRID_DB
         candidate = job.press(plan_at(job, statistics, decibels), statistics)
-        if job.cost(candidate) <= target:
+        if job.price(candidate) <= target:
             high, pressed = middle, candidate
         else:
             low = middle + 1
@@ -64,3 +65,14 @@ def plan_at(job: Job, statistics: Statistics, decibels: float) -> Plan:
             )
         )
     return Plan(method="transform_coding", fingerprint=job.graph.fingerprint, sites=tuple(sites))
+
+
+def water_level(variances: Tensor, distortion: float) -> float:
+    """T with sum(min(variance, t)) = distortion, solved on the sorted spectrum."""
+    ascending = variances.flip(0).double()
+    below = torch.cat([torch.zeros(1, dtype=torch.float64), ascending.cumsum(0)])
+    remaining = torch.arange(len(ascending), 0, -1, dtype=torch.float64)
+    candidates = (distortion - below[:-1]) / remaining
+    fits = candidates <= ascending
+    index = int(fits.nonzero()[0]) if fits.any() else len(ascending) - 1
+    return float(candidates[index].clamp(min=1e-30))

@@ -7,8 +7,8 @@ import torch
 from actpress.budget import BudgetKind
 from actpress.calibration import SiteStatistics
 from actpress.errors import BudgetError
-from actpress.methods.job import Job, Outcome
 from actpress.methods.lsq import train_steps
+from actpress.pipeline.job import Job, Outcome
 from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.pressing import lowest_symbol
 
@@ -45,11 +45,11 @@ def lsq(job: Job) -> Outcome:
     for bit_width in range(BIT_WIDTH, 0, -1):
         steps = {site.name: best_step(statistics.sites[site.name], bit_width) for site in sites}
         plan = uniform_plan(job, steps, bit_width)
-        if job.cost(job.press(plan, statistics)) > job.cost_target():
+        if job.price(job.press(plan, statistics)) > job.target():
             continue
         attempt = f"tune-{bit_width}"
         outcome = train_steps(job, plan, statistics, method="lsq", attempt=attempt)
-        if job.cost(outcome.pressed) <= job.cost_target():
+        if job.price(outcome.pressed) <= job.target():
             return outcome
     raise BudgetError(f"one bit at every site exceeds the budget {job.budget}; ask for more")
 

@@ -29,11 +29,11 @@ class AccountRow:
 
 
 def account_rows(metrics: Metrics) -> tuple[AccountRow, ...]:
-    """Bits per value, traffic, ratios, net ratios and energy, in the order of printing."""
+    """All that is moved, part by part, then ratios, bits per value and energy."""
     bits = metrics.bits_per_value
     return (
-        AccountRow("bits/value", "8.00", f"{bits.fixed:.2f}", f"{bits.entropy:.2f}"),
         *_traffic_rows(metrics.traffic),
+        AccountRow("bits/value, activations", "8.00", f"{bits.fixed:.2f}", f"{bits.entropy:.2f}"),
         _energy_row(metrics.energy),
     )
 
@@ -66,15 +66,53 @@ def measured_fact(measured: MeasuredMetrics) -> str:
 
 
 def _traffic_rows(traffic: TrafficMetrics) -> tuple[AccountRow, ...]:
-    moved = traffic.bits
+    moved, batch = traffic.bits, traffic.batch
+    shared = Views(fixed=0.0, entropy=traffic.table_bits / batch)
+    indices = Views(fixed=0.0, entropy=traffic.index_bits / batch)
+    parameters = _less(_scaled(traffic.fetched_bits, 1 / batch), indices)
+    total = _plus(_plus(_plus(moved, parameters), indices), shared)
+    where = f"at batch {batch}"
     return (
-        AccountRow("traffic, KiB", kib(traffic.bits_8bit), kib(moved.fixed), kib(moved.entropy)),
-        _ratio_row("ratio to 8 bit", traffic.ratio_8bit),
-        _ratio_row("ratio to 16 bit", traffic.ratio_16bit),
-        _ratio_row("ratio to 32 bit", traffic.ratio_32bit),
-        _ratio_row("net at batch 1, folded", traffic.net_ratio_8bit),
-        _ratio_row("net at batch 1, unfolded", traffic.net_ratio_8bit_unfolded),
+        _kib_row("activations, KiB", moved, kib(traffic.bits_8bit)),
+        _kib_row("+ codec parameters", parameters),
+        _kib_row("+ class indices", indices),
+        _kib_row("+ code tables", shared),
+        _kib_row("= moved, KiB", total, kib(traffic.bits_8bit)),
+        _ratio_row(f"net {where}", traffic.net_ratio_8bit),
+        _ratio_row(f"net {where}, nothing folded", traffic.net_ratio_8bit_unfolded),
+        _ratio_row("activations to 8 bit", traffic.ratio_8bit),
+        _ratio_row("activations to 16 bit", traffic.ratio_16bit),
+        _ratio_row("activations to 32 bit", traffic.ratio_32bit),
     )
+
+
+def credit_fact(metrics: Metrics) -> str:
+    """What folding does to the weights of neighbours, in one sentence; empty without folds."""
+    shrunk = sum(max(site.credit_bits, 0.0) for site in metrics.sites)
+    grown = sum(max(-site.credit_bits, 0.0) for site in metrics.sites)
+    if not shrunk and not grown:
+        return ""
+    return (
+        f"layers that take in matrices shrink by {kib(shrunk)} KiB of weights and grow by "
+        f"{kib(grown)} KiB; a site's parameters are free up to what its neighbours shrink by, and "
+        f"nothing beyond that is counted"
+    )
+
+
+def _kib_row(label: str, bits: Views, before: str = "") -> AccountRow:
+    return AccountRow(label, before, kib(bits.fixed), kib(bits.entropy))
+
+
+def _plus(first: Views, second: Views) -> Views:
+    return Views(fixed=first.fixed + second.fixed, entropy=first.entropy + second.entropy)
+
+
+def _less(first: Views, second: Views) -> Views:
+    return _plus(first, _scaled(second, -1.0))
+
+
+def _scaled(views: Views, factor: float) -> Views:
+    return Views(fixed=views.fixed * factor, entropy=views.entropy * factor)
 
 
 def _ratio_row(label: str, factors: Views) -> AccountRow:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from actpress.budget import View
 from actpress.evaluation.metrics import Metrics, PathPoint, SiteMetrics
-from actpress.report.quantities import KIB_BITS, kib, percent, ratio
+from actpress.report.quantities import KIB_BITS, kib, ratio
 from actpress.report.svg import AFTER, BEFORE, INK, QUIET, place, render
 from actpress.report.wording import view_of
 
@@ -49,29 +49,25 @@ def traffic_chart(metrics: Metrics, *, width_px: int = WIDE_PX) -> str:
 
 
 def path_chart(metrics: Metrics, *, width_px: int = WIDE_PX) -> str:
-    """Agreement with the float network against bits per value, move by move; empty without moves.
-
-    A second line below shows the loss that the search saw.
-    """
+    """Estimated loss against bits per value, move by move; empty without moves."""
     path = metrics.search
     if not path:
         return ""
     end = path[-1]
 
     def draw(axes: Axes) -> None:
-        place(axes, left=62, right=14, top=28, bottom=190)
-        below = axes.inset_axes((0.0, -0.85, 1.0, 0.62), sharex=axes)
-        _draw_path(
-            axes, path, [point.agreement for point in path], "agreement with the float network"
-        )
-        _draw_path(below, path, [point.loss for point in path], "loss")
-        _scale_path(axes, below)
+        place(axes, left=62, right=14, top=28, bottom=50)
+        losses = [max(point.loss, 1e-6) for point in path]
+        _draw_path(axes, path, losses, "estimated loss, nats per image")
+        axes.set_yscale("log")
+        axes.set_xlabel("bits/value")
 
     label = (
         f"Path of the search in {len(path)} moves from {path[0].bits_per_value:.2f} to "
-        f"{end.bits_per_value:.2f} bits per value, where agreement is {percent(end.agreement)}."
+        f"{end.bits_per_value:.2f} bits per value, where the loss is estimated at "
+        f"{end.loss:.4f} nats."
     )
-    return render(draw, width_px=width_px, height_px=400, label=label, salt=f"path {width_px}")
+    return render(draw, width_px=width_px, height_px=260, label=label, salt=f"path {width_px}")
 
 
 def _draw_bars(axes: Axes, sites: Sequence[SiteMetrics], view: View, *, thickness: float) -> None:
@@ -116,16 +112,9 @@ def _draw_path(axes: Axes, path: Sequence[PathPoint], heights: Sequence[float], 
     axes.plot(bits, heights, color=AFTER, linewidth=2)
     axes.plot(bits[-1:], heights[-1:], color=INK, marker="o", markersize=7)
     axes.set_title(name, loc="left", fontsize=12, color=QUIET, pad=8)
-    axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.grid(visible=True, axis="y")
     axes.tick_params(length=0)
     axes.spines["left"].set_visible(False)
-
-
-def _scale_path(axes: Axes, below: Axes) -> None:
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _position: percent(share, 1)))
-    axes.tick_params(axis="x", labelbottom=False)
-    below.set_xlabel("bits/value")
 
 
 def _short(name: str) -> str:

@@ -6,11 +6,20 @@ from actpress.report.accounting import (
     FIXED_VIEW,
     account_rows,
     context_fact,
+    credit_fact,
     energy_assumptions,
     measured_fact,
 )
 from actpress.report.environment import environment
-from actpress.report.wording import block_fact, caveats, drop, headline, view_of
+from actpress.report.wording import (
+    account_parts,
+    block_fact,
+    caveats,
+    drop,
+    headline,
+    left_alone,
+    view_of,
+)
 
 
 def render_html(metrics: Metrics) -> str:
@@ -30,6 +39,9 @@ def render_html(metrics: Metrics) -> str:
         drop=drop(metrics),
         caveats=caveats(metrics),
         account=account_rows(metrics),
+        parts=account_parts(metrics),
+        credit=credit_fact(metrics),
+        alone=left_alone(metrics),
         assumptions=energy_assumptions(metrics.energy),
         blocks=block_fact(metrics),
         contexts=context_fact(metrics),

@@ -12,12 +12,13 @@ from actpress.report.accounting import (
     AccountRow,
     account_rows,
     context_fact,
+    credit_fact,
     energy_assumptions,
     measured_fact,
 )
 from actpress.report.columns import Column, Layout, print_fitting
 from actpress.report.quantities import count, dimensions, duration, kib, percent
-from actpress.report.wording import block_fact, caveats, drop, headline, rank, view_of
+from actpress.report.wording import block_fact, caveats, drop, headline, left_alone, rank, view_of
 
 _SiteColumn = Column[SiteMetrics]
 _LEGEND = "Stored: pre or post activation. Bits: per original value. KiB: traffic, after by {view}."
@@ -120,6 +121,10 @@ def _facts(metrics: Metrics) -> Iterator[tuple[str, str]]:
     evaluations = f"{metrics.search_node_evals:,} node evaluations"
     yield "search", f"{duration(metrics.search_seconds)}, {evaluations}"
     yield "tuning", duration(metrics.tune_seconds)
+    if credit := credit_fact(metrics):
+        yield "folding", credit
+    if alone := left_alone(metrics):
+        yield "left alone", alone
     if blocks := block_fact(metrics):
         yield "blocks", blocks
     if contexts := context_fact(metrics):

@@ -72,7 +72,7 @@ class _LeastSquares:
     def solve_into(self, codec: SiteCodec) -> None:
         """Minimise |target - D y_hat - offset|^2 plus the price of leaving the present D."""
         projection = codec.projection
-        if not isinstance(projection, LinearProjection):
+        if not isinstance(projection, LinearProjection) or not projection.family.trained:
             return
         present = torch.cat([projection.decoder.T, projection.offset[None]]).double()
         price = RIDGE * self.own.diagonal().clamp(min=1e-12 * self.columns)
@@ -81,4 +81,4 @@ class _LeastSquares:
         solved = torch.linalg.solve(self.own + regular, self.cross + regular @ present)
         projection.decoder.copy_(solved[:-1].T)
         projection.offset.copy_(solved[-1])
-        projection.round_to_half()
+        projection.round_to_stored()

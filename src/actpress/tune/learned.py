@@ -45,7 +45,9 @@ class Learned:
 def learned_parameters(
     pressed: CompressedModel, settings: TuneSettings, inputs: Tensor
 ) -> list[Learned]:
-    """What `settings.trainable` names: projections, or decoders alone, or the network as well.
+    """What `settings.trainable` names: codecs, or decoders alone, or the network as well.
+
+    Of a codec that are the steps, and encoder and decoder where the transform leaves them free.
 
     Args:
         pressed: the model to train.
@@ -92,7 +94,8 @@ def _of_projections(
     for path, x in values_before(pressed.network.eval_module, inputs, names):
         codec = pressed.codecs[names[path]]
         projection = codec.projection
-        if not isinstance(projection, LinearProjection) or codec.rank == 0:
+        yield Learned((codec.step,), settings.step_lr * float(codec.step.mean()))
+        if not isinstance(projection, LinearProjection) or not projection.family.trained:
             continue
         if settings.trainable is not Trainable.DECODER:
             yield from _encoder(codec, projection, x, settings.encoder_lr)

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from actpress.allocate.replay import FREE_OPS, ElasticCodec
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -24,7 +25,6 @@ from actpress.allocate import (
     greedy_path,
 )
 from actpress.allocate.greedy import MIN_LOSS, screened_start
-from actpress.allocate.replay import FREE_OPS, ElasticCodec
 from actpress.budget import View
 from actpress.calibration import Statistics
 from actpress.codec import Basis

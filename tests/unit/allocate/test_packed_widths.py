@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 import torch
+from actpress.allocate.packed_widths import laplace_quantizer
 from torch import Tensor
 
 from actpress.allocate import GroupedSite, Groups, choose_packed_widths
-from actpress.allocate.packed_widths import laplace_quantizer
 
 
 @pytest.mark.parametrize(

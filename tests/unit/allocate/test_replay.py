@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from actpress.allocate.replay import FREE_OPS, ElasticCodec
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from actpress.allocate import Ladder, Replay, build_ladders
-from actpress.allocate.replay import FREE_OPS, ElasticCodec
 from actpress.calibration import Statistics
 from actpress.graph import Graph, insert_codecs
 

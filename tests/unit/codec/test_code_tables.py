@@ -1,5 +1,6 @@
 import pytest
 import torch
+from actpress.codec.code_tables import cluster
 from torch import Tensor
 
 from actpress.codec import (
@@ -10,7 +11,6 @@ from actpress.codec import (
     entropy_bits,
     fit_code_tables,
 )
-from actpress.codec.code_tables import cluster
 from actpress.kernels import CONTEXTS, contexts_of, count_in_contexts, count_in_contexts_reference
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from actpress.methods.job import RESERVE
+from actpress.methods.mixed_precision import BIT_WIDTHS, choose_widths_by_ilp, sensitivities
 
 from actpress.budget import Budget, View
 from actpress.calibration import observe
@@ -25,9 +27,7 @@ from actpress.methods import (
     lsq,
     transform_coding,
 )
-from actpress.methods.job import RESERVE
 from actpress.methods.lsq import train_steps
-from actpress.methods.mixed_precision import BIT_WIDTHS, choose_widths_by_ilp, sensitivities
 from actpress.methods.uniform import best_step, covering_step, uniform_plan
 from actpress.plan import Placement, Plan, Transform
 from actpress.pressing import lowest_symbol

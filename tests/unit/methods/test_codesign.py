@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 import torch
+from actpress.methods.settle import settle
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,7 +21,6 @@ from actpress.errors import BudgetError
 from actpress.graph import Graph, capture
 from actpress.methods import UNTRAINED, Job, Outcome, Settings, choose_widths, codesign, gdr
 from actpress.methods.codesign import GREEDY, group_components, mixture_network
-from actpress.methods.settle import settle
 from actpress.plan import Plan
 from actpress.tune import TuneSettings, WidthSettings, mixtures, search_widths
 

@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-
 from actpress.methods.mixed_precision import choose_widths_by_ilp
+
 from actpress.methods.quiet import stdout_discarded
 
 

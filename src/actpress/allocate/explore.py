@@ -1,0 +1,201 @@
+"""From observations to the states of every site: one pass of gradients over the search images."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from actpress.allocate.packed_tally import PackedTally
+from actpress.allocate.states import Offer, SiteStates, State
+from actpress.allocate.tally import Tally
+from actpress.budget import View
+from actpress.calibration import Statistics, site_gradients
+from actpress.codec import (
+    Basis,
+    Size,
+    as_blocks,
+    family_of,
+    index_bits,
+    quantizer_bits,
+    unfolded_bits,
+)
+from actpress.codec.transform import NUMBER_BITS
+from actpress.cost import Objective, SiteUse, folds_of
+from actpress.graph import Graph, Site
+from actpress.plan import GroupPlan, NumberBits, Placement, SitePlan, Transform
+
+CODED_BIT_WIDTH = 12
+"""Bound on the symbols of a plan for the entropy coder; calibration narrows it."""
+
+CLASSES = 32
+"""Of the network's code tables, for the estimate of what naming them takes."""
+
+AnyTally = Tally | PackedTally
+
+
+def explore(
+    graph: Graph,
+    parts: Sequence[Statistics],
+    offers: Mapping[str, Sequence[Offer]],
+    images: Iterable[Tensor],
+    objective: Objective,
+    *,
+    seed: int,
+    number_bits: NumberBits = NumberBits.BYTE,
+) -> list[SiteStates]:
+    """What every site could be, at what price and loss.
+
+    Args:
+        graph: the captured network.
+        parts: passes of calibration with Fisher information, which observed among them every
+            placement and block that is offered.
+        offers: kinds of states, by site.
+        images: batches of held-out training images.
+        objective: whose view of bits counts.
+        seed: of the drawn labels.
+        number_bits: of a stored number of a matrix.
+    """
+    batches = list(images)
+    found: dict[str, list[State]] = defaultdict(list)
+    for placement in Placement:
+        tallies = {
+            site: [
+                _tally(offer, _observed(parts, site, offer), site, graph, objective.view)
+                for offer in kinds
+                if offer.placement is placement
+            ]
+            for site, kinds in offers.items()
+        }
+        tallies = {site: own for site, own in tallies.items() if own}
+        if not tallies:
+            continue
+        placements = dict.fromkeys(tallies, placement)
+        for gradients in site_gradients(graph, batches, placements, seed=seed):
+            for name, own in tallies.items():
+                _add(own, *gradients[name])
+        for name, own in tallies.items():
+            for tally in own:
+                found[name] += _states(graph.site(name), tally, number_bits)
+    return [
+        SiteStates(site.name, tuple(found[site.name])) for site in graph.sites if found[site.name]
+    ]
+
+
+def _add(tallies: Sequence[AnyTally], value: Tensor, gradient: Tensor) -> None:
+    for tally in tallies:
+        block = tally.offer.block
+        tally.add(as_blocks(value, block), as_blocks(gradient, block))
+
+
+def _observed(parts: Sequence[Statistics], site: str, offer: Offer) -> Statistics:
+    for part in parts:
+        if part.placements.get(site) == offer.placement and part.block(site) == offer.block:
+            return part
+    raise AssertionError("every offer is observed before states are explored")
+
+
+def _tally(offer: Offer, statistics: Statistics, site: str, graph: Graph, view: View) -> AnyTally:
+    own = statistics.sites[site]
+    if offer.transform == Transform.IDENTITY:
+        channels = graph.site(site).channels
+        unit = torch.eye(channels, dtype=torch.float64)
+        basis, mean = Basis(unit, own.outer.diagonal() / own.count, unit), torch.zeros(channels)
+    else:
+        basis, mean = statistics.basis(site, offer.transform), own.mean
+    # E[g_j^2] of the components, summed over the pixels of an image.
+    metric = statistics.fisher[site] / max(statistics.fisher_images, 1)
+    sensitivity = torch.einsum("kj,kl,lj->j", basis.inverse, metric, basis.inverse).clamp(min=0)
+    if view is View.ENTROPY:
+        return Tally(offer, basis, mean, sensitivity)
+    unsigned = offer.transform == Transform.IDENTITY and not float(own.minimum.min()) < 0
+    return PackedTally(offer, basis, mean, sensitivity, unsigned)
+
+
+def _states(site: Site, tally: AnyTally, number_bits: NumberBits) -> list[State]:
+    if isinstance(tally, PackedTally):
+        return [
+            _packed_state(site, tally, groups, (loss, error), number_bits)
+            for groups, loss, error in tally.choices()
+        ]
+    losses = tally.losses()
+    return [
+        _coded_state(site, tally, number, loss, number_bits)
+        for number, loss in enumerate(losses)
+        if not tally.too_fine[number]
+    ]
+
+
+def _coded_state(
+    site: Site, tally: Tally, number: int, loss: float, number_bits: NumberBits
+) -> State:
+    rank = tally.ranks[number]
+    plan = SitePlan(
+        site=site.name,
+        placement=tally.offer.placement,
+        transform=tally.offer.transform,
+        channels=site.channels,
+        block=tally.offer.block,
+        rank=rank,
+        step=float(tally.bases[number]),
+        step_shifts=tuple(tally.shifts),
+        bit_width=CODED_BIT_WIDTH,
+        number_bits=number_bits,
+    )
+    kinds = len(tally.steps[number, :rank].unique())
+    use = _use(site, plan, tally.stored_bits(number), quantizer_bits(rank, kinds))
+    named = replace(use, index_bits=float(index_bits(rank, CLASSES)))
+    return State(tally.offer, plan, named, loss, tally.distortion(number))
+
+
+def _packed_state(
+    site: Site,
+    tally: PackedTally,
+    groups: tuple[GroupPlan, ...],
+    estimate: tuple[float, float],
+    number_bits: NumberBits,
+) -> State:
+    kept = [group for group in groups if group.bit_width]
+    plan = SitePlan(
+        site=site.name,
+        placement=tally.offer.placement,
+        transform=tally.offer.transform,
+        channels=site.channels,
+        block=tally.offer.block,
+        rank=sum(len(group.components) for group in kept),
+        step=min(group.step for group in kept),
+        bit_width=max(group.bit_width for group in kept),
+        groups=groups,
+        number_bits=number_bits,
+    )
+    bits = tally.positions * sum(group.bit_width * len(group.components) for group in kept)
+    use = _use(site, plan, float(bits), quantizer_bits(plan.rank, len(kept)))
+    return State(tally.offer, plan, use, *estimate)
+
+
+def _use(site: Site, plan: SitePlan, stored_bits: float, quantizers: int) -> SiteUse:
+    """As `cost.use_of` would find it for the codec of such a plan, of numbers in half precision."""
+    if plan.is_identity:
+        size = Size(vectors=plan.rank if plan.rank < site.channels else 0)
+    else:
+        size = family_of(plan.transform).size(site.channels, plan.block, plan.rank)
+    folds = folds_of(site, plan)
+    constants = 0 if plan.is_identity else NUMBER_BITS * plan.components
+    parameters = unfolded_bits(
+        size,
+        plan.number_bits,
+        mean_bits=constants,
+        offset_bits=constants,
+        encoder=not folds.encoder,
+        decoder=not folds.decoder,
+    )
+    blocks = site.values // plan.components
+    return SiteUse(
+        values=site.values,
+        reads=site.reads,
+        stored_bits=stored_bits,
+        parameter_bits=float(parameters + quantizers),
+        credit_bits=folds.credit_bits(site.channels, plan.rank),
+        macs=float(folds.unfolded_macs(size, site.reads) * blocks),
+    )

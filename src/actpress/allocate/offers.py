@@ -1,0 +1,61 @@
+"""Which kinds of states a site is offered."""
+
+from collections.abc import Collection, Iterator
+
+from actpress.allocate.states import Offer
+from actpress.codec import FAMILIES, MOST_COMPONENTS, divides
+from actpress.graph import Site
+from actpress.plan import Placement, Transform
+
+SEARCHED = (
+    Transform.IDENTITY,
+    Transform.HADAMARD,
+    Transform.PCA,
+    Transform.SCALED_PCA,
+    Transform.FISHER_PCA,
+    Transform.BLOCK_PCA,
+    Transform.HAAR_PCA,
+)
+"""Transforms that a search tries unless told otherwise."""
+
+BLOCK = 2
+"""Side of the blocks that transforms of several pixels take, unless told otherwise."""
+
+
+def offers_of(site: Site, transforms: Collection[str], *, block: int | None) -> tuple[Offer, ...]:
+    """The kinds of states of a site.
+
+    Projections come before the activation, where the layer before can take in the encoder, and
+    after it; without an activation the two are one. The identity comes after it, and with a step
+    for each channel besides.
+
+    Args:
+        site: of the graph.
+        transforms: names of those that may be used.
+        block: side of the blocks of pixels of projections, where it divides the site's map; None is
+            pixel by pixel, and `BLOCK` for transforms that take blocks alone.
+    """
+    return tuple(dict.fromkeys(_offers(site, transforms, block)))
+
+
+def _offers(site: Site, transforms: Collection[str], block: int | None) -> Iterator[Offer]:
+    both = (Placement.PRE_ACT, Placement.POST_ACT) if site.activation else (Placement.POST_ACT,)
+    for transform in transforms:
+        if transform == Transform.IDENTITY:
+            yield Offer(Placement.POST_ACT, transform)
+            yield Offer(Placement.POST_ACT, transform, shaped=True)
+            continue
+        side = _side(site, transform, block)
+        if side is not None:
+            for placement in both:
+                yield Offer(placement, transform, side)
+
+
+def _side(site: Site, transform: str, block: int | None) -> int | None:
+    """Of the blocks of a transform at a site; None where it cannot take it."""
+    family = FAMILIES[transform]
+    for side in dict.fromkeys((block or 1, 1, block or BLOCK)):
+        small = side == 1 or site.channels * side**2 <= MOST_COMPONENTS
+        if small and divides(site.shape, side) and family.refuses(site.channels, side) is None:
+            return side
+    return None

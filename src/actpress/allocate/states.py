@@ -1,0 +1,98 @@
+"""The states that a site can be in: what each would store, cost and lose."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from actpress.cost import Objective, SiteUse
+from actpress.plan import Placement, SitePlan
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A kind of states: one transform of one of a site's two values.
+
+    Attributes:
+        placement: which value is stored.
+        transform: of a block of pixels.
+        block: side of a block.
+        shaped: whether every component has a step of its own, by what the prediction notices of it.
+    """
+
+    placement: Placement
+    transform: str
+    block: int = 1
+    shaped: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """One way to compress a site.
+
+    Attributes:
+        offer: the kind that it is of.
+        plan: all that pressing needs.
+        use: what it costs, estimated on search images under the view that was asked.
+        loss: estimated divergence from the float network, in nats per image.
+        distortion: mean squared error of a value.
+    """
+
+    offer: Offer
+    plan: SitePlan
+    use: SiteUse
+    loss: float
+    distortion: float
+
+
+@dataclass(frozen=True)
+class SiteStates:
+    """All states of one site, in no order.
+
+    Attributes:
+        site: its name.
+        states: at least one.
+    """
+
+    site: str
+    states: tuple[State, ...]
+
+    def corrected(self, factors: "dict[tuple[str, Offer], float]") -> "SiteStates":
+        """The states with losses multiplied by a factor of their kind, where there is one."""
+        states = (
+            replace(state, loss=state.loss * factors.get((self.site, state.offer), 1.0))
+            for state in self.states
+        )
+        return replace(self, states=tuple(states))
+
+    def ladder(self, objective: Objective) -> tuple[State, ...]:
+        """The states that are best at some exchange of loss for price, by falling price.
+
+        They are the lower convex hull of loss over price: from rung to rung, a unit of price saved
+        costs more and more loss.
+        """
+        return lower_hull(self.states, objective)
+
+
+def lower_hull(states: Iterable[State], objective: Objective) -> tuple[State, ...]:
+    """See `SiteStates.ladder`."""
+    by_price = sorted(states, key=lambda state: (objective.price(state.use), state.loss))
+    hull: list[State] = []
+    lowest = float("inf")
+    for state in by_price:  # by rising price; what does not lose less is of no use
+        if state.loss >= lowest:
+            continue
+        lowest = state.loss
+        while len(hull) > 1 and not _bends(hull[-2], hull[-1], state, objective):
+            hull.pop()
+        hull.append(state)
+    return tuple(reversed(hull))
+
+
+def _bends(first: State, middle: State, last: State, objective: Objective) -> bool:
+    """Whether the middle one lies below the line between its neighbours; prices rise."""
+    a, b, c = (objective.price(state.use) for state in (first, middle, last))
+    return (first.loss - middle.loss) * (c - b) > (middle.loss - last.loss) * (b - a)
+
+
+def cheapest(ladders: Sequence[Sequence[State]], objective: Objective) -> float:
+    """Price of all sites at their last rung."""
+    return sum(objective.price(ladder[-1].use) for ladder in ladders)

@@ -1,0 +1,171 @@
+"""What the states of one kind would store and lose, counted batch by batch on search images."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from actpress.allocate.states import Offer
+from actpress.codec import Basis, contexts_for, on_grid, stored_step
+from actpress.kernels import count_in_contexts
+from actpress.plan import SHIFTS_PER_OCTAVE
+
+FINEST, COARSEST, RUNGS_PER_OCTAVE = -3.0, 3.5, 2
+"""Octaves of the steps that are tried, about the root mean square of a component."""
+
+COUNTED_IMAGES = 64
+"""Symbols are counted on so many of the search images."""
+
+GROUPS = 8
+"""Components of a site that are coded alike, roughly as the classes of the network's tables."""
+
+MOST_LEVELS = 256
+"""Of a state; finer ones are no use, and tables and ranges are not made for them."""
+
+SHAPE_FLOOR = 1.0
+"""Added to the sensitivity of each component, of mean 1: errors are not small, and what looks
+insensitive at the operating point may not be away from it."""
+
+
+@dataclass
+class Tally:
+    """Sums over batches for the states of one kind at one site, under the entropy view.
+
+    Attributes:
+        offer: the kind.
+        basis: of its transform, K components; the unit basis for the identity.
+        mean: that the transform subtracts, shape (K,); zeros for the identity.
+        sensitivity: of each component: mean over images of its summed squared gradient, shape (K,).
+        bases: step of each state, shape (states,), and `shifts` in eighths of an octave from it.
+        steps: of every component in each state, shape (states, K).
+        ranks: components kept in each state.
+    """
+
+    offer: Offer
+    basis: Basis
+    mean: Tensor
+    sensitivity: Tensor
+    bases: Tensor = field(init=False)
+    steps: Tensor = field(init=False)
+    shifts: list[int] = field(init=False)
+    ranks: list[int] = field(init=False)
+    squared: Tensor = field(init=False)
+    coherent: Tensor = field(init=False)
+    bits: Tensor = field(init=False)
+    too_fine: Tensor = field(init=False)
+    images: int = 0
+    positions: int = 0
+    counted: int = 0
+
+    def __post_init__(self) -> None:
+        variances = self.basis.variances
+        rms = math.sqrt(max(float(variances.mean()), 1e-30))
+        octaves = np.arange(FINEST, COARSEST + 1e-9, 1 / RUNGS_PER_OCTAVE)
+        self.shifts = _shifts(self.sensitivity) if self.offer.shaped else []
+        shape = torch.tensor(self.shifts or [0] * len(variances)) / SHIFTS_PER_OCTAVE
+        base = stored_step(torch.tensor(rms * 2.0**octaves))
+        self.bases = base
+        self.steps = on_grid_rows(base[:, None] * torch.exp2(-shape)[None])
+        self.ranks = [self._rank(float(step)) for step in base]
+        states, components = self.steps.shape
+        self.squared = torch.zeros(states, components, dtype=torch.float64)
+        self.coherent = torch.zeros(states, dtype=torch.float64)
+        self.bits = torch.zeros(states, dtype=torch.float64)
+        self.too_fine = torch.zeros(states, dtype=torch.bool)
+
+    @torch.no_grad()
+    def add(self, value: Tensor, gradient: Tensor) -> None:
+        """Add a batch: the value and the score's gradient, shape (n, K, ...) cut into blocks."""
+        y = self._components(value)
+        pull = torch.einsum("kj,nkp->njp", self.basis.inverse.float(), gradient.flatten(2))
+        counting = self.counted < COUNTED_IMAGES
+        spatial = value.shape[2:]
+        whole = (pull * y).sum(2)  # what dropping each component pulls, (n, K)
+        self.positions = y.shape[2]
+        for state, (step, rank) in enumerate(zip(self.steps, self.ranks, strict=True)):
+            own = step[:rank, None]
+            q = torch.round(y[:, :rank] / own)
+            error = torch.addcmul(y[:, :rank], q, own, value=-1)
+            self.squared[state, :rank] += error.square().sum((0, 2))
+            self.squared[state, rank:] += y[:, rank:].square().sum((0, 2))
+            pulled = (pull[:, :rank] * error).sum((1, 2)) + whole[:, rank:].sum(1)
+            self.coherent[state] += pulled.double().square().sum()
+            if counting:
+                self._count(state, q.reshape(*q.shape[:2], *spatial))
+        self.images += len(value)
+        self.counted += len(value) if counting else 0
+
+    def losses(self) -> list[float]:
+        """Estimated divergence of each state, in nats per image.
+
+        Half of it is the second-order loss of independent errors, half that of the errors as they
+        were: the one does not hear of errors that add up, the other of little but chance where
+        images are few.
+        """
+        independent = 0.5 * (self.squared / (self.images * self.positions)) @ self.sensitivity
+        coherent = 0.5 * self.coherent / self.images
+        return [float(loss) for loss in (independent + coherent) / 2]
+
+    def stored_bits(self, state: int) -> float:
+        """Per inference."""
+        return float(self.bits[state]) / self.counted
+
+    def distortion(self, state: int) -> float:
+        """Mean squared error of a component."""
+        return float(self.squared[state].mean()) / (self.images * self.positions)
+
+    def _components(self, value: Tensor) -> Tensor:
+        centred = value.flatten(2) - self.mean.float()[:, None]
+        if self.offer.transform == "identity":
+            return centred
+        return torch.einsum("jk,nkp->njp", self.basis.vectors.float(), centred)
+
+    def _rank(self, step: float) -> int:
+        """Reverse water-filling: components below the noise of a kept one are not worth a bit."""
+        if self.offer.transform == "identity":
+            return len(self.basis.variances)
+        return max(int((self.basis.variances > step**2 / 12).sum()), 1)
+
+    def _count(self, state: int, q: Tensor) -> None:
+        lowest, highest = int(q.min()), int(q.max())
+        levels = highest - lowest + 1
+        if levels > MOST_LEVELS:
+            self.too_fine[state] = True
+            return
+        contexts = contexts_for(q, levels)
+        counts = torch.zeros(q.shape[1], contexts, levels, dtype=torch.int64)
+        count_in_contexts(q, lowest, counts)
+        self.bits[state] += grouped_entropy_bits(counts, -lowest)
+
+
+def grouped_entropy_bits(counts: Tensor, zero: int) -> float:
+    """Bits of counted symbols where components with about as many zeros share their tables.
+
+    Args:
+        counts: by component, context and level, shape (k, contexts, levels), int64.
+        zero: column of the symbol zero.
+    """
+    zeros = counts[:, :, min(max(zero, 0), counts.shape[2] - 1)].sum(1)
+    groups = min(GROUPS, len(counts))
+    group = torch.empty_like(zeros)
+    group[zeros.argsort(stable=True)] = torch.arange(len(counts)) * groups // len(counts)
+    shape = groups, *counts.shape[1:]
+    summed = torch.zeros(shape, dtype=torch.float64).index_add_(0, group, counts.double())
+    flat = summed.reshape(-1, counts.shape[2])
+    total = flat.sum(1)
+    lengths = total.clamp(min=1).log2()[:, None] - flat.clamp(min=1).log2()
+    return float((flat * lengths).sum())
+
+
+def on_grid_rows(steps: Tensor) -> Tensor:
+    """Steps of every state as they would be stored, shape (states, k)."""
+    return torch.stack([on_grid(row) for row in steps])
+
+
+def _shifts(sensitivity: Tensor) -> list[int]:
+    """Eighths of an octave by which sensitive components get finer steps, of mean about 0."""
+    relative = sensitivity / sensitivity.mean().clamp(min=1e-30) + SHAPE_FLOOR
+    octaves = 0.5 * relative.log2()
+    return (torch.round((octaves - octaves.mean()) * SHIFTS_PER_OCTAVE)).long().tolist()

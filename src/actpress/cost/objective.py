@@ -1,0 +1,102 @@
+"""`Objective`: what is to be made small. Searches, training and reports ask it and nothing else."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from actpress.budget import Budget, BudgetKind, Count, View
+from actpress.cost.energy import EnergyModel
+from actpress.cost.site_use import SiteUse, Stored
+
+
+class Kind(StrEnum):
+    """What an objective counts, per inference.
+
+    `stored`: bits stored, the published bits per value.
+    `traffic`: bits of activations moved, one write and one read per consumer.
+    `net`: traffic, and all that the codecs make the device fetch, divided by the batch.
+    `energy`: of the net traffic and of extra multiply-accumulates.
+    """
+
+    STORED = "stored"
+    TRAFFIC = "traffic"
+    NET = "net"
+    ENERGY = "energy"
+
+    @property
+    def counts_codecs(self) -> bool:
+        """Whether parameters, tables and indices have a price."""
+        return self in (Kind.NET, Kind.ENERGY)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Prices in bits per inference, or in picojoule where energy is counted.
+
+    Attributes:
+        kind: what is counted.
+        view: how bits are counted; plain packing needs no code tables.
+        batch: images per fetch of parameters, tables and indices.
+        energy: of the memory and of arithmetic, for `energy`.
+    """
+
+    kind: Kind = Kind.NET
+    view: View = View.ENTROPY
+    batch: int = 1
+    energy: EnergyModel = field(default_factory=EnergyModel)
+
+    @classmethod
+    def of(cls, budget: Budget, energy: EnergyModel | None = None) -> "Objective":
+        """The objective that a budget bounds, or that an accuracy budget makes small."""
+        return cls(_kind(budget), budget.view, budget.batch, energy or EnergyModel())
+
+    @property
+    def bit_price(self) -> float:
+        """Of a bit moved or stored."""
+        return self.energy.pj_per_bit if self.kind is Kind.ENERGY else 1.0
+
+    def price(self, use: SiteUse) -> float:
+        """What a site costs."""
+        if self.kind is Kind.STORED:
+            return use.stored_bits
+        if self.kind is Kind.TRAFFIC:
+            return use.moved_bits
+        net = self.bit_price * (use.moved_bits + use.fetched_bits / self.batch)
+        return net + (self.energy.mac_pj * use.macs if self.kind is Kind.ENERGY else 0.0)
+
+    def stored_bit_price(self, site: Stored) -> float:
+        """What one more stored bit of a site costs: it is written, and read by every consumer."""
+        one = SiteUse(site.values, site.reads, 1.0)
+        return self.price(one)
+
+    def table_price(self, table_bits: float) -> float:
+        """What the network's shared code tables cost; nothing where packing needs none."""
+        if not self.kind.counts_codecs or self.view is View.FIXED:
+            return 0.0
+        return self.bit_price * table_bits / self.batch
+
+    def total(self, uses: Iterable[SiteUse], table_bits: float) -> float:
+        """What a network costs."""
+        return sum(self.price(use) for use in uses) + self.table_price(table_bits)
+
+    def reference(self, sites: Iterable[Stored]) -> float:
+        """What the sites cost without codecs, at 8 bits a value."""
+        return sum(self.price(SiteUse.uncompressed(site)) for site in sites)
+
+    def target(self, sites: Iterable[Stored], budget: Budget) -> float:
+        """The price that a budget allows; zero for an accuracy budget, which allows any."""
+        if budget.is_accuracy:
+            return 0.0
+        return self.reference(sites) / budget.ratio
+
+    def __str__(self) -> str:
+        shared = f", batch {self.batch}" if self.kind.counts_codecs else ""
+        return f"{self.kind} ({self.view}{shared})"
+
+
+def _kind(budget: Budget) -> Kind:
+    if budget.kind is BudgetKind.ENERGY:
+        return Kind.ENERGY
+    if budget.count is Count.NET:
+        return Kind.NET
+    return Kind.STORED if budget.kind is BudgetKind.BITS_PER_VALUE else Kind.TRAFFIC

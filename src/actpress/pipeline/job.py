@@ -1,0 +1,330 @@
+"""What every method is given, and what it hands back."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from actpress.allocate import Offer, Search, SearchSettings
+from actpress.budget import Budget, View
+from actpress.calibration import Statistics, calibrate, fisher_information
+from actpress.codec import block_side
+from actpress.cost import EnergyModel, Objective, SiteUse, use_of
+from actpress.data.dataset import Dataset, Split
+from actpress.errors import PlanError
+from actpress.evaluation import Comparison, PathPoint, predict
+from actpress.graph import Graph
+from actpress.plan import MAX_BLOCK, Placement, Plan, SitePlan
+from actpress.pressing import CompressedModel, fit_tables, press
+from actpress.tune import TuneSettings, WidthSettings
+
+RESERVE = 0.005
+"""Plans aim so far below a budget: tables that were fitted on some images cost others a little
+more."""
+
+BATCH = 100
+RATE_BATCHES = 3
+FISHER_BATCH = 64
+
+DECODER_BYTES = 2 << 30
+"""About as much memory is taken by the values of the images that decoders are fitted on."""
+
+LIVE_VALUES = 6
+"""Values of the largest site's size that live while both networks run side by side, roughly."""
+
+
+class Progress(Protocol):
+    """Where long work reports to."""
+
+    def start(self, stage: str, total: float) -> None:
+        """A stage begins; `total` is its amount of work."""
+
+    def advance(self, done: float, note: str = "") -> None:
+        """So much of the present stage is done."""
+
+
+class Silence:
+    """Progress that nobody watches."""
+
+    def start(self, stage: str, total: float) -> None:
+        """Ignore it."""
+
+    def advance(self, done: float, note: str = "") -> None:
+        """Ignore it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much data each stage uses, and the settings of search and tuning.
+
+    Attributes:
+        calibration_images: training images for statistics, ranges and code tables.
+        search_images: held-out training images on which moves are tried; never more than half of
+            them all, see `Job.search_images`.
+        decoder_images: training images on which decoders are fitted in closed form, fewer where
+            they would need more memory than `DECODER_BYTES`; 0 leaves them as PCA made them.
+        holdout_images: other held-out training images, which decide an accuracy budget.
+        block: side of the blocks of pixels that are projected together, where it divides a site's
+            height and width and leaves at most `MOST_COMPONENTS` components. None is pixel by
+            pixel, and 2 for transforms that take blocks alone.
+        search, tune, widths: see there.
+        groups: of equal size, of the components of a site, that learn their widths together; None
+            cuts where a spectrum falls.
+    """
+
+    calibration_images: int = 1000
+    search_images: int = 128
+    decoder_images: int = 512
+    holdout_images: int = 5000
+    block: int | None = None
+    search: SearchSettings = field(default_factory=SearchSettings)
+    tune: TuneSettings = field(default_factory=TuneSettings)
+    widths: WidthSettings = field(default_factory=WidthSettings)
+    groups: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.block is not None and not 1 <= self.block <= MAX_BLOCK:
+            raise PlanError(f"a block has a side of 1 to {MAX_BLOCK} pixels, not {self.block}")
+
+    @classmethod
+    def seeded(cls, calibration_images: int, search_images: int, tune: TuneSettings) -> "Settings":
+        """Settings in which the search takes the seed of the tuning."""
+        return cls(
+            calibration_images=calibration_images,
+            search_images=search_images,
+            search=SearchSettings(seed=tune.seed),
+            tune=tune,
+        )
+
+
+def held_out_size(data: Dataset, settings: Settings) -> int:
+    """Held-out images that the search does not see."""
+    return len(data.holdout) - min(settings.search_images, len(data.holdout) // 2)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to compress.
+
+    Attributes:
+        graph: the captured float network.
+        data: its images; methods never open the test split.
+        budget: what is asked.
+        settings: how.
+        energy: of the memory and of arithmetic.
+        folder: where checkpoints go; None keeps none.
+        progress: where to report.
+    """
+
+    graph: Graph
+    data: Dataset
+    budget: Budget
+    settings: Settings = field(default_factory=Settings)
+    energy: EnergyModel = field(default_factory=EnergyModel)
+    folder: Path | None = None
+    progress: Progress = field(default_factory=Silence)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return next(self.graph.eval_module.parameters()).device
+
+    def calibration_batches(self) -> Iterator[Tensor]:
+        """Training images for statistics and tables."""
+        for x, _ in self.data.train.take(self.settings.calibration_images).batches(BATCH):
+            yield x.to(self.device)
+
+    def decoder_batches(self) -> list[Tensor]:
+        """Training images to fit decoders on; none where the settings ask for none."""
+        if not self.settings.decoder_images:
+            return []
+        largest_bytes = 4 * max(site.values for site in self.graph.sites)
+        affordable = max(DECODER_BYTES // (LIVE_VALUES * largest_bytes), 1)
+        images = self.data.train.take(min(self.settings.decoder_images, affordable))
+        return [x.to(self.device) for x, _ in images.batches(BATCH)]
+
+    def rate_batches(self) -> list[Tensor]:
+        """The first training images, on which smooth rates are aligned to real costs."""
+        return list(islice(self.calibration_batches(), RATE_BATCHES))
+
+    def search_images(self) -> Tensor:
+        """Training images on which the search tries its moves, shape (n, c, h, w).
+
+        They are the last held-out ones: a network is too sure of the images it was trained on, and
+        what hurts it there says little about others. Where that would be more than half of the
+        held-out images, the rest is taken from those that feed calibration.
+        """
+        wanted, found = self.settings.search_images, self._searched_holdout()
+        splits = [self.data.holdout.last(found)] if found else []
+        if found < wanted:
+            splits.append(self.data.train.take(wanted - found))
+        return torch.cat([x for split in splits for x, _ in split.batches(BATCH)]).to(self.device)
+
+    def validation(self) -> Split:
+        """The held-out images that the search does not see."""
+        return self.data.holdout.take(held_out_size(self.data, self.settings))
+
+    def _searched_holdout(self) -> int:
+        return len(self.data.holdout) - held_out_size(self.data, self.settings)
+
+    def calibrate(self, placement: Placement, *, in_blocks: bool = False) -> Statistics:
+        """Statistics of every site, with the same placement everywhere.
+
+        Args:
+            placement: which of a site's two values.
+            in_blocks: of the blocks of pixels that the settings ask for, where a site has them.
+        """
+        placements = {site.name: placement for site in self.graph.sites}
+        wanted = (self.settings.block or 1) if in_blocks else 1
+        blocks = {site.name: block_side(site.shape, wanted) for site in self.graph.sites}
+        return self._calibrate(placements, blocks)
+
+    def observe(self, kinds: Mapping[str, Sequence[Offer]]) -> list[Statistics]:
+        """Statistics and Fisher information of all that sites are offered.
+
+        One pass for each side of blocks and each placement.
+        """
+        wanted = {(o.block, o.placement) for offers in kinds.values() for o in offers}
+        parts = []
+        for block, placement in sorted(wanted):
+            observed = [
+                name
+                for name, offers in kinds.items()
+                if any(o.block == block and o.placement == placement for o in offers)
+            ]
+            placements = dict.fromkeys(observed, placement)
+            statistics = self._calibrate(placements, dict.fromkeys(observed, block))
+            parts.append(self._with_fisher(statistics))
+        return parts
+
+    def observe_plan(self, plan: Plan) -> Statistics:
+        """Statistics and Fisher information of what a plan stores."""
+        placements = {site.site: site.placement for site in plan}
+        blocks = {site.site: site.block for site in plan}
+        return self._with_fisher(self._calibrate(placements, blocks))
+
+    def _calibrate(
+        self, placements: Mapping[str, Placement], blocks: Mapping[str, int]
+    ) -> Statistics:
+        images = min(self.settings.calibration_images, len(self.data.train))
+        self.progress.start("calibrate", images)
+        batches = self._counted(self.calibration_batches())
+        return calibrate(self.graph, batches, placements, blocks=blocks)
+
+    def _with_fisher(self, statistics: Statistics) -> Statistics:
+        images = self.search_images()
+        fisher = fisher_information(
+            self.graph,
+            images.split(FISHER_BATCH),
+            statistics.placements,
+            seed=self.settings.search.seed,
+            blocks=statistics.blocks,
+        )
+        return replace(statistics, fisher=fisher, fisher_images=len(images))
+
+    def press(self, plan: Plan, statistics: Statistics) -> CompressedModel:
+        """Apply a plan and fit its tables on training images."""
+        pressed = press(self.graph, plan, statistics)
+        fit_tables(pressed, self.calibration_batches())
+        return pressed
+
+    @property
+    def objective(self) -> Objective:
+        """What is to be small, or what the budget bounds."""
+        return Objective.of(self.budget, self.energy)
+
+    def target(self) -> float:
+        """The price to stay below: the budget less `RESERVE`; zero for an accuracy budget."""
+        return self.objective.target(self.graph.sites, self.budget) * (1 - RESERVE)
+
+    def uses(self, pressed: CompressedModel) -> dict[str, SiteUse]:
+        """What each site costs, on the images that fitted the tables."""
+        return {
+            site.site: use_of(
+                self.graph.site(site.site),
+                site,
+                pressed.codecs[site.site],
+                self._stored_bits(pressed, site),
+                self.budget.view,
+            )
+            for site in pressed.plan
+        }
+
+    def price(self, pressed: CompressedModel) -> float:
+        """Of the whole network, per inference."""
+        table_bits = pressed.table_bits()
+        uncompressed = [
+            SiteUse.uncompressed(site)
+            for site in self.graph.sites
+            if site.name not in pressed.codecs
+        ]
+        uses = [*self.uses(pressed).values(), *uncompressed]
+        return self.objective.total(uses, table_bits)
+
+    def symbol_prices(self, pressed: CompressedModel) -> dict[str, float]:
+        """The part of the price that training moves: that of each site's stored bits."""
+        return {
+            name: self.objective.stored_bit_price(use) * use.stored_bits
+            for name, use in self.uses(pressed).items()
+        }
+
+    def accuracy_floor(self) -> float:
+        """The held-out accuracy that an accuracy budget asks for."""
+        return self.held_out_accuracy(self.graph.eval_module) - self.budget.amount / 100
+
+    def held_out_accuracy(self, model: nn.Module) -> float:
+        """On the images that decide an accuracy budget."""
+        split = self.validation().take(self.settings.holdout_images)
+        task = self.graph.task
+        return task.metric(predict(model, split, task=task), split.labels)
+
+    def held_out(self, pressed: CompressedModel) -> Comparison | None:
+        """Both networks on the images that decide an accuracy budget; None for other budgets."""
+        if not self.budget.is_accuracy:
+            return None
+        split = self.validation().take(self.settings.holdout_images)
+        before, after = (
+            predict(model, split, task=self.graph.task)
+            for model in (self.graph.eval_module, pressed)
+        )
+        return Comparison.of(before, after, split.labels)
+
+    def _stored_bits(self, pressed: CompressedModel, site: SitePlan) -> float:
+        if self.budget.view is View.ENTROPY:
+            return pressed.coded_bits[site.site]
+        blocks = self.graph.site(site.site).values // site.components
+        return float(pressed.codecs[site.site].fixed_bits().sum()) * blocks
+
+    def _counted(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
+        for batch in batches:
+            yield batch
+            self.progress.advance(len(batch))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method made.
+
+    Attributes:
+        pressed: the network, ready to be evaluated.
+        statistics: of the float network, as the plan stores it.
+        method, variant: as in `Metrics`.
+        path: the greedy search up to the plan that was taken; empty for methods without one.
+        search_node_evals: graph nodes that the search executed.
+        search_seconds, tune_seconds: wall clock.
+        search: the greedy search behind the plan, to be gone on with.
+    """
+
+    pressed: CompressedModel
+    statistics: Statistics
+    method: str
+    variant: str = ""
+    path: tuple[PathPoint, ...] = ()
+    search_node_evals: int = 0
+    search_seconds: float = 0.0
+    tune_seconds: float = 0.0
+    search: Search | None = None

@@ -1,0 +1,265 @@
+"""Learned projections: decoders in closed form, then training, within the bits of a budget."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+from actpress.budget import View
+from actpress.calibration import Statistics
+from actpress.codec import family_of, on_grid
+from actpress.cost import folds_of
+from actpress.errors import BudgetError, TuningError
+from actpress.pipeline.job import Job, Outcome
+from actpress.pipeline.scaling import scale_steps
+from actpress.plan import Plan, SitePlan, Transform
+from actpress.pressing import CompressedModel, fit_tables, preserved_tables, press
+from actpress.tune import align_rate_model, fit_decoders, held_out_divergence, tune
+
+COARSENINGS = 10
+
+UNTRAINED = "untrained"
+"""Variant of a result that training did not improve."""
+
+ROUNDING = 0.0005
+"""Share of the bits that rounding what was learned to half precision may add."""
+
+MOST_GAIN, TRIALS = 2.0, 3
+"""For an accuracy budget: how much more training may save, and how often that is bisected."""
+
+LEAST_MOVE = 1 / 16
+"""Octaves that steps are coarsened by at least; less would be rounded away."""
+
+SAVED_PER_OCTAVE = 0.6
+"""Share of the bits that doubling all steps saves, roughly."""
+
+
+def learn(job: Job, start: Outcome, *others: Outcome, method: str = "cap") -> Outcome:
+    """Train what a plan's codecs may change, within its budget; then fix tables anew.
+
+    Of several plans the one is trained that loses least on held-out training images once its
+    decoders are fitted in closed form. With an accuracy budget the price stays at that of the plan.
+    Where nothing that was learned beats the plan as it was on held-out training images, it is
+    handed back, with the variant `untrained`.
+
+    Args:
+        job: data and settings.
+        start: an outcome of a search.
+        others: more of them, for the same budget.
+        method: name for the results.
+    """
+    began = perf_counter()
+    start, pressed = _best_start(job, (start, *others), method)
+    fitting_seconds = perf_counter() - began
+    bound = _bound(job, start)
+    settings = job.settings.tune
+    job.progress.start("tune", settings.steps)
+    watch = watch_price(job, pressed, bound)
+    report = tune(
+        pressed,
+        job.graph,
+        job.data.train,
+        job.validation(),
+        settings,
+        target_bits=watch.symbol_target,
+        measure=watch.measure if math.isfinite(bound) else None,
+        purpose=f"{job.settings.calibration_images}, {job.settings.decoder_images} images",
+        checkpoint=_checkpoint(job),
+        on_step=lambda step: job.progress.advance(1, f"loss {step.loss:.4f}"),
+    )
+    seconds = fitting_seconds + report.seconds
+    if report.loss_after >= _held_out(job, start.pressed):
+        return untrained(start, method, seconds)
+    finish(job, pressed, bound)
+    return replace(start, pressed=pressed, method=method, variant="", tune_seconds=seconds)
+
+
+def untrained(start: Outcome, method: str, tune_seconds: float) -> Outcome:
+    """An outcome as it was before training, as the result of a method that trains."""
+    start.pressed.plan = start.pressed.plan.model_copy(update={"method": method})
+    return replace(start, method=method, variant=UNTRAINED, tune_seconds=tune_seconds)
+
+
+def _best_start(
+    job: Job, starts: Sequence[Outcome], method: str
+) -> tuple[Outcome, CompressedModel]:
+    """The outcome whose plan loses least with decoders in closed form, and that network."""
+    best: tuple[float, Outcome, CompressedModel] | None = None
+    for start in starts:
+        plan = learnable(job, start.pressed.plan, method)
+        pressed = compensate(job, plan, start.statistics, _bound(job, start))
+        loss = _held_out(job, pressed) if len(starts) > 1 else 0.0
+        if best is None or loss < best[0]:
+            best = loss, start, pressed
+    assert best is not None, "there is at least one start"
+    return best[1:]
+
+
+def learnable(job: Job, plan: Plan, method: str) -> Plan:
+    """The plan with free encoders and decoders where these cost no more than what it has.
+
+    Two matrices of their own are stored instead of one for both; where the layer before takes in
+    the encoder, or the codecs' parameters are not counted, that costs nothing.
+    """
+
+    def freed(site: SitePlan) -> SitePlan:
+        if site.is_identity or family_of(site.transform).trained:
+            return site
+        folds = folds_of(job.graph.site(site.site), site)
+        free = folds.encoder or folds.decoder or not job.objective.kind.counts_codecs
+        pair = site.transform == Transform.FISHER_PCA
+        return site.model_copy(update={"transform": Transform.LEARNED}) if free or pair else site
+
+    return plan.model_copy(update={"method": method, "sites": tuple(map(freed, plan))})
+
+
+def _bound(job: Job, start: Outcome) -> float:
+    """Largest price of what is learned; infinite where groups of fixed widths bound it already."""
+    if job.budget.view is View.FIXED and any(site.groups for site in start.pressed.plan):
+        return math.inf
+    return job.target() or job.price(start.pressed)
+
+
+def _held_out(job: Job, pressed: CompressedModel) -> float:
+    """Divergence on the images that validate training."""
+    return held_out_divergence(pressed, job.graph, job.validation(), job.settings.tune)
+
+
+def compensate(job: Job, plan: Plan, statistics: Statistics, bound: float) -> CompressedModel:
+    """Press a plan and fit all its decoders in closed form (see `fit_decoders`).
+
+    With values restored better, the sites after them have less noise to code; steps are scaled
+    together so that what this saves is spent on finer ones.
+
+    Args:
+        job: data and settings.
+        plan: with learned transforms.
+        statistics: for the plan's placements.
+        bound: largest price (see `Job.price`); infinity leaves the steps as they are.
+    """
+    images = job.decoder_batches()
+
+    def press_and_fit(plan: Plan) -> CompressedModel:
+        pressed = press(job.graph, plan, statistics)
+        if images:
+            fit_decoders(pressed, job.graph, images)
+        fit_tables(pressed, job.calibration_batches())
+        return pressed
+
+    job.progress.start("decoders", 1)
+    if not images or not math.isfinite(bound):
+        pressed = press_and_fit(plan)
+    else:
+        pressed = scale_steps(
+            plan, press_and_fit, lambda pressed: job.price(pressed) / bound - 1 + ROUNDING
+        ).pressed
+    job.progress.advance(1)
+    return pressed
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How training hears of real prices.
+
+    Attributes:
+        symbol_target: what the stored bits of all sites may cost: the bound, less what is fetched
+            and computed whatever the symbols are.
+        measure: fits tables to the present state, without keeping them, aligns the smooth rate, and
+            returns the excess of the price over the bound, as a share of the symbols' target.
+    """
+
+    symbol_target: float
+    measure: Callable[[], float]
+
+
+def watch_price(job: Job, pressed: CompressedModel, bound: float) -> Watch:
+    """Align the smooth rate with the tables now, and get what does so again."""
+    batches = job.rate_batches()
+    prices = job.symbol_prices(pressed)
+    align_rate_model(pressed, batches, prices)
+    target = bound - (job.price(pressed) - sum(prices.values()))
+
+    def measure() -> float:
+        with preserved_tables(pressed):
+            fit_tables(pressed, job.calibration_batches(), within_ranges=True)
+            prices, price = job.symbol_prices(pressed), job.price(pressed)
+        align_rate_model(pressed, batches, prices)
+        return (price - bound) / target + ROUNDING
+
+    return Watch(target, measure)
+
+
+def finish(job: Job, pressed: CompressedModel, bound: float) -> None:
+    """Round what was learned to its stored precision, fit the final tables, and check the bits.
+
+    Training kept a state whose exact tables met the bound. Should rounding spoil that, all steps
+    are coarsened together until they do; that costs accuracy, since the projections were trained
+    for their steps.
+
+    Args:
+        job: data and budget.
+        pressed: changed in place; its tables are fitted on return.
+        bound: largest price (see `Job.price`).
+
+    Raises:
+        BudgetError: coarser steps do not meet the bound either.
+    """
+    for codec in pressed.codecs.values():
+        codec.round_to_stored()
+    excess = 0.0
+    for _ in range(COARSENINGS):
+        fit_tables(pressed, job.calibration_batches(), within_ranges=True)
+        excess = job.price(pressed) / bound - 1
+        if excess <= 0:
+            return
+        for codec in pressed.codecs.values():
+            codec.step.copy_(on_grid(codec.step * 2 ** max(excess / SAVED_PER_OCTAVE, LEAST_MOVE)))
+    raise BudgetError(
+        f"the tuned network exceeds its bits by {100 * excess:.1f} % and coarser steps do not mend "
+        f"it; ask for more than {job.budget}, or tune longer"
+    )
+
+
+def _checkpoint(job: Job) -> Path | None:
+    return None if job.folder is None else job.folder / "tune.pt"
+
+
+def within_accuracy(
+    job: Job, found: Outcome, method: Callable[[Job], Outcome], *, method_name: str
+) -> Outcome:
+    """The least price at which a method that trains keeps the accuracy on held-out images.
+
+    Ratios between that of a plan which keeps it untrained and `MOST_GAIN` times it are bisected.
+
+    Args:
+        job: with an accuracy budget.
+        found: the plan without training.
+        method: run with budgets of a ratio.
+        method_name: for the result where nothing that was trained keeps the accuracy.
+    """
+    floor = job.accuracy_floor()
+    reference = job.objective.reference(job.graph.sites)
+    least = reference / job.price(found.pressed)
+    low, high = 1.0, MOST_GAIN
+    best: Outcome | None = None
+    trials_s = found.search_seconds
+    for _ in range(TRIALS):
+        gain = math.sqrt(low * high)
+        budget = job.budget.with_ratio(gain * least)
+        folder = None if job.folder is None else job.folder / f"{budget.ratio:.4f}x"
+        began = perf_counter()
+        try:
+            outcome = method(replace(job, budget=budget, folder=folder))
+        except (BudgetError, TuningError):  # too little to reach, or to train within
+            trials_s += perf_counter() - began
+            high = gain
+            continue
+        trials_s += outcome.search_seconds + outcome.tune_seconds
+        if job.held_out_accuracy(outcome.pressed) >= floor:
+            low, best = gain, outcome
+        else:
+            high = gain
+    if best is None:
+        return replace(untrained(found, method_name, 0.0), search_seconds=trials_s)
+    return replace(best, search_seconds=trials_s - best.tune_seconds)
