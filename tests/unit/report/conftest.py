@@ -49,7 +49,8 @@ def site(name: str, channels: int, side: int, noise: random.Random) -> SiteMetri
         traffic_bits=views((1 + reads) * bits.fixed, (1 + reads) * bits.entropy),
         parameter_bits=2 * rank * channels * 16,
         folded_parameter_bits=rank * channels * 2,
-        table_bits=0.0,
+        credit_bits=0.0,
+        index_bits=0.0,
         extra_macs=2 * rank * values,
         folded_extra_macs=rank * values,
         encoder_folds_into=None,
@@ -91,10 +92,15 @@ def traffic_of(sites: tuple[SiteMetrics, ...]) -> TrafficMetrics:
         ratio_8bit=views(before / fixed, before / entropy),
         ratio_16bit=views(2 * before / fixed, 2 * before / entropy),
         ratio_32bit=views(4 * before / fixed, 4 * before / entropy),
+        batch=1,
         parameter_bits=plain,
         folded_parameter_bits=folded,
+        credit_bits=0.0,
+        fetched_bits=views(folded, folded),
+        index_bits=0.0,
         table_bits=0.0,
         net_ratio_8bit=views(before / (fixed + folded), before / (entropy + folded)),
+        net_ratio_8bit_batch1=views(before / (fixed + folded), before / (entropy + folded)),
         net_ratio_8bit_unfolded=views(before / (fixed + plain), before / (entropy + plain)),
     )
 
@@ -104,11 +110,12 @@ def search_path(sites: tuple[SiteMetrics, ...]) -> tuple[PathPoint, ...]:
     return tuple(
         PathPoint(
             site=noise.choice(sites).name,
+            transform="fisher_pca",
             rank=8,
             step=0.1,
             bits_per_value=4.0 * 0.99**move,
+            price=1e6 * 0.99**move,
             loss=0.2 + 0.1 * (move / 120) ** 4 + noise.uniform(0, 0.002),
-            agreement=1 - 0.03 * (move / 120) ** 4 - noise.uniform(0, 0.002),
         )
         for move in range(120)
     )
@@ -143,6 +150,7 @@ def metrics() -> Metrics:
         search_seconds=71.4,
         tune_seconds=185.0,
         budget="1.5 bits/value, entropy",
+        objective="net traffic at batch 1, entropy",
         scope="all 21 sites between the input and the logits, stored after the activation",
         traffic=traffic,
         energy=EnergyMetrics(
