@@ -7,7 +7,7 @@ TORCH_ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench-codec format setup
+.PHONY: demo test check bench-net bench-codec format setup
 
 demo: $(READY)
 	$(BIN)/actpress compress --model actpress.zoo:resnet18_fashion_mnist \
@@ -21,6 +21,9 @@ check: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench-net: $(READY)
+	$(BIN)/python -m benchmarks.net
 
 bench-codec: $(READY)
 	$(BIN)/python -m benchmarks.mutations

@@ -101,13 +101,9 @@ class Quantizers:
         """Collect what differs between components; exact for steps and ranges that are stored."""
         pairs = torch.stack([step.double(), widths_of(q_min, q_max).double()], dim=1)
         distinct, quantizer_of = pairs.unique(dim=0, return_inverse=True)
+        steps, widths = distinct.T.contiguous()
         lowest = int(q_min.amin().clamp(max=0)) if len(q_min) else 0
-        return cls(
-            distinct[:, 0].bfloat16().contiguous(),
-            distinct[:, 1].to(torch.uint8).contiguous(),
-            quantizer_of,
-            lowest,
-        )
+        return cls(steps.bfloat16(), widths.to(torch.uint8), quantizer_of, lowest)
 
     def bits(self) -> int:
         """Of everything stored: the quantizers, which one each component has, the lowest symbol."""

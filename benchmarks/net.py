@@ -1,0 +1,218 @@
+"""Net traffic: every method at equal net budgets, on the full test set (`make bench-net`).
+
+One row after the other, the ones of most interest first, into `benchmarks/results/net.json`; what
+is there already is not measured again, so that a run that was stopped goes on. `--minutes` stops
+before the next row once so much time is spent; `--page` only writes docs/results-net.md anew.
+"""
+
+import argparse
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from actpress.allocate import SearchSettings
+from actpress.budget import Budget, View
+from actpress.data import Dataset, load_dataset
+from actpress.errors import BudgetError, TuningError
+from actpress.evaluation import Metrics, RunInfo, evaluate, predict
+from actpress.graph import Graph, capture
+from actpress.methods import METHODS, Job, Settings
+from actpress.plan import Transform
+from actpress.tune import TuneSettings, WidthSettings
+from actpress.zoo import reference
+from benchmarks.net_page import write_page
+from benchmarks.store import Row, environment
+
+RESULTS = Path("benchmarks/results/net.json")
+MODELS = ("resnet18", "vgg16_bn", "mobilenet_v2")
+HEADLINES = {
+    View.ENTROPY: {"resnet18": 9.0, "vgg16_bn": 7.0, "mobilenet_v2": 6.0},
+    View.FIXED: {"resnet18": 4.5, "vgg16_bn": 4.0, "mobilenet_v2": 3.5},
+}
+"""Net ratios that are to be reached with at most half a point lost."""
+
+BUDGETS = (6.0, 4.0, 8.0, 3.0, 10.0)
+BASELINES = ("layerwise_ilp", "layerwise_search", "entropy_training", "lsq", "transform_coding")
+OWN = ("codesign", "cap", "gdr")
+SEEDS = (0, 1, 2)
+STEPS, WIDTH_STEPS = 160, 60
+CALIBRATION_IMAGES = 500
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One row that is to be measured."""
+
+    model: str
+    method: str
+    budget: Budget
+    seed: int = 0
+    variant: str = ""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells rows apart."""
+        return (self.model, self.method, self.variant, str(self.seed), str(self.budget))
+
+
+def wanted() -> Iterator[Wanted]:
+    """All rows, the ones of most interest first."""
+    for seed, method in ((0, "cap"), (0, "codesign"), (1, "cap"), (2, "cap")):
+        for view, ratios in HEADLINES.items():
+            yield from (Wanted(model, method, _x(ratios[model], view), seed) for model in MODELS)
+    yield from _everywhere("gdr")
+    for text, view in (("0.8bits", View.ENTROPY), ("1.34bits", View.FIXED)):
+        yield Wanted("resnet18", "cap", Budget.parse(f"{text} ({view}, activations)"))
+    for method in (*BASELINES, *OWN):
+        yield from _everywhere(method)
+    yield from (Wanted(model, "int8", _x(1.0, View.ENTROPY)) for model in MODELS)
+
+
+def _everywhere(method: str) -> Iterator[Wanted]:
+    """A method at all budgets, views and networks."""
+    points = itertools.product(View, BUDGETS, MODELS)
+    yield from (Wanted(model, method, _x(ratio, view)) for view, ratio, model in points)
+
+
+def _x(ratio: float, view: View) -> Budget:
+    return Budget.parse(f"{ratio:g}x", view=view)
+
+
+@cache
+def data() -> Dataset:
+    """All of Fashion-MNIST."""
+    return load_dataset("fashion-mnist")
+
+
+@cache
+def graph_of(model: str) -> Graph:
+    """The captured network of the zoo."""
+    return capture(reference.load(model), next(data().train.batches(2))[0])
+
+
+@cache
+def float_predictions(model: str) -> torch.Tensor:
+    """Of the float network on the test set."""
+    return predict(graph_of(model).eval_module, data().test)
+
+
+def settings_of(row: Wanted) -> Settings:
+    """The same for all methods: images, steps, seeds."""
+    tune = TuneSettings(steps=STEPS, seed=row.seed, validate_every=40)
+    search = SearchSettings(seed=row.seed)
+    if row.budget.count.value == "activations":  # as published: dense projections everywhere
+        search = replace(search, transforms=(Transform.FISHER_PCA,))
+    return Settings(
+        calibration_images=CALIBRATION_IMAGES,
+        search=search,
+        tune=tune,
+        widths=WidthSettings(steps=WIDTH_STEPS),
+    )
+
+
+def measure(row: Wanted) -> Row:
+    """Run a method and evaluate it on the whole test set; a method that fails says why."""
+    job = Job(graph_of(row.model), data(), row.budget, settings_of(row))
+    began = time.perf_counter()
+    try:
+        outcome = METHODS[row.method](job)
+    except (BudgetError, TuningError) as error:
+        return _common(row) | {"failed": str(error)}
+    seconds = time.perf_counter() - began
+    info = RunInfo(method=row.method, budget=str(row.budget), batch=row.budget.batch)
+    metrics = evaluate(
+        outcome.pressed,
+        job.graph,
+        data().test,
+        info,
+        float_predictions=float_predictions(row.model),
+    )
+    return _common(row) | _figures(row, metrics) | {"seconds": seconds, "kept": outcome.variant}
+
+
+def _common(row: Wanted) -> Row:
+    return {
+        "model": row.model,
+        "method": row.method,
+        "variant": row.variant,
+        "seed": row.seed,
+        "view": str(row.budget.view),
+        "budget": str(row.budget),
+        "commit": environment()["commit"],
+    }
+
+
+def _figures(row: Wanted, metrics: Metrics) -> Row:
+    view, traffic = row.budget.view, metrics.traffic
+    extra = sum(site.folded_extra_macs for site in metrics.sites)
+    indices = traffic.index_bits if view is View.ENTROPY else 0.0
+    return {
+        "net_ratio_batch1": traffic.net_ratio_8bit_batch1[view],
+        "gross_ratio": traffic.ratio_8bit[view],
+        "bits_per_value": metrics.bits_per_value[view],
+        "accuracy": metrics.accuracy,
+        "accuracy_drop_pp": metrics.accuracy_drop_pp,
+        "agreement": metrics.agreement,
+        "parameter_kib": (traffic.fetched_bits[view] - indices) / 8192,
+        "table_kib": traffic.table_bits / 8192 if view is View.ENTROPY else 0.0,
+        "index_kib": indices / 8192,
+        "credit_kib": traffic.credit_bits / 8192,
+        "extra_macs_share": extra / macs_of(row.model),
+        "energy_ratio": metrics.energy.before_pj / metrics.energy.after_pj[view],
+        "untouched_sites": sum(site.transform == Transform.IDENTITY for site in metrics.sites),
+        "sites": len(metrics.sites),
+    }
+
+
+@cache
+def macs_of(model: str) -> int:
+    """Multiply-accumulates of the network's convolutions and linear layers, one image."""
+    graph, total = graph_of(model), 0
+
+    def count(module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        nonlocal total
+        weight = module.weight
+        assert isinstance(weight, torch.Tensor), "convolutions and linear layers have weights"
+        total += weight[0].numel() * output[0].numel()
+
+    dense = (torch.nn.Conv2d, torch.nn.Linear)
+    hooks = [m.register_forward_hook(count) for m in graph.root.modules() if isinstance(m, dense)]
+    with torch.no_grad():
+        graph.eval_module(graph.example[0][:1])
+    for hook in hooks:
+        hook.remove()
+    return total
+
+
+def main() -> None:
+    """Measure what is missing, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--page", action="store_true")
+    options = parser.parse_args()
+    began = time.perf_counter()
+    rows: list[Row] = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+    done: set[tuple[str, ...]] = {
+        (r["model"], r["method"], r["variant"], str(r["seed"]), r["budget"]) for r in rows
+    }
+    for row in () if options.page else wanted():
+        if row.key in done:
+            continue
+        if time.perf_counter() - began > 60 * options.minutes:
+            break
+        done.add(row.key)
+        rows.append(measure(row))
+        shown = {k: rows[-1].get(k) for k in ("net_ratio_batch1", "accuracy_drop_pp", "seconds")}
+        print(*row.key, shown, flush=True)
+        write_page(rows, RESULTS)
+    write_page(rows, RESULTS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""The JSON file and the page of `make bench-net`, with its targets judged."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from benchmarks.page import TARGETS, TITLES, table, target_line
+from benchmarks.store import Row
+
+PAGE = Path("docs/results-net.md")
+DROP_PP = 0.5
+NET = {
+    "entropy": {"resnet18": 9.0, "vgg16_bn": 7.0, "mobilenet_v2": 6.0},
+    "fixed": {"resnet18": 4.5, "vgg16_bn": 4.0, "mobilenet_v2": 3.5},
+}
+ENERGY = {"resnet18": 7.0, "vgg16_bn": 6.0, "mobilenet_v2": 5.0}
+OWN = ("codesign", "cap", "gdr")
+Target = dict[str, Any]
+INTRODUCTION = (
+    "What `make bench-net` measures: the three reference networks on all 10,000 test images of "
+    "Fashion-MNIST. Budgets count everything that is moved at batch 1: activations (one write, a "
+    "read for each consumer), what is left of the codecs' parameters after folding, class indices "
+    "and code tables. Rows are in `benchmarks/results/net.json`, each with its commit; rows that a "
+    "stopped run did not reach are missing here.\n"
+)
+
+
+def write_page(rows: Sequence[Row], results: Path) -> None:
+    """Write rows and targets as JSON, and the page."""
+    targets = list(judged(rows))
+    results.parent.mkdir(parents=True, exist_ok=True)
+    partial = results.with_suffix(".part")
+    partial.write_text(json.dumps({"rows": list(rows), "targets": targets}, indent=1) + "\n")
+    partial.replace(results)
+    PAGE.write_text(page(rows, targets))
+
+
+def judged(rows: Sequence[Row]) -> list[Target]:
+    """The targets that rows exist for."""
+    found: list[Target] = []
+    for view, ratios in NET.items():
+        for model, ratio in ratios.items():
+            found += _headline(rows, model, view, ratio)
+    measured = [
+        row for row in rows if "net_ratio_batch1" in row and "activations" not in row["budget"]
+    ]
+    asked = [(row, float(row["budget"].split("x")[0])) for row in measured if row["method"] in OWN]
+    off = [row["net_ratio_batch1"] / ratio - 1 for row, ratio in asked]
+    if off:
+        found.append(
+            _target(
+                "net budget hit, on the test set",
+                "0 to 2 % below what was asked",
+                f"ratios {100 * min(off):+.1f} to {100 * max(off):+.1f} % of what was asked",
+                met=min(off) >= 0 and max(off) <= 0.0205,
+            )
+        )
+    tables = [
+        row["table_kib"] + row["index_kib"]
+        for row in measured
+        if row["model"] == "resnet18" and row["view"] == "entropy" and row["method"] in OWN
+    ]
+    if tables:
+        found.append(
+            _target(
+                "tables and indices of ResNet18",
+                "at most 6 KiB",
+                f"{min(tables):.1f} to {max(tables):.1f} KiB",
+                met=max(tables) <= 6,
+            )
+        )
+    return found
+
+
+def _headline(rows: Sequence[Row], model: str, view: str, ratio: float) -> list[Target]:
+    """Net ratio and energy at the point where half a point may be lost, by the best own method."""
+    budget = f"{ratio:g}x ({view}, batch 1)"
+    best: tuple[float, str, list[Row]] | None = None
+    for method in OWN:
+        own = [
+            row
+            for row in rows
+            if (row["model"], row["method"], row["budget"]) == (model, method, budget)
+            and "accuracy_drop_pp" in row
+        ]
+        if own:
+            drop = mean(row["accuracy_drop_pp"] for row in own)
+            if best is None or drop < best[0]:
+                best = drop, method, own
+    if best is None:
+        return []
+    drop, method, own = best
+    net = mean(row["net_ratio_batch1"] for row in own)
+    seeds = f"{method}, {len(own)} seed{'s' if len(own) > 1 else ''}"
+    found = [
+        _target(
+            f"{TITLES[model]}, {view} view: net at batch 1, at most {DROP_PP:g} points lost",
+            f"at least {ratio:g}x",
+            f"{net:.2f}x with {drop:.2f} points lost ({seeds})",
+            met=net >= ratio and drop <= DROP_PP,
+        )
+    ]
+    if view == "entropy":
+        energy = mean(row["energy_ratio"] for row in own)
+        found.append(
+            _target(
+                f"{TITLES[model]}: net energy there (LPDDR4, batch 1, extra arithmetic counted)",
+                f"at least {ENERGY[model]:g}x less",
+                f"{energy:.2f}x less",
+                met=energy >= ENERGY[model] and drop <= DROP_PP,
+            )
+        )
+    return found
+
+
+def _target(what: str, target: str, measured: str, *, met: bool) -> Target:
+    return {"what": what, "target": target, "measured": measured, "met": met}
+
+
+def page(rows: Sequence[Row], targets: Sequence[Target]) -> str:
+    """docs/results-net.md."""
+    parts = [
+        "# Net traffic\n",
+        INTRODUCTION,
+        TARGETS,
+        *(target_line(t["what"], t["target"], t["measured"], met=t["met"]) for t in targets),
+        "",
+    ]
+    for model, title in TITLES.items():
+        own = [row for row in rows if row["model"] == model]
+        if own:
+            parts += [f"## {title}\n", _table(own)]
+    failed = [row for row in rows if "failed" in row]
+    if failed:
+        parts.append("## Out of reach\n")
+        parts += [
+            f"- {row['model']}, {row['method']}, {row['budget']}: {row['failed']}" for row in failed
+        ]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _table(rows: Sequence[Row]) -> str:
+    columns = (
+        "method",
+        "budget",
+        "seed",
+        "net",
+        "gross",
+        "drop, points",
+        "agreement, %",
+        "parameters, KiB",
+        "tables + indices, KiB",
+        "extra MACs, %",
+        "energy",
+        "s",
+    )
+    lines = [
+        (
+            row["method"],
+            row["budget"],
+            str(row["seed"]),
+            f"{row['net_ratio_batch1']:.2f}x",
+            f"{row['gross_ratio']:.2f}x",
+            f"{row['accuracy_drop_pp']:.2f}",
+            f"{100 * row['agreement']:.2f}",
+            f"{row['parameter_kib']:.1f}",
+            f"{row['table_kib'] + row['index_kib']:.1f}",
+            f"{100 * row['extra_macs_share']:.1f}",
+            f"{row['energy_ratio']:.2f}x",
+            f"{row['seconds']:.0f}",
+        )
+        for row in rows
+        if "net_ratio_batch1" in row
+    ]
+    return table(columns, lines, words=2)
