@@ -170,9 +170,12 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 @contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
     """Print what actpress warns of like its other messages, without the place in its code."""
+    told = set[str]()
 
     def tell(message: Warning | str, *_: object, **__: object) -> None:
-        complain(f"warning: {message}")
+        if str(message) not in told:
+            told.add(str(message))
+            complain(f"warning: {message}")
 
     with warnings.catch_warnings():
         warnings.filterwarnings("always", category=UserWarning, module=r"actpress\.")

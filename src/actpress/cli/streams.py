@@ -58,7 +58,7 @@ def decode_command(
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Read activations back: one tensor per site, of the shape the network stores."""
+    """Read activations back: one tensor per site, (images, channels, ...)."""
     opened = open_run(run, weights=weights, device=device_of(device))
     if out.exists():
         raise RunError(f"{out} exists already; choose another folder")

@@ -20,7 +20,8 @@ def annotate_values(module: fx.GraphModule, inputs: tuple[Tensor, ...]) -> None:
     Buffers and random state are left as they were; no gradients are computed.
 
     Raises:
-        ModelError: a layer rejects its input; names the layer, the shape and the reason.
+        ModelError: a layer rejects its input; names the layer, the shape and the reason. Or the
+            network is quantized.
     """
     devices = sorted({x.device.index for x in inputs if x.device.type == "cuda"})
     recorder = _ShapeRecorder(module, inputs)
@@ -39,6 +40,11 @@ class _ShapeRecorder(fx.Interpreter):
             value: Argument = super().run_node(n)
         except Exception as error:
             raise ModelError(self._rejection(n, error)) from error
+        if isinstance(value, Tensor) and value.is_quantized:
+            raise ModelError(
+                f"{human_name(n, self.module)} gives {value.dtype}: the network stores integers "
+                f"already; expected floating values; give the network before it was quantized"
+            )
         if has_tensor(value):
             n.meta["tensor_meta"] = map_aggregate(value, describe)
             note_channel_axis(n, self.module, partial(self._rerun, n))

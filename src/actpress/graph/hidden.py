@@ -1,29 +1,54 @@
 """What capture cannot see is told: values in modules that are kept whole, or without images."""
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 
 from torch import fx, nn
+
+from actpress.graph.operators import is_library
+from actpress.graph.values import rank_of
 
 NAMED = 3
 """Layers that are named of those that are hidden."""
 
 
 def warn_of_hidden_layers(graph: fx.Graph, root: nn.Module) -> None:
-    """Say once which modules of a traced graph hold several layers, and so hide stored values."""
-    paths = dict.fromkeys(str(node.target) for node in graph.nodes if node.op == "call_module")
-    found = {path: _layers(root.get_submodule(path)) for path in paths}
-    told = [
-        f"{path!r} ({len(layers)} layers: {_first(layers)})"
-        for path, layers in found.items()
-        if len(layers) > 1
-    ]
+    """Say once what in a traced graph applies several layers at once, and so hides stored values.
+
+    Modules that are kept whole, and functions of others' that take several matrices.
+    """
+    told = [*_whole_modules(graph, root), *_whole_functions(graph)]
     if told:
         warnings.warn(
             f"kept whole: {_first(told)}; what is stored between these layers is neither "
             f"counted nor compressed",
             stacklevel=1,
         )
+
+
+def _whole_modules(graph: fx.Graph, root: nn.Module) -> list[str]:
+    paths = dict.fromkeys(str(node.target) for node in graph.nodes if node.op == "call_module")
+    found = {path: _layers(root.get_submodule(path)) for path in paths}
+    return [
+        f"{path!r} ({len(layers)} layers: {_first(layers)})"
+        for path, layers in found.items()
+        if len(layers) > 1
+    ]
+
+
+def _whole_functions(graph: fx.Graph) -> list[str]:
+    calls = Counter(
+        str(getattr(node.target, "__name__", node.target))
+        for node in graph.nodes
+        if node.op == "call_function" and not is_library(node) and _matrices(node) > 1
+    )
+    return [f"{name}() ({count} calls)" for name, count in calls.items()]
+
+
+def _matrices(call: fx.Node) -> int:
+    """Weights of at least two axes that a call reads."""
+    return sum(node.op == "get_attr" and rank_of(node) > 1 for node in call.all_input_nodes)
 
 
 def warn_of_left_out(names: Sequence[str]) -> None:

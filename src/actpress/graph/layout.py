@@ -2,7 +2,7 @@
 
 from torch import Tensor, fx, nn
 
-from actpress.graph.operators import Kind, operator_of
+from actpress.graph.operators import Kind, is_library, operator_of
 from actpress.graph.values import shape_of, tensor_meta
 
 LOOKING = frozenset(
@@ -10,8 +10,6 @@ LOOKING = frozenset(
     | {"view_as_real", "view_as_complex", "storage_offset", "untyped_storage"}
 )
 """Operations whose success or result depends on strides; `reshape` and `flatten` copy instead."""
-
-LIBRARIES = ("torch", "_operator", "math", "builtins")
 
 
 def layout_matters(graph: fx.Graph, root: nn.Module) -> bool:
@@ -46,8 +44,7 @@ def _looks(node: fx.Node, root: nn.Module) -> bool:
     if node.op == "output":
         return any(len(shape_of(result)) > 2 for result in node.all_input_nodes)
     if node.op == "call_function":
-        library = str(getattr(node.target, "__module__", "")).partition(".")[0] in LIBRARIES
-        return operator_of(node, root).name in LOOKING or not library
+        return operator_of(node, root).name in LOOKING or not is_library(node)
     if node.op == "call_method":
         return operator_of(node, root).name in LOOKING
     if node.op == "call_module":

@@ -150,6 +150,8 @@ MODULE_NAMES: dict[type, str] = {
     _CircularPadNd: "pad",
 }
 
+LIBRARIES = ("torch", "_operator", "math", "builtins")
+
 DENSE_MODULES = (nn.Linear, _ConvNd)
 
 
@@ -168,6 +170,11 @@ def _name(node: fx.Node, root: nn.Module) -> str:
         name = getattr(node.target, "__name__", str(node.target))
         return str(name).rstrip("_")
     return str(node.target).rstrip("_") if node.op == "call_method" else node.op
+
+
+def is_library(call: fx.Node) -> bool:
+    """Whether a `call_function` node calls PyTorch or Python itself, and not a wrapped function."""
+    return str(getattr(call.target, "__module__", "")).partition(".")[0] in LIBRARIES
 
 
 def human_name(node: fx.Node, root: nn.Module) -> str:

@@ -130,6 +130,35 @@ def test_layers_that_a_leaf_hides_are_told() -> None:
     assert [site.name for site in graph.sites] == ["0", "1", "3.getitem"]
 
 
+@torch.fx.wrap
+def attend(x: Tensor, into: Tensor, out: Tensor) -> Tensor:
+    return F.linear(F.linear(x, into).softmax(-1), out)
+
+
+def test_layers_in_a_function_that_is_kept_whole_are_told() -> None:
+    class Attend(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(6, 6), nn.Linear(6, 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return attend(self.b(attend(x, self.a.weight, self.b.weight)), self.a.weight, x[0, 0])
+
+    told = r"kept whole: attend\(\) \(1 calls\); what is stored between"
+    with pytest.warns(UserWarning, match=told):
+        capture(Attend(), IMAGE)
+
+
+@pytest.mark.filterwarnings("ignore:.*quantized tensor creation")
+def test_a_network_that_is_quantized_already_is_refused() -> None:
+    class Quantized(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.quantize_per_tensor(x, 0.1, 0, torch.quint8).relu().dequantize()
+
+    with pytest.raises(ModelError, match=r"quantize_per_tensor gives torch\.quint8: .* integers"):
+        capture(Quantized(), IMAGE)
+
+
 def test_a_branch_in_the_network_itself_asks_for_a_submodule() -> None:
     with pytest.raises(ModelError, match=r"own forward.* move it into a submodule"):
         capture(Branch(), IMAGE)
