@@ -49,7 +49,7 @@ class PackedTally:
     def add(self, value: Tensor, gradient: Tensor) -> None:
         """Keep some columns of a batch of values, shape (n, K, ...)."""
         del gradient  # the statistics' Fisher information tells how sensitive components are
-        columns = value.flatten(2).transpose(0, 1).flatten(1)
+        columns = value.transpose(0, 1).flatten(1)
         self.positions = value[0, 0].numel()
         wanted = SAMPLES - sum(part.shape[1] for part in self.parts)
         if wanted <= 0:

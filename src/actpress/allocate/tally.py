@@ -79,7 +79,9 @@ class Tally:
     def add(self, value: Tensor, gradient: Tensor) -> None:
         """Add a batch: the value and the score's gradient, shape (n, K, ...) cut into blocks."""
         y = self._components(value)
-        pull = torch.einsum("kj,nkp->njp", self.basis.inverse.float(), gradient.flatten(2))
+        pull = torch.einsum(
+            "kj,nkp->njp", self.basis.inverse.float(), gradient.reshape(*gradient.shape[:2], -1)
+        )
         counting = self.counted < COUNTED_IMAGES
         spatial = value.shape[2:]
         whole = (pull * y).sum(2)  # what dropping each component pulls, (n, K)
@@ -117,7 +119,7 @@ class Tally:
         return float(self.squared[state].mean()) / (self.images * self.positions)
 
     def _components(self, value: Tensor) -> Tensor:
-        centred = value.flatten(2) - self.mean.float()[:, None]
+        centred = value.reshape(*value.shape[:2], -1) - self.mean.float()[:, None]
         if self.offer.transform == "identity":
             return centred
         return torch.einsum("jk,nkp->njp", self.basis.vectors.float(), centred)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from actpress.api import compress
+from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
 from actpress.graph import Graph, capture, insert_codecs, site_values
 from actpress.graph.arrangement import PLAIN, Arrangement, from_codec, to_codec
@@ -172,3 +173,14 @@ def test_every_method_compresses_them(kind: type[nn.Module], method: str, datase
     *_, last = pressed.codecs
     head, tail = split(pressed, last)
     assert tail(head(images)).equal(pressed(images))
+
+
+@pytest.mark.parametrize("view", View)
+def test_vectors_and_maps_are_searched_in_both_views(dataset: Dataset, view: View) -> None:
+    network = ChannelsLast().eval()
+    budget = Budget.parse("5bits", view=view)
+
+    result = compress(network, dataset, method="gdr", budget=budget, settings=SMALL)
+
+    assert result.metrics.bits_per_value[view] <= 5.3
+    assert result.metrics.agreement > 0.7
