@@ -66,5 +66,5 @@ def _head_macs(head: Head, x: Tensor) -> int:
     total = macs_per_image(head.module, x)
     for name in head.sites:
         codec, shape = head.pressed.codecs[name], head.pressed.network.shapes[name]
-        total += codec.projection.macs_per_block()[0] * prod(codec.symbol_shape(shape)[1:])
+        total += codec.projection.size().encoder_macs * prod(codec.symbol_shape(shape)[1:])
     return total

@@ -76,19 +76,21 @@ def test_a_half_has_the_codecs_that_it_needs_and_tables_for_what_is_sent(
     names = list(pressed.codecs)
     save_halves(pressed, names[2], SOURCE, tmp_path)
     head, tail = (load_file(tmp_path / part / "codec.safetensors") for part in ("head", "tail"))
-    here, there = ({key.split("/")[0] for key in half if "/" in key} for half in (head, tail))
+    here, there = (
+        {key.split("/")[0] for key in half if "/" in key} - {"tables"} for half in (head, tail)
+    )
     crossing = set(split(pressed, names[2])[0].sites)
     assert here & there == crossing
     assert here | there == set(names)
     assert here - crossing == set(names[: names.index(names[2]) + 1]) - crossing
     for half, sites in ((head, here), (tail, there)):
         for name in sites:
-            assert (half[f"{name}/counts"].numel() > 0) is (name in crossing)
+            assert (f"{name}/class_of" in half) is (name in crossing)
     whole = tmp_path / "whole"
     whole.mkdir()
     save_model(pressed, whole)
     sizes = [(tmp_path / part / "codec.safetensors").stat().st_size for part in ("head", "tail")]
-    assert sum(sizes) < (whole / "codec.safetensors").stat().st_size * 1.2
+    assert max(sizes) < (whole / "codec.safetensors").stat().st_size
 
 
 def test_codecs_that_were_exchanged_are_refused(make_pressed: MakePressed, tmp_path: Path) -> None:

@@ -157,6 +157,7 @@ def _half_of(
     inside = tuple(name for name in codecs if name not in sent)
     for name in inside:
         codecs[name].clear_tables()
+        codecs[name].class_of.zero_()
     own, whole = fingerprint_of(pressed.plan, codecs), fingerprint(pressed)
     half = Half(part=part, at=at, sent=sent, inside=inside, whole=whole.hex(), own=own.hex())
     return half, codecs

@@ -65,8 +65,10 @@ class StoredFactors:
 def quantize_rows(matrix: Tensor, number_bits: NumberBits) -> tuple[Tensor, Tensor]:
     """Symmetric integers with a scale per row: matrix is about numbers * scales.
 
-    The scale of a row is the smallest bfloat16 number that lets its largest entry fit. A product of
-    both is exact in float32.
+    The scale of a row is the bfloat16 number nearest to the one at which its largest entry is the
+    largest integer, which that entry then is, at most half a step off. So what was rounded once
+    stays as it is when it is rounded again, as when it is saved. A product of both is exact in
+    float32.
 
     Args:
         matrix: shape (r, s), finite.
@@ -76,10 +78,7 @@ def quantize_rows(matrix: Tensor, number_bits: NumberBits) -> tuple[Tensor, Tens
         numbers (r, s), int8, and scales (r,), bfloat16, positive.
     """
     most = 2 ** (number_bits - 1) - 1
-    wanted = matrix.float().abs().amax(1).clamp(min=1e-30) / most
-    nearest = wanted.bfloat16()
-    above = torch.nextafter(nearest, torch.full_like(nearest, torch.inf))
-    scales = torch.where(nearest.float() < wanted, above, nearest)
+    scales = (matrix.float().abs().amax(1).clamp(min=1e-30) / most).bfloat16()
     numbers = torch.round(matrix.float() / scales.float()[:, None]).clamp(-most, most)
     return numbers.to(torch.int8), scales
 
