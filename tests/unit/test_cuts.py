@@ -10,8 +10,9 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from actpress.cuts import Cut, possible_cuts
-from actpress.data import FileSizes, file_sizes
-from actpress.graph import macs_per_image
+from actpress.data import Dataset, FileSizes, file_sizes
+from actpress.evaluation import RunInfo, evaluate
+from actpress.graph import Graph, macs_per_image
 from actpress.pressing import CompressedModel
 from actpress.report import print_cuts, sent
 from actpress.splitting import split
@@ -89,3 +90,13 @@ def test_cuts_stand_beside_the_input() -> None:
         "the head sends a, late.relu: about 300 bytes an image, the input takes 1,024 bytes at 8 "
         "bit"
     )
+
+
+def test_metrics_tell_the_operations_of_the_network_itself(
+    make_pressed: MakePressed, graph: Graph, dataset: Dataset
+) -> None:
+    metrics = evaluate(make_pressed(), graph, dataset.test, RunInfo())
+    first, strided, pixels = 8 * 9 * 64, 8 * 8 * 9 * 16, 8 * 4
+    assert metrics.network_macs == first + 3 * strided + pixels
+    bits = metrics.bits_per_value.entropy
+    assert metrics.stored_ratio_8bit == pytest.approx(8 / bits)

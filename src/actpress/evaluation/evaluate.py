@@ -20,7 +20,7 @@ from actpress.evaluation.account import (
 )
 from actpress.evaluation.confidence import Comparison, guessing_accuracy
 from actpress.evaluation.metrics import MeasuredMetrics, Metrics, PathPoint, Views
-from actpress.graph import Graph
+from actpress.graph import Graph, macs_per_image
 from actpress.pressing import CompressedModel
 from actpress.stream import ByteTransport, stream_bytes, through_bytes
 from actpress.tasks import CLASSIFICATION, Task
@@ -167,8 +167,9 @@ def evaluate(
         agreement=task.agreement(predictions, float_predictions),
         bits_per_value=bits_per_value,
         context_free_bits_per_value=sum(site.context_free_bits for site in sites) / values,
-        ratio_vs_8bit=8 * values / max(bits.entropy, 1.0),
-        net_ratio_vs_8bit_batch1=traffic.net_ratio_8bit_batch1.entropy,
+        stored_ratio_8bit=8 * values / max(bits.entropy, 1.0),
+        net_moved_ratio_8bit_batch1=traffic.net_ratio_8bit_batch1.entropy,
+        network_macs=macs_per_image(graph.eval_module, *graph.example),
         search_node_evals=info.search_node_evals,
         search_seconds=info.search_seconds,
         tune_seconds=info.tune_seconds,

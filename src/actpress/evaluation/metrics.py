@@ -200,8 +200,11 @@ class Metrics(_Record):
         agreement: share of test images on which both networks predict the same class.
         bits_per_value: over all declared sites.
         context_free_bits_per_value: the same of the sites' `context_free_bits`.
-        ratio_vs_8bit: 8 / bits_per_value.entropy.
-        net_ratio_vs_8bit_batch1: traffic.net_ratio_8bit_batch1.entropy.
+        stored_ratio_8bit: 8 / bits_per_value.entropy: of what is stored, each value once. What is
+            moved counts every read too, and stands in `traffic`.
+        net_moved_ratio_8bit_batch1: traffic.net_ratio_8bit_batch1.entropy.
+        network_macs: multiply-accumulates of the float network per image, which the extra ones of
+            codecs come on top of; None in older files.
         objective: what searches and training priced, in words.
         search_node_evals: graph nodes that the search executed.
         search_seconds, tune_seconds: wall clock.
@@ -228,8 +231,9 @@ class Metrics(_Record):
     agreement: Annotated[float, Field(ge=0, le=1)]
     bits_per_value: Views
     context_free_bits_per_value: float
-    ratio_vs_8bit: float
-    net_ratio_vs_8bit_batch1: float
+    stored_ratio_8bit: float
+    net_moved_ratio_8bit_batch1: float
+    network_macs: int | None = None
     search_node_evals: int
     search_seconds: float
     tune_seconds: float

@@ -9,7 +9,7 @@ from actpress.evaluation.metrics import (
     TrafficMetrics,
     Views,
 )
-from actpress.report.quantities import energy, kib, ratio
+from actpress.report.quantities import count, energy, kib, percent, ratio
 
 FIXED_VIEW = "Every kept symbol takes the whole bits of its range, as plain packing stores it."
 ENTROPY_VIEW = (
@@ -84,6 +84,17 @@ def _traffic_rows(traffic: TrafficMetrics) -> tuple[AccountRow, ...]:
         _ratio_row("activations to 16 bit", traffic.ratio_16bit),
         _ratio_row("activations to 32 bit", traffic.ratio_32bit),
     )
+
+
+def extra_macs_fact(metrics: Metrics) -> str:
+    """The arithmetic of codecs beside the network's own, in one sentence."""
+    folded = sum(site.folded_extra_macs for site in metrics.sites)
+    unfolded = sum(site.extra_macs for site in metrics.sites)
+    text = f"{count(folded)} folded, {count(unfolded)} unfolded"
+    if not metrics.network_macs:
+        return text
+    share = percent(folded / metrics.network_macs, 1)
+    return f"{text}; the network's own are {count(metrics.network_macs)}, folded {share} on top"
 
 
 def credit_fact(metrics: Metrics) -> str:

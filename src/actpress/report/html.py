@@ -8,6 +8,7 @@ from actpress.report.accounting import (
     context_fact,
     credit_fact,
     energy_assumptions,
+    extra_macs_fact,
     measured_fact,
 )
 from actpress.report.environment import environment
@@ -42,6 +43,7 @@ def render_html(metrics: Metrics) -> str:
         parts=account_parts(metrics),
         credit=credit_fact(metrics),
         alone=left_alone(metrics),
+        extra_macs=extra_macs_fact(metrics),
         assumptions=energy_assumptions(metrics.energy),
         blocks=block_fact(metrics),
         contexts=context_fact(metrics),

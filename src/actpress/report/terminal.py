@@ -14,10 +14,11 @@ from actpress.report.accounting import (
     context_fact,
     credit_fact,
     energy_assumptions,
+    extra_macs_fact,
     measured_fact,
 )
 from actpress.report.columns import Column, Layout, print_fitting
-from actpress.report.quantities import count, dimensions, duration, kib, percent
+from actpress.report.quantities import dimensions, duration, kib, percent
 from actpress.report.wording import block_fact, caveats, drop, headline, left_alone, rank, view_of
 
 _SiteColumn = Column[SiteMetrics]
@@ -115,9 +116,7 @@ def _facts(metrics: Metrics) -> Iterator[tuple[str, str]]:
     yield "method", f"{metrics.method}{variant}, budget {metrics.budget or 'none'}"
     yield "accuracy", f"{before} -> {after} ({drop(metrics)})"
     yield "tested on", f"{metrics.images:,} images, {percent(metrics.agreement)} agreement"
-    unfolded = sum(site.extra_macs for site in metrics.sites)
-    folded = sum(site.folded_extra_macs for site in metrics.sites)
-    yield "extra MACs", f"{count(unfolded)} unfolded, {count(folded)} folded"
+    yield "extra MACs", extra_macs_fact(metrics)
     evaluations = f"{metrics.search_node_evals:,} node evaluations"
     yield "search", f"{duration(metrics.search_seconds)}, {evaluations}"
     yield "tuning", duration(metrics.tune_seconds)

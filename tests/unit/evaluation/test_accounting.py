@@ -129,7 +129,7 @@ def test_dropped_components_count_in_the_denominator(case: Case) -> None:
         assert site.bits_per_value.fixed == pytest.approx(site.bits.fixed / (CHANNELS * PIXELS))
     total = sum(site.bits.entropy for site in case.metrics.sites)
     assert case.metrics.bits_per_value.entropy == pytest.approx(total / (2 * CHANNELS * PIXELS))
-    assert case.metrics.ratio_vs_8bit == pytest.approx(8 / case.metrics.bits_per_value.entropy)
+    assert case.metrics.stored_ratio_8bit == pytest.approx(8 / case.metrics.bits_per_value.entropy)
 
 
 def test_traffic_is_one_write_and_one_read_per_consumer(case: Case) -> None:
@@ -169,7 +169,7 @@ def test_parameters_by_hand(case: Case) -> None:
     assert traffic.net_ratio_8bit.entropy == pytest.approx(folded)
     packed = traffic.bits_8bit / (traffic.bits.fixed + traffic.folded_parameter_bits)
     assert traffic.net_ratio_8bit.fixed == pytest.approx(packed), "packing needs no tables"
-    assert case.metrics.net_ratio_vs_8bit_batch1 == traffic.net_ratio_8bit.entropy
+    assert case.metrics.net_moved_ratio_8bit_batch1 == traffic.net_ratio_8bit.entropy
 
 
 def test_extra_arithmetic_by_hand(case: Case) -> None:
