@@ -10,24 +10,29 @@ result.save("runs/first")
 ```
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from actpress._version import __version__
-from actpress.api import Result, compress, inspect
-from actpress.budget import Budget, View
-from actpress.calibration import Statistics, calibrate
-from actpress.codec import SiteCodec
-from actpress.cost import EnergyModel
-from actpress.data import Dataset, Split, load_dataset
-from actpress.errors import ActpressError
-from actpress.evaluation import Metrics, evaluate
-from actpress.graph import Graph, Site, capture
-from actpress.methods import Settings
-from actpress.plan import Placement, Plan, SitePlan, Transform
-from actpress.pressing import CompressedModel, fit_tables, press
-from actpress.run import load_head, load_run, load_tail
-from actpress.splitting import split
-from actpress.stream import Decoder, Encoder
-from actpress.sweeping import Sweep, sweep
-from actpress.tune import TuneSettings
+
+if TYPE_CHECKING:
+    from actpress.api import Result, compress, inspect
+    from actpress.budget import Budget, View
+    from actpress.calibration import Statistics, calibrate
+    from actpress.codec import SiteCodec
+    from actpress.cost import EnergyModel
+    from actpress.data import Dataset, Split, load_dataset
+    from actpress.errors import ActpressError
+    from actpress.evaluation import Metrics, evaluate
+    from actpress.graph import Graph, Site, capture
+    from actpress.methods import Settings
+    from actpress.plan import Placement, Plan, SitePlan, Transform
+    from actpress.pressing import CompressedModel, fit_tables, press
+    from actpress.run import load_head, load_run, load_tail
+    from actpress.settings import TuneSettings
+    from actpress.splitting import split
+    from actpress.stream import Decoder, Encoder
+    from actpress.sweeping import Sweep, sweep
 
 __all__ = [
     "ActpressError",
@@ -67,3 +72,36 @@ __all__ = [
     "split",
     "sweep",
 ]
+
+_HOMES = {
+    "actpress.api": ("Result", "compress", "inspect"),
+    "actpress.budget": ("Budget", "View"),
+    "actpress.calibration": ("Statistics", "calibrate"),
+    "actpress.codec": ("SiteCodec",),
+    "actpress.cost": ("EnergyModel",),
+    "actpress.data": ("Dataset", "Split", "load_dataset"),
+    "actpress.errors": ("ActpressError",),
+    "actpress.evaluation": ("Metrics", "evaluate"),
+    "actpress.graph": ("Graph", "Site", "capture"),
+    "actpress.methods": ("Settings",),
+    "actpress.plan": ("Placement", "Plan", "SitePlan", "Transform"),
+    "actpress.pressing": ("CompressedModel", "fit_tables", "press"),
+    "actpress.run": ("load_head", "load_run", "load_tail"),
+    "actpress.splitting": ("split",),
+    "actpress.stream": ("Decoder", "Encoder"),
+    "actpress.sweeping": ("Sweep", "sweep"),
+    "actpress.settings": ("TuneSettings",),
+}
+"""Where public names live: torch takes seconds to load, so a name is imported on first use."""
+
+
+def __getattr__(name: str) -> object:
+    home = next((module for module, names in _HOMES.items() if name in names), None)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -31,9 +31,7 @@ def call_factory(
             imported, has no such factory, or the factory raises. An `ActpressError` raised by the
             factory itself passes through.
     """
-    module_name, colon, path = spec.partition(":")
-    if not (colon and module_name and path):
-        raise error(f"cannot read {spec!r}; expected package.module:factory")
+    module_name, path = split_spec(spec, error=error)
     with _working_folder_importable():
         module = _import(module_name, spec, error)
         factory = _lookup(module, path, spec, error)
@@ -45,6 +43,18 @@ def call_factory(
             raise error(
                 f"{spec} raised {_described(failure)} when called with {dict(arguments or {})}"
             ) from failure
+
+
+def split_spec(spec: str, *, error: type[ActpressError]) -> tuple[str, str]:
+    """The module and the factory that `package.module:factory` names.
+
+    Raises:
+        ActpressError: of the type `error`, when it is malformed.
+    """
+    module_name, _, path = spec.partition(":")
+    if not (module_name and path):
+        raise error(f"cannot read {spec!r}; expected package.module:factory")
+    return module_name, path
 
 
 def _import(name: str, spec: str, error: type[ActpressError]) -> ModuleType:

@@ -5,21 +5,19 @@ carried to another tool, and read back; a JSON file holds nothing else.
 """
 
 from collections.abc import Iterator, Mapping
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from actpress.errors import PlanError
+from actpress.settings import MAX_BLOCK, NumberBits
 
 FORMAT_VERSION = 2
 MAX_BIT_WIDTH = 16
 
 SHIFTS_PER_OCTAVE = 8
-
-MAX_BLOCK = 8
-"""Side of a block, in pixels."""
 
 MAX_BLOCK_COMPONENTS = 4096
 """Of a block of more than one pixel: its projection is a dense matrix of this size."""
@@ -47,14 +45,6 @@ class Transform(StrEnum):
     LEARNED = "learned"
     DCT = "dct"
     HADAMARD = "hadamard"
-
-
-class NumberBits(IntEnum):
-    """Bits of a stored number of a projection; 4 and 8 have a scale per row."""
-
-    HALF = 16
-    BYTE = 8
-    NIBBLE = 4
 
 
 class GroupPlan(BaseModel):

@@ -447,7 +447,7 @@ def test_force_replaces_a_run(folder: Path) -> None:
         (("--data", "mnist"), "there is no data set 'mnist'"),
         (("--input", "3x8x8"), "are 1x8x8"),
         (("--data", "toy:colours"), r"cannot run on the example of shape \(2, 3, 8, 8\)"),
-        (("--steps", "0"), "at least 1"),
+        (("--steps", "0"), "greater than or equal to 1"),
         (("--resume",), "nothing to resume"),
     ],
 )

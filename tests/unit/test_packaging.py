@@ -70,6 +70,9 @@ def test_the_readme_says_how_to_install_with_and_without_a_gpu() -> None:
 def test_the_public_door() -> None:
     assert actpress.__all__ == sorted(actpress.__all__)
     assert all(hasattr(actpress, name) for name in actpress.__all__)
+    assert set(actpress.__all__) <= set(dir(actpress))
+    with pytest.raises(AttributeError, match="module 'actpress' has no attribute 'compres'"):
+        _ = actpress.compres
     assert set(actpress.__all__) == {
         "ActpressError",
         "Budget",

@@ -3,7 +3,7 @@
 from actpress.allocate.explore import CODED_BIT_WIDTH, explore
 from actpress.allocate.greedy import Criterion, Move, greedy_path
 from actpress.allocate.measure import SingleSites
-from actpress.allocate.offers import BLOCK, SEARCHED, offers_of
+from actpress.allocate.offers import BLOCK, offers_of
 from actpress.allocate.search import Search, SearchSettings, SearchTask, offers, search
 from actpress.allocate.states import Offer, SiteStates, State, lower_hull
 from actpress.allocate.tally import grouped_entropy_bits
@@ -11,7 +11,6 @@ from actpress.allocate.tally import grouped_entropy_bits
 __all__ = [
     "BLOCK",
     "CODED_BIT_WIDTH",
-    "SEARCHED",
     "Criterion",
     "Move",
     "Offer",

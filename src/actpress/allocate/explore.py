@@ -24,7 +24,8 @@ from actpress.codec import (
 from actpress.codec.transform import NUMBER_BITS
 from actpress.cost import Objective, SiteUse, folds_of
 from actpress.graph import Graph, Site
-from actpress.plan import GroupPlan, NumberBits, Placement, SitePlan, Transform
+from actpress.plan import GroupPlan, Placement, SitePlan, Transform
+from actpress.settings import NumberBits
 
 CODED_BIT_WIDTH = 12
 """Bound on the symbols of a plan for the entropy coder; calibration narrows it."""

@@ -7,17 +7,6 @@ from actpress.codec import FAMILIES, MOST_COMPONENTS, divides
 from actpress.graph import Site
 from actpress.plan import Placement, Transform
 
-SEARCHED = (
-    Transform.IDENTITY,
-    Transform.HADAMARD,
-    Transform.PCA,
-    Transform.SCALED_PCA,
-    Transform.FISHER_PCA,
-    Transform.BLOCK_PCA,
-    Transform.HAAR_PCA,
-)
-"""Transforms that a search tries unless told otherwise."""
-
 BLOCK = 2
 """Side of the blocks that transforms of several pixels take, unless told otherwise."""
 

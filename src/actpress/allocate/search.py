@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from actpress.allocate.explore import explore
 from actpress.allocate.greedy import Criterion, Move, greedy_path
 from actpress.allocate.measure import SingleSites
-from actpress.allocate.offers import SEARCHED, offers_of
+from actpress.allocate.offers import offers_of
 from actpress.allocate.states import Offer, SiteStates, State, cheapest
 from actpress.calibration import Statistics
 from actpress.cost import Objective
 from actpress.graph import Graph
-from actpress.plan import NumberBits, Plan, SitePlan
+from actpress.plan import Plan, SitePlan
 from actpress.pressing import build_codec
+from actpress.settings import SEARCHED, NumberBits
 from actpress.tasks import Task
 
 CHUNK_BYTES = 1 << 28

@@ -5,14 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
 
 from actpress._version import __version__
-from actpress.api import compress, inspect
 from actpress.budget import Budget, Count, View
-from actpress.cli.opened import open_run
+from actpress.cli.arguments import check_model, parse_input
 from actpress.cli.options import (
     EXIT_INTERRUPTED,
     BatchOption,
@@ -42,36 +40,26 @@ from actpress.cli.options import (
     WeightsOption,
     WidthStepsOption,
     check_choice,
+    check_codecs,
     complain,
-    device_of,
-    energy_of,
     guarded,
-    settings_of,
-    warn_of_few_images,
-    warn_of_guessing,
     warn_of_unused,
 )
-from actpress.cli.progress import progress_on
-from actpress.cli.sources import Origin, load_model, parse_input
 from actpress.cli.splits import split_command
 from actpress.cli.streams import decode_command, encode_command
 from actpress.cli.sweeps import sweep_command
-from actpress.cli.workplace import check_complete, is_complete, workplace
-from actpress.cost import MEMORY_PJ_PER_BIT
-from actpress.data import IMAGE_FOLDER, Preparation, load_dataset
 from actpress.errors import BudgetError, RunError
-from actpress.evaluation import RunInfo, evaluate
-from actpress.methods import METHODS, Settings
-from actpress.plan import NumberBits
-from actpress.report import print_evaluation, print_metrics, print_sites, render_html, site_rows
-from actpress.run import (
-    REPORT,
-    facts_of,
-    load_metrics,
-    metrics_json,
-    write_text,
+from actpress.preparation import Preparation
+from actpress.settings import (
+    CALIBRATION_IMAGES,
+    MEMORY_PJ_PER_BIT,
+    METHOD_NAMES,
+    SEARCH_IMAGES,
+    NumberBits,
+    Trainable,
+    TuneSettings,
+    WidthSettings,
 )
-from actpress.tune import Trainable, TuneSettings, WidthSettings
 
 DEFAULT_BUDGET = "8x"
 
@@ -79,7 +67,7 @@ app = typer.Typer(
     name="actpress",
     help="Make the activations of a trained CNN small, and say what it costs.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # its tables cut the names of options where a terminal is narrow
 )
@@ -118,8 +106,18 @@ def inspect_command(
     leaf: LeafOption = None,
 ) -> None:
     """List the activations that a network stores: sizes, reads, traffic, what can be folded."""
+    shape = parse_input(input_shape)
+    check_model(model, model_args)
+    from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
+        inspect,
+        load_model,
+        print_sites,
+        site_rows,
+        torch,
+    )
+
     network = load_model(model, args=model_args, weights=weights)
-    example = torch.zeros(1, *parse_input(input_shape))
+    example = torch.zeros(1, *shape)
     print_sites(site_rows(inspect(network, example, leaves=leaf or ())), Console())
 
 
@@ -136,7 +134,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     std: StdOption = None,
     classes: ClassesOption = None,
     leaf: LeafOption = None,
-    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "codesign",
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHOD_NAMES)}.")] = "codesign",
     budget: Annotated[
         list[str] | None,
         typer.Option(
@@ -154,8 +152,8 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     batch_size: BatchSizeOption = TuneSettings.batch_size,
     lr_scale: RateOption = TuneSettings.lr_scale,
     train: TrainOption = Trainable.PROJECTIONS,
-    calibration_images: CalibrationOption = Settings.calibration_images,
-    search_images: SearchOption = Settings.search_images,
+    calibration_images: CalibrationOption = CALIBRATION_IMAGES,
+    search_images: SearchOption = SEARCH_IMAGES,
     width_steps: WidthStepsOption = WidthSettings.steps,
     groups: GroupsOption = None,
     block: BlockOption = None,
@@ -171,14 +169,35 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
 ) -> None:
     """Compress a trained network and write a run directory: plan, codec, metrics, report."""
     wanted = Budget.parse(_only(budget), view=view, count=count, batch=batch)
-    check_choice("--method", method, METHODS)
+    check_choice("--method", method, METHOD_NAMES)
     if method == "int8" and budget:
         complain("int8 stores 8 bits for every value, whatever --budget says")
     warn_of_unused(method, block, train)
-    energy = energy_of(memory)
-    network = load_model(model, args=model_args, weights=weights).to(device_of(device))
+    check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
+    check_codecs(transform, parameter_bits)
+    check_model(model, model_args)
     shape = None if input_shape is None else parse_input(input_shape)
     preparation = Preparation.parse(mean, std, classes)
+    from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
+        REPORT,
+        EnergyModel,
+        Origin,
+        check_complete,
+        compress,
+        device_of,
+        facts_of,
+        is_complete,
+        load_dataset,
+        load_model,
+        print_metrics,
+        progress_on,
+        settings_of,
+        warn_of_few_images,
+        warn_of_guessing,
+        workplace,
+    )
+
+    network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     images = load_dataset(data, input_shape=shape, preparation=preparation)
     asked = Origin(model, model_args, weights, data, tuple(leaf or ()), preparation)
     source = asked.source(network, images)
@@ -221,7 +240,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
                 method=method,
                 budget=wanted,
                 settings=settings,
-                energy=energy,
+                energy=EnergyModel.of_memory(memory),
                 source=source,
                 leaves=source.leaves,
                 folder=folder,
@@ -262,11 +281,26 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
     ] = False,
 ) -> None:
     """Measure a compressed network again, on its own or on other test data."""
-    energy = energy_of(memory)
+    check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
     if json_file is not None and json_file.is_dir():
         raise RunError(f"--json {json_file} is a folder; give the name of a file")
     if json_file is not None and not json_file.parent.is_dir():
         raise RunError(f"--json {json_file}: there is no folder {json_file.parent}; make it first")
+    from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
+        IMAGE_FOLDER,
+        EnergyModel,
+        RunInfo,
+        device_of,
+        evaluate,
+        load_dataset,
+        load_metrics,
+        metrics_json,
+        open_run,
+        print_evaluation,
+        progress_on,
+        write_text,
+    )
+
     opened = open_run(run, weights=weights, device=device_of(device))
     source, graph, pressed = opened.source, opened.graph, opened.pressed
     preparation = source.preparation if data is None or data.startswith(IMAGE_FOLDER) else None
@@ -280,7 +314,7 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
             replace(graph, task=images.task),
             images.test,
             info,
-            energy=energy,
+            energy=EnergyModel.of_memory(memory),
             measured=measured,
             batch=batch,
             on_batch=bars.advance,
@@ -294,6 +328,14 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
 @guarded
 def report_command(run: RunArgument) -> None:
     """Print the numbers of a run and write its report.html again."""
+    from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
+        REPORT,
+        load_metrics,
+        print_metrics,
+        render_html,
+        write_text,
+    )
+
     metrics = load_metrics(run)
     write_text(run / REPORT, render_html(metrics))
     print_metrics(metrics, Console())

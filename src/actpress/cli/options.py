@@ -1,39 +1,21 @@
-"""Options that several commands share, and how a command fails."""
+"""Options that several commands share, and how a command fails; loads without torch."""
 
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, ParamSpec
 
-import torch
 import typer
 from rich.console import Console
 from rich.text import Text
-from torch import nn
 
-from actpress.allocate import SEARCHED
-from actpress.budget import Budget, Count
-from actpress.cost import MEMORY_PJ_PER_BIT, EnergyModel
-from actpress.data import Dataset
+from actpress.budget import Count
 from actpress.errors import ActpressError, RunError
-from actpress.evaluation import (
-    guessing_accuracy,
-    images_to_tell,
-    is_guessing,
-    predict,
-)
-from actpress.methods import PROJECTING, TRAINING, Settings, held_out_size
-from actpress.plan import MAX_BLOCK, NumberBits
-from actpress.tune import Trainable, TuneSettings, WidthSettings
+from actpress.settings import MAX_BLOCK, PROJECTING, SEARCHED, TRAINING, NumberBits, Trainable
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
-GUESSES = 256
-"""Images on which a network is tried before it is compressed."""
-
-SHOWN_CLASSES = 8
 
 P = ParamSpec("P")
 
@@ -95,8 +77,8 @@ BlockOption = Annotated[
         "one that suits it. 2 for codesign by default, else 1.",
     ),
 ]
-StepsOption = Annotated[int, typer.Option("--steps", help="Tuning steps.")]
-BatchSizeOption = Annotated[int, typer.Option("--batch-size", help="Images per step.")]
+StepsOption = Annotated[int, typer.Option("--steps", min=1, help="Tuning steps.")]
+BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Images per step.")]
 RateOption = Annotated[
     float, typer.Option("--lr-scale", help="Factor of all learning rates; less if it diverges.")
 ]
@@ -188,46 +170,6 @@ def complain(message: str) -> None:
     Console(stderr=True, highlight=False).print(Text(message), soft_wrap=True)
 
 
-def settings_of(
-    *,
-    steps: int,
-    batch_size: int,
-    lr_scale: float,
-    train: Trainable,
-    mixed_precision: bool | None,
-    seed: int,
-    calibration_images: int,
-    search_images: int,
-    width_steps: int,
-    groups: int | None,
-    block: int | None,
-    transform: Sequence[str] | None,
-    parameter_bits: int,
-) -> Settings:
-    """The settings that the options of `compress` and `sweep` ask for."""
-    tune = TuneSettings(
-        steps=steps,
-        batch_size=batch_size,
-        lr_scale=lr_scale,
-        trainable=train,
-        mixed_precision=mixed_precision,
-        seed=seed,
-    )
-    transforms = tuple(transform or SEARCHED)
-    for name in transforms:
-        check_choice("--transform", name, SEARCHED)
-    check_choice("--parameter-bits", parameter_bits, tuple(map(int, NumberBits)))
-    settings = Settings.seeded(calibration_images, search_images, tune)
-    search = replace(settings.search, transforms=transforms, number_bits=NumberBits(parameter_bits))
-    return replace(
-        settings,
-        search=search,
-        block=block,
-        groups=groups,
-        widths=WidthSettings(steps=width_steps),
-    )
-
-
 def warn_of_unused(method: str, block: int | None, train: Trainable) -> None:
     """Say so where a method does not do what an option asks for."""
     if method not in PROJECTING and block is not None:
@@ -238,71 +180,15 @@ def warn_of_unused(method: str, block: int | None, train: Trainable) -> None:
         complain(f"{method} has no decoders; its steps are trained instead")
 
 
-def warn_of_guessing(network: nn.Module, images: Dataset) -> None:
-    """Say so where a network is no better than chance, so that nothing measured means anything."""
-    split = images.holdout.take(GUESSES)
-    try:
-        with torch.no_grad():
-            predictions = predict(network, split, task=images.task)
-    except Exception:  # noqa: BLE001 - the capture that follows says what a network cannot take
-        return
-    share = images.task.metric(predictions, split.labels)
-    by_guessing = guessing_accuracy(predictions, split.labels)
-    if is_guessing(share, by_guessing, len(split)):
-        complain(
-            f"warning: the network is right on {100 * share:.1f} % of {len(split)} held-out "
-            f"images, no more than by guessing ({100 * by_guessing:.1f} %): --weights may be "
-            f"missing, or the data prepared for another network{_as_prepared(images)}"
-        )
-
-
-def _as_prepared(images: Dataset) -> str:
-    """How classes and images were read, where that is known."""
-    order = ", ".join(images.class_names[:SHOWN_CLASSES])
-    more = len(images.class_names) - SHOWN_CLASSES
-    order += f" and {more} more" if more > 0 else ""
-    parts = ([f"classes in the order {order}"] if order else []) + [images.prepared]
-    read = "; ".join(filter(None, parts))
-    return f"; read with {read} (--classes, --mean and --std change that)" if read else ""
-
-
-def warn_of_few_images(budget: Budget, images: Dataset, settings: Settings) -> None:
-    """Say so where the held-out images cannot tell an accuracy budget from no drop at all."""
-    if not budget.is_accuracy:
-        return
-    held_out = min(held_out_size(images, settings), settings.holdout_images)
-    needed = images_to_tell(budget.amount)
-    if held_out < needed:
-        complain(
-            f"warning: {held_out:,} held-out images cannot tell a drop of {budget.amount:g} points "
-            f"from none, which takes at least {needed:,}; the drop on test images may well be "
-            f"larger"
-        )
-
-
-def device_of(name: str) -> torch.device:
-    """The device of an option.
+def check_codecs(transforms: Collection[str] | None, parameter_bits: int) -> None:
+    """Refuse transforms that no search tries, and sizes that no number of a projection has.
 
     Raises:
-        RunError: it cannot be used here.
+        RunError: there is one; says what there is.
     """
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"--device {name} cannot be used here: {reason}; try cpu") from error
-    return device
-
-
-def energy_of(memory: str) -> EnergyModel:
-    """The energy model of `--memory`.
-
-    Raises:
-        RunError: there is no such memory.
-    """
-    check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
-    return EnergyModel.of_memory(memory)
+    for name in transforms or ():
+        check_choice("--transform", name, SEARCHED)
+    check_choice("--parameter-bits", parameter_bits, tuple(map(int, NumberBits)))
 
 
 def check_choice(option: str, got: object, names: Collection[object]) -> None:

@@ -5,19 +5,14 @@ from typing import Annotated
 
 import typer
 
-from actpress.cli.opened import open_run
 from actpress.cli.options import (
     DeviceOption,
     RunArgument,
     WeightsOption,
     complain,
-    device_of,
     guarded,
 )
-from actpress.data import load_image
 from actpress.errors import RunError
-from actpress.run import new_file, new_folder, write_tensors
-from actpress.stream import Decoder, Encoder
 
 
 @guarded
@@ -36,6 +31,14 @@ def encode_command(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write the activations of one image, or of a .npy of several, as bytes."""
+    from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
+        Encoder,
+        device_of,
+        load_image,
+        new_file,
+        open_run,
+    )
+
     opened = open_run(run, weights=weights, device=device_of(device))
     source = opened.source
     x = load_image(image, source.data, input_shape=source.input, preparation=source.preparation)
@@ -59,9 +62,17 @@ def decode_command(
     device: DeviceOption = "cpu",
 ) -> None:
     """Read activations back: one tensor per site, (images, channels, ...)."""
-    opened = open_run(run, weights=weights, device=device_of(device))
     if out.exists():
         raise RunError(f"{out} exists already; choose another folder")
+    from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
+        Decoder,
+        device_of,
+        new_folder,
+        open_run,
+        write_tensors,
+    )
+
+    opened = open_run(run, weights=weights, device=device_of(device))
     with stream.open("rb") as file, new_folder(out, force=False) as partial:
         for index, values in enumerate(Decoder(opened.pressed, file)):
             tensors = {name: value.cpu().contiguous() for name, value in values.items()}

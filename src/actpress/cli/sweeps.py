@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from actpress.budget import Budget, Count, View
+from actpress.cli.arguments import check_model, parse_input
 from actpress.cli.options import (
     EXIT_INTERRUPTED,
     BatchOption,
@@ -35,24 +36,23 @@ from actpress.cli.options import (
     WeightsOption,
     WidthStepsOption,
     check_choice,
+    check_codecs,
     complain,
-    device_of,
-    energy_of,
     guarded,
-    settings_of,
-    warn_of_few_images,
-    warn_of_guessing,
     warn_of_unused,
 )
-from actpress.cli.progress import progress_on
-from actpress.cli.sources import Origin, load_model, parse_input
-from actpress.data import Preparation, load_dataset
 from actpress.errors import RunError
-from actpress.methods import METHODS, Settings
-from actpress.plan import NumberBits
-from actpress.report import print_sweep
-from actpress.sweeping import HTML, sweep
-from actpress.tune import Trainable, TuneSettings, WidthSettings
+from actpress.preparation import Preparation
+from actpress.settings import (
+    CALIBRATION_IMAGES,
+    MEMORY_PJ_PER_BIT,
+    METHOD_NAMES,
+    SEARCH_IMAGES,
+    NumberBits,
+    Trainable,
+    TuneSettings,
+    WidthSettings,
+)
 
 
 @guarded
@@ -61,7 +61,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for all runs; continued if begun.")],
     methods: Annotated[
-        str, typer.Option(help=f"Some of {','.join(METHODS)}.")
+        str, typer.Option(help=f"Some of {','.join(METHOD_NAMES)}.")
     ] = "int8,gdr,cap,codesign",
     budgets: Annotated[
         str, typer.Option(help="Such as 1bits,2bits,6x.")
@@ -82,8 +82,8 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     batch_size: BatchSizeOption = TuneSettings.batch_size,
     lr_scale: RateOption = TuneSettings.lr_scale,
     train: TrainOption = Trainable.PROJECTIONS,
-    calibration_images: CalibrationOption = Settings.calibration_images,
-    search_images: SearchOption = Settings.search_images,
+    calibration_images: CalibrationOption = CALIBRATION_IMAGES,
+    search_images: SearchOption = SEARCH_IMAGES,
     width_steps: WidthStepsOption = WidthSettings.steps,
     groups: GroupsOption = None,
     block: BlockOption = None,
@@ -95,16 +95,33 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     """Compress with several methods at several budgets, and draw accuracy against bits."""
     names = _listed("--methods", methods)
     for name in names:
-        check_choice("--methods", name, METHODS)
+        check_choice("--methods", name, METHOD_NAMES)
         warn_of_unused(name, block, train)
     wanted = [
         Budget.parse(text, view=view, count=count, batch=batch)
         for text in _listed("--budgets", budgets)
     ]
-    energy = energy_of(memory)
-    network = load_model(model, args=model_args, weights=weights).to(device_of(device))
+    check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
+    check_codecs(transform, parameter_bits)
+    check_model(model, model_args)
     shape = None if input_shape is None else parse_input(input_shape)
     preparation = Preparation.parse(mean, std, classes)
+    from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
+        HTML,
+        EnergyModel,
+        Origin,
+        device_of,
+        load_dataset,
+        load_model,
+        print_sweep,
+        progress_on,
+        settings_of,
+        sweep,
+        warn_of_few_images,
+        warn_of_guessing,
+    )
+
+    network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     images = load_dataset(data, input_shape=shape, preparation=preparation)
     asked = Origin(model, model_args, weights, data, tuple(leaf or ()), preparation)
     source = asked.source(network, images)
@@ -135,7 +152,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
                 methods=names,
                 budgets=wanted,
                 settings=settings,
-                energy=energy,
+                energy=EnergyModel.of_memory(memory),
                 source=source,
                 leaves=source.leaves,
                 progress=bars,

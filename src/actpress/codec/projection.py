@@ -17,7 +17,7 @@ from actpress.codec.transform import (
     stored_bits,
 )
 from actpress.errors import CalibrationError
-from actpress.plan import NumberBits
+from actpress.settings import NumberBits
 
 
 class Projection(Protocol):

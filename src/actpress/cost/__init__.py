@@ -1,9 +1,10 @@
 """What a device pays: the one place where bits, parameters, tables and arithmetic get a price."""
 
-from actpress.cost.energy import MEMORY_PJ_PER_BIT, EnergyModel
+from actpress.cost.energy import EnergyModel
 from actpress.cost.folding import Folds, folds_of, use_of
 from actpress.cost.objective import Kind, Objective
 from actpress.cost.site_use import SiteUse, Stored, total_use
+from actpress.settings import MEMORY_PJ_PER_BIT
 
 __all__ = [
     "MEMORY_PJ_PER_BIT",

@@ -2,14 +2,8 @@
 
 from dataclasses import dataclass
 
-MEMORY_PJ_PER_BIT = {
-    "lpddr4": 8.0,  # Accelergy's public table, like the next three
-    "ddr3": 70.0,
-    "hbm2": 3.9,
-    "gddr5": 14.0,
-    "sram_45nm": 5.0 / 32,  # Han et al. 2015, arXiv 1506.02626, per 32-bit access
-    "dram_45nm": 640.0 / 32,
-}
+from actpress.settings import MEMORY_PJ_PER_BIT
+
 INT8_MAC_PJ = 0.3
 
 

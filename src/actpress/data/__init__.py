@@ -15,9 +15,9 @@ from actpress.data.fashion_mnist import load_fashion_mnist, load_fashion_mnist_s
 from actpress.data.file_sizes import FileSizes, file_sizes
 from actpress.data.imagefile import read_image
 from actpress.data.imagefolder import load_image_folder, normalised
-from actpress.data.preparation import Preparation
 from actpress.errors import DataError
 from actpress.factories import call_factory
+from actpress.preparation import Preparation
 
 
 @dataclass(frozen=True)

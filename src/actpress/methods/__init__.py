@@ -16,6 +16,7 @@ from actpress.pipeline.job import (
     Silence,
     held_out_size,
 )
+from actpress.settings import PROJECTING, TRAINING
 
 METHODS: dict[str, Callable[[Job], Outcome]] = {
     "int8": int8,
@@ -28,12 +29,6 @@ METHODS: dict[str, Callable[[Job], Outcome]] = {
     "layerwise_search": layerwise_search,
     "entropy_training": entropy_training,
 }
-
-PROJECTING = ("transform_coding", "gdr", "cap", "codesign")
-"""Methods that project, and so take blocks of pixels."""
-
-TRAINING = tuple(name for name in METHODS if name not in {"int8", "transform_coding", "gdr"})
-"""Methods with optimizer steps."""
 
 __all__ = [
     "METHODS",

@@ -18,9 +18,15 @@ from actpress.data.dataset import Dataset, Split
 from actpress.errors import PlanError
 from actpress.evaluation import Comparison, PathPoint, predict
 from actpress.graph import Graph
-from actpress.plan import MAX_BLOCK, Placement, Plan, SitePlan
+from actpress.plan import Placement, Plan, SitePlan
 from actpress.pressing import CompressedModel, fit_tables, press
-from actpress.tune import TuneSettings, WidthSettings
+from actpress.settings import (
+    CALIBRATION_IMAGES,
+    MAX_BLOCK,
+    SEARCH_IMAGES,
+    TuneSettings,
+    WidthSettings,
+)
 
 RESERVE = 0.005
 """Plans aim so far below a budget: tables that were fitted on some images cost others a little
@@ -76,8 +82,8 @@ class Settings:
             cuts where a spectrum falls.
     """
 
-    calibration_images: int = 1000
-    search_images: int = 128
+    calibration_images: int = CALIBRATION_IMAGES
+    search_images: int = SEARCH_IMAGES
     decoder_images: int = 512
     holdout_images: int = 5000
     block: int | None = None

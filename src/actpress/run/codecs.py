@@ -37,7 +37,8 @@ from actpress.codec import (
 from actpress.errors import CalibrationError, RunError
 from actpress.kernels import CONTEXTS
 from actpress.kernels.rans_format import PRECISION
-from actpress.plan import NumberBits, SitePlan
+from actpress.plan import SitePlan
+from actpress.settings import NumberBits
 
 SCALE, NIBBLES, ODD_NIBBLES = ".scale", ".int4", ".int4odd"
 MOST_TABLES, MOST_LEVELS = 256, 2048

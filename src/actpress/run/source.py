@@ -6,10 +6,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
-from actpress.data.preparation import Preparation
 from actpress.errors import RunError
 from actpress.graph import hash_weights
 from actpress.plan import first_complaint
+from actpress.preparation import Preparation
 from actpress.run.folder import SOURCE, existing
 
 Side = Annotated[int, Field(ge=1, le=1 << 14)]

@@ -19,7 +19,7 @@ from actpress.codec import LinearProjection, SiteCodec, as_blocks, per_component
 from actpress.errors import TuningError
 from actpress.graph import values_before
 from actpress.pressing import CompressedModel
-from actpress.tune.settings import Trainable, TuneSettings
+from actpress.settings import Trainable, TuneSettings
 
 SMALLEST_SCALE = 1e-6
 """Values that never vary are taken to vary by this much, so that rates stay finite."""

@@ -16,13 +16,13 @@ from actpress.data.dataset import Split
 from actpress.errors import TuningError
 from actpress.graph import Graph, hash_weights
 from actpress.pressing import CompressedModel, run
+from actpress.settings import Trainable, TuneSettings
 from actpress.tune.checkpoint import Checkpoint
 from actpress.tune.learned import Learned, learned_parameters, optimizer_of
 from actpress.tune.losses import prediction_loss, reconstruction
 from actpress.tune.precision import mixed_precision
 from actpress.tune.rate import RateBound, rates_alone
 from actpress.tune.report import Progress, TuneReport
-from actpress.tune.settings import Trainable, TuneSettings
 
 TOLERATED_EXCESS = 0.02
 """Where nothing measures real costs, a state whose recent batches cost more than this above the aim

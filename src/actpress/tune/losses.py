@@ -8,8 +8,8 @@ from torch import Tensor
 
 from actpress.codec import SiteCodec
 from actpress.pressing import CompressedModel
+from actpress.settings import TuneSettings
 from actpress.tasks import Task
-from actpress.tune.settings import TuneSettings
 
 
 def prediction_loss(

@@ -5,12 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from actpress.budget import Budget
-from actpress.cli.options import (
-    GUESSES,
-    warn_of_few_images,
-    warn_of_guessing,
-    warn_of_unused,
-)
+from actpress.cli.beginning import GUESSES, warn_of_few_images, warn_of_guessing
+from actpress.cli.options import warn_of_unused
 from actpress.data import Dataset, Split
 from actpress.methods import Settings
 from actpress.tune import Trainable

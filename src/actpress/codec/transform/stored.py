@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from actpress.codec.transform.family import Factors, Size
-from actpress.plan import NumberBits
+from actpress.settings import NumberBits
 
 NUMBER_BITS = 16
 """Of vectors, indices and scales."""

@@ -1,13 +1,14 @@
 """How the files of an image folder become what a network takes."""
 
+from dataclasses import dataclass
 from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict
+from typing import ClassVar
 
 from actpress.errors import DataError
 
 
-class Preparation(BaseModel):
+@dataclass(frozen=True)
+class Preparation:
     """What an image folder cannot tell by itself; None takes the default of each.
 
     Attributes:
@@ -17,7 +18,7 @@ class Preparation(BaseModel):
             without a folder.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # where it is read, as part of a `Source`
 
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None

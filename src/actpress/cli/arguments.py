@@ -1,0 +1,67 @@
+"""Read what the user typed; loads without torch, so that a slip is told at once."""
+
+import json
+import re
+
+from actpress.errors import ModelError
+from actpress.factories import split_spec
+
+MOST_VALUES = 1 << 28
+"""Values of an input image that are tried, at most; as floats they take 1 GiB."""
+
+
+def parse_input(text: str) -> tuple[int, int, int]:
+    """Read the shape of one input image, channels x height x width.
+
+    >>> parse_input("3x224x224")
+    (3, 224, 224)
+
+    Raises:
+        ModelError: not three positive numbers, or an image beyond all measure.
+    """
+    match = re.fullmatch(r"\s*([1-9]\d{0,5})x([1-9]\d{0,5})x([1-9]\d{0,5})\s*", text)
+    if match is None:
+        raise ModelError(
+            f"cannot read the input shape {text!r}; expected channels x height x width without a "
+            f"batch axis, as in 3x224x224"
+        )
+    c, h, w = int(match[1]), int(match[2]), int(match[3])
+    if c * h * w > MOST_VALUES:
+        raise ModelError(
+            f"an input of {text.strip()} has {c * h * w:,} values, expected at most "
+            f"{MOST_VALUES:,}; give the size of the images that the network is used with"
+        )
+    return c, h, w
+
+
+def parse_arguments(text: str | None) -> dict[str, object]:
+    """Read the keyword arguments of a factory, a JSON object; none where there is no text.
+
+    Raises:
+        ModelError: it is not one.
+    """
+    if text is None:
+        return {}
+    try:
+        arguments = json.loads(text)
+    except ValueError as error:
+        raise ModelError(
+            f"cannot read the model arguments {text!r}: {error}; expected a JSON object, as in "
+            f'{{"num_classes": 10}}'
+        ) from error
+    if not isinstance(arguments, dict):
+        raise ModelError(
+            f"the model arguments are a JSON {type(arguments).__name__}; expected an object, as in "
+            f'{{"num_classes": 10}}'
+        )
+    return arguments
+
+
+def check_model(spec: str, arguments: str | None) -> None:
+    """Refuse a factory that cannot be read, and arguments for it likewise, before either is used.
+
+    Raises:
+        ModelError: one is malformed.
+    """
+    split_spec(spec, error=ModelError)
+    parse_arguments(arguments)

@@ -1,0 +1,74 @@
+"""What commands work with, once their arguments are known to be right: all of it needs torch."""
+
+import torch
+
+from actpress.api import compress, inspect
+from actpress.cli.beginning import device_of, settings_of, warn_of_few_images, warn_of_guessing
+from actpress.cli.opened import open_run
+from actpress.cli.progress import progress_on
+from actpress.cli.sources import Origin, load_model
+from actpress.cli.workplace import check_complete, is_complete, workplace
+from actpress.cost import EnergyModel
+from actpress.data import IMAGE_FOLDER, load_dataset, load_image
+from actpress.evaluation import RunInfo, evaluate
+from actpress.report import (
+    print_evaluation,
+    print_metrics,
+    print_sites,
+    print_sweep,
+    render_html,
+    site_rows,
+)
+from actpress.run import (
+    REPORT,
+    facts_of,
+    load_metrics,
+    metrics_json,
+    new_file,
+    new_folder,
+    write_tensors,
+    write_text,
+)
+from actpress.stream import Decoder, Encoder
+from actpress.sweeping import HTML, sweep
+
+__all__ = [
+    "HTML",
+    "IMAGE_FOLDER",
+    "REPORT",
+    "Decoder",
+    "Encoder",
+    "EnergyModel",
+    "Origin",
+    "RunInfo",
+    "check_complete",
+    "compress",
+    "device_of",
+    "evaluate",
+    "facts_of",
+    "inspect",
+    "is_complete",
+    "load_dataset",
+    "load_image",
+    "load_metrics",
+    "load_model",
+    "metrics_json",
+    "new_file",
+    "new_folder",
+    "open_run",
+    "print_evaluation",
+    "print_metrics",
+    "print_sites",
+    "print_sweep",
+    "progress_on",
+    "render_html",
+    "settings_of",
+    "site_rows",
+    "sweep",
+    "torch",
+    "warn_of_few_images",
+    "warn_of_guessing",
+    "workplace",
+    "write_tensors",
+    "write_text",
+]

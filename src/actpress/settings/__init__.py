@@ -1,0 +1,31 @@
+"""What a user can set, and the choices there are; loads without torch, for the command line."""
+
+from actpress.settings.choices import (
+    CALIBRATION_IMAGES,
+    MAX_BLOCK,
+    MEMORY_PJ_PER_BIT,
+    METHOD_NAMES,
+    PROJECTING,
+    SEARCH_IMAGES,
+    SEARCHED,
+    TRAINING,
+    NumberBits,
+)
+from actpress.settings.tuning import Trainable, TuneSettings
+from actpress.settings.widths import ALL_WIDTHS, WidthSettings
+
+__all__ = [
+    "ALL_WIDTHS",
+    "CALIBRATION_IMAGES",
+    "MAX_BLOCK",
+    "MEMORY_PJ_PER_BIT",
+    "METHOD_NAMES",
+    "PROJECTING",
+    "SEARCHED",
+    "SEARCH_IMAGES",
+    "TRAINING",
+    "NumberBits",
+    "Trainable",
+    "TuneSettings",
+    "WidthSettings",
+]

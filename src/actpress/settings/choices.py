@@ -1,0 +1,55 @@
+"""Names to choose from, and numbers that hold where a user gives none."""
+
+from enum import IntEnum
+
+METHOD_NAMES = (
+    "int8",
+    "transform_coding",
+    "gdr",
+    "cap",
+    "codesign",
+    "lsq",
+    "layerwise_ilp",
+    "layerwise_search",
+    "entropy_training",
+)
+
+PROJECTING = ("transform_coding", "gdr", "cap", "codesign")
+"""Methods that project, and so take blocks of pixels."""
+
+TRAINING = tuple(name for name in METHOD_NAMES if name not in {"int8", "transform_coding", "gdr"})
+"""Methods with optimizer steps."""
+
+SEARCHED = (
+    "identity",
+    "hadamard",
+    "pca",
+    "scaled_pca",
+    "fisher_pca",
+    "block_pca",
+    "haar_pca",
+)
+"""Transforms that a search tries unless told otherwise."""
+
+MEMORY_PJ_PER_BIT = {
+    "lpddr4": 8.0,  # Accelergy's public table, like the next three
+    "ddr3": 70.0,
+    "hbm2": 3.9,
+    "gddr5": 14.0,
+    "sram_45nm": 5.0 / 32,  # Han et al. 2015, arXiv 1506.02626, per 32-bit access
+    "dram_45nm": 640.0 / 32,
+}
+
+CALIBRATION_IMAGES = 1000
+SEARCH_IMAGES = 128
+
+MAX_BLOCK = 8
+"""Side of a block of pixels, at most."""
+
+
+class NumberBits(IntEnum):
+    """Bits of a stored number of a projection; 4 and 8 have a scale per row."""
+
+    HALF = 16
+    BYTE = 8
+    NIBBLE = 4
