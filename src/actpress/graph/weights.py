@@ -3,7 +3,7 @@
 import hashlib
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from actpress.errors import ModelError
 from actpress.graph.wrappers import unwrapped
@@ -16,8 +16,17 @@ def hash_weights(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in unwrapped(model).state_dict().items():
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(raw_bytes(tensor))
     return digest.hexdigest()
+
+
+def raw_bytes(tensor: Tensor) -> bytes:
+    """The numbers of a tensor, row by row, as they lie in memory.
+
+    A tensor of one number may have any stride and is contiguous all the same; hence the copy.
+    """
+    flat = tensor.detach().cpu().flatten().clone(memory_format=torch.contiguous_format)
+    return flat.view(torch.uint8).numpy().tobytes()
 
 
 def check_weights_finite(model: nn.Module) -> None:
