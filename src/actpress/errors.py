@@ -7,6 +7,7 @@
     |-- PlanError            a plan is malformed, newer, or of another network
     |-- BudgetError          a budget is malformed or cannot be reached
     |-- TuningError          training diverged or a checkpoint does not fit
+    |-- ExportError          a network has no form in a file for other tools
     |-- RunError             a run directory is missing, damaged or in the way
     `-- StreamError          a stream of bytes is damaged, too new, or of another model
 
@@ -40,6 +41,10 @@ class BudgetError(ActpressError):
 
 class TuningError(ActpressError):
     """Training diverged, or a checkpoint does not fit."""
+
+
+class ExportError(ActpressError):
+    """A network has no form in a file for other tools, or the file is not exact."""
 
 
 class RunError(ActpressError):

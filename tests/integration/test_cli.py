@@ -277,6 +277,27 @@ def test_an_image_goes_to_bytes_and_back(folder: Path) -> None:
     assert not list(folder.glob("*two*")), "nothing half-written remains"
 
 
+@pytest.mark.parametrize("to", ["onnx", "qonnx"])
+def test_a_run_is_exported_once_it_ran_elsewhere(folder: Path, to: str) -> None:
+    assert compress("--method", "gdr").exit_code == 0
+
+    result = invoke("export", "run", "--to", to, "--out", "net.onnx")
+
+    assert result.exit_code == 0
+    told = r"net.onnx: opset 2\d, 3 sites, [\d,]+ bits an image, .* 32 of 32 predictions equal"
+    assert re.search(told, message_of(result))
+    assert (folder / "net.onnx").stat().st_size > 1000
+    again = invoke("export", "run", "--to", to, "--out", "net.onnx")
+    assert (again.exit_code, "--force" in message(again)) == (2, True)
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_unknown_target_of_export_lists_the_choices() -> None:
+    result = invoke("export", "run", "--to", "tflite", "--out", "net")
+
+    assert "--to tflite: there is no such choice; expected onnx, qonnx" in message(result)
+
+
 def test_a_run_is_split_into_halves_that_can_be_loaded(folder: Path) -> None:
     assert compress("--train", "network", "--steps", "60", "--budget", "1.5bits").exit_code == 0
     result = invoke("split", "run", "--at", "4", "--out", "halves")

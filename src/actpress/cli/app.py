@@ -1,4 +1,4 @@
-"""`actpress inspect | compress | evaluate | report | encode | decode | split | sweep`."""
+"""`actpress inspect | compress | evaluate | report | encode | decode | split | export | sweep`."""
 
 import sys
 from dataclasses import replace
@@ -11,6 +11,7 @@ from rich.console import Console
 from actpress._version import __version__
 from actpress.budget import Budget, Count, View
 from actpress.cli.arguments import check_model, parse_input
+from actpress.cli.export import export_command
 from actpress.cli.options import (
     EXIT_INTERRUPTED,
     BatchOption,
@@ -345,4 +346,5 @@ def report_command(run: RunArgument) -> None:
 app.command("encode")(encode_command)
 app.command("decode")(decode_command)
 app.command("split")(split_command)
+app.command("export")(export_command)
 app.command("sweep")(sweep_command)

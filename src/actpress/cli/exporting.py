@@ -1,0 +1,67 @@
+"""What `actpress export` does."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from actpress.cli.opened import OpenedRun, open_run
+from actpress.cli.options import complain
+from actpress.data import load_dataset
+from actpress.errors import ExportError
+
+IMAGES = 32
+"""Held-out images that a file is verified with."""
+
+
+def export_run(run: Path, to: str, out: Path, *, weights: Path | None, force: bool) -> None:
+    """Write a run as a file for another tool, and say what was written.
+
+    Args:
+        run: its folder.
+        to: one of `EXPORTERS`.
+        out: what to write.
+        weights: of the network, where they are not where they were.
+        force: replace an earlier export.
+
+    Raises:
+        ActpressError: see `open_run`; something has no form there, or `out` is in the way.
+    """
+    opened = open_run(run, weights=weights, device=torch.device("cpu"))
+    complain(f"{out}: {EXPORTERS[to](opened, out, force)}")
+
+
+def _to_onnx(opened: OpenedRun, out: Path, force: bool) -> str:  # noqa: FBT001  all have one form
+    try:
+        from actpress.deploy.onnx import export_onnx  # noqa: PLC0415  its packages are optional
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    return export_onnx(opened.pressed, _held_out(opened), out, force=force).summary
+
+
+def _to_qonnx(opened: OpenedRun, out: Path, force: bool) -> str:  # noqa: FBT001  all have one form
+    try:
+        from actpress.deploy.onnx import export_qonnx  # noqa: PLC0415  its packages are optional
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    return export_qonnx(opened.pressed, _held_out(opened), out, force=force).summary
+
+
+EXPORTERS: dict[str, Callable[[OpenedRun, Path, bool], str]] = {
+    "onnx": _to_onnx,
+    "qonnx": _to_qonnx,
+}
+"""Run, where to write, whether to replace what is there -> a line on what was written."""
+
+
+def _held_out(opened: OpenedRun) -> Tensor:
+    source = opened.source
+    data = load_dataset(source.data, input_shape=source.input, preparation=source.preparation)
+    return next(data.holdout.batches(IMAGES))[0]
+
+
+def _missing(error: ModuleNotFoundError) -> ExportError:
+    return ExportError(
+        f"this export needs the package {error.name}; install it with `pip install '.[onnx]'`"
+    )

@@ -1,0 +1,1 @@
+"""What leaves PyTorch: files that other tools run."""
