@@ -1,13 +1,11 @@
-"""Laws of what calibration keeps, of counting, of ladders and of plans."""
+"""Laws of what calibration keeps, of counting and of plans."""
 
 import pytest
 import torch
-from actpress.allocate.ladder import water_level
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from actpress.allocate import LadderKind, ladder_states
 from actpress.calibration import merge_all, observe
 from actpress.kernels import (
     bin_edges,
@@ -15,7 +13,8 @@ from actpress.kernels import (
     count_symbols_reference,
     float_histogram,
 )
-from actpress.plan import Placement, Plan, SitePlan, Transform
+from actpress.methods.transform_coding import water_level
+from actpress.plan import NumberBits, Placement, Plan, SitePlan, Transform
 
 SHAPES = st.sampled_from([(7, 5), (6, 3, 4), (5, 4, 3, 3), (4, 1, 2, 2), (3, 6, 1, 1)])
 
@@ -141,26 +140,6 @@ def test_water_fills_exactly_the_distortion(variances: list[float], share: float
     assert float(spectrum.clamp(max=level).sum()) == pytest.approx(distortion, rel=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    variances=st.lists(st.floats(0, 1e6), min_size=1, max_size=20),
-    kind=st.sampled_from(LadderKind),
-)
-def test_ladder_states_only_get_coarser(variances: list[float], kind: LadderKind) -> None:
-    spectrum = torch.tensor(sorted(variances, reverse=True), dtype=torch.float64)
-
-    states = ladder_states(spectrum, kind)
-
-    ranks, steps = zip(*states, strict=True)
-    assert len(set(states)) == len(states)
-    assert all(1 <= rank <= len(variances) for rank in ranks)
-    assert all(step > 0 for step in steps)
-    assert list(ranks) == sorted(ranks, reverse=True)
-    assert list(steps) == sorted(steps)
-    if kind is LadderKind.RANK:
-        assert len(set(steps)) == 1
-
-
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
     names = draw(st.lists(st.text(min_size=1, max_size=8), unique=True, max_size=4))
@@ -176,6 +155,7 @@ def plans(draw: st.DrawFn) -> Plan:
                 rank=draw(st.integers(1, channels)),
                 step=draw(st.floats(0, 1e30, exclude_min=True, exclude_max=True)),
                 bit_width=draw(st.integers(1, 16)),
+                number_bits=draw(st.sampled_from(NumberBits)),
             )
         )
     return Plan(method=draw(st.text(max_size=9)), fingerprint="f" * 64, sites=tuple(sites))

@@ -127,7 +127,6 @@ class LinearProjection(nn.Module):
         self.encoder = _frozen(torch.zeros(rank, values))
         self.decoder = _frozen(torch.zeros(values, rank))
         self.offset, self.mean = _frozen(offset.clone()), _frozen(mean.clone())
-        self._factors: Factors = {}
         self._restore(stored)
 
     @torch.no_grad()
@@ -138,11 +137,16 @@ class LinearProjection(nn.Module):
         self._restore(self.stored())
 
     def stored(self) -> StoredFactors:
-        """The numbers of the matrices as they are stored now; training changed them if it could."""
-        factors = self._factors
-        if self.family.trained:
-            factors = {"encoder": self.encoder.detach(), "decoder": self.decoder.detach()}
-        return StoredFactors.of(factors, self.number_bits)
+        """The numbers of the matrices as they are stored, rounded anew where training moved them."""
+        factors = self._stored.factors()
+        encoder, decoder = self.family.matrices(factors, self.channels, self.block)
+        device = self.encoder.device
+        as_they_were = self.encoder.equal(encoder.to(device))
+        if as_they_were and self.decoder.equal(decoder.to(device)):
+            return self._stored
+        assert self.family.trained, "only what is trained moves away from what is stored"
+        moved = {"encoder": self.encoder.detach(), "decoder": self.decoder.detach()}
+        return StoredFactors.of(moved, self.number_bits)
 
     def stored_constants(self) -> tuple[Tensor, Tensor]:
         """Mean and offset as they are stored, each shape (K,)."""
@@ -182,8 +186,8 @@ class LinearProjection(nn.Module):
         return stored_bits(self.mean), stored_bits(self.offset)
 
     def _restore(self, stored: StoredFactors) -> None:
-        self._factors = stored.factors()
-        encoder, decoder = self.family.matrices(self._factors, self.channels, self.block)
+        self._stored = stored
+        encoder, decoder = self.family.matrices(stored.factors(), self.channels, self.block)
         if encoder.shape != self.encoder.shape or decoder.shape != self.decoder.shape:
             raise CalibrationError(
                 f"the stored numbers of the transform {self.family.name} make an encoder of shape "

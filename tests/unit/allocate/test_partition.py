@@ -7,12 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actpress.allocate import Grouping, Importance, Ladder, Level, make_groups
 from actpress.allocate.partition import equal_partition, group_index, partition
-from actpress.budget import View
-from actpress.codec import Basis
 from actpress.errors import BudgetError
-from actpress.plan import Placement
 
 
 def cost(variances: torch.Tensor, sizes: tuple[int, ...], group_cost: float) -> float:
@@ -66,43 +62,3 @@ def test_equal_groups_differ_by_one_at_most(components: int, data: st.DataObject
 def test_impossible_numbers_of_groups_name_the_site(groups: int) -> None:
     with pytest.raises(BudgetError, match=f"site relu: its 4 components .* into {groups} groups"):
         equal_partition(4, groups, site="relu")
-
-
-def ladder(variances: torch.Tensor) -> Ladder:
-    size = len(variances)
-    identity = torch.eye(size, dtype=torch.float64)
-    level = Level(size, 0.5, 8.0, 4.0, 0.1)
-    return Ladder(
-        "relu",
-        Placement.PRE_ACT,
-        16 * size,
-        1,
-        Basis(identity, variances, identity),
-        torch.zeros(size),
-        (level,),
-    )
-
-
-def test_first_widths_give_the_step_that_was_asked_for() -> None:
-    variances = torch.tensor([256.0, 200.0, 1.0, 1.0, 1e-6], dtype=torch.float64)
-    groups = make_groups(ladder(variances), 0.5, variances, Grouping(), View.ENTROPY)
-    assert groups.index.tolist() == [0, 0, 1, 1, 2]
-    kept = groups.width > 0
-    assert groups.width.tolist() == [8, 4, 0]
-    steps = 2 ** (groups.log2_range - groups.width)
-    assert steps[kept].tolist() == pytest.approx([0.5, 0.5])
-
-
-def test_importance_by_sensitivity_reorders_components() -> None:
-    variances = torch.tensor([64.0, 64.0, 1.0, 1.0], dtype=torch.float64)
-    sensitivity = torch.tensor([1e-6, 10.0, 10.0, 1e-6])
-    grouping = Grouping(importance=Importance.SENSITIVITY, groups=2)
-    groups = make_groups(ladder(variances), 0.5, sensitivity, grouping, View.FIXED)
-    assert groups.index.tolist() == [1, 0, 0, 1]
-    assert groups.members(0) == (1, 2)
-
-
-def test_the_most_important_group_is_never_dropped() -> None:
-    variances = torch.tensor([1e-4, 1e-8], dtype=torch.float64)
-    groups = make_groups(ladder(variances), 4.0, variances, Grouping(), View.ENTROPY)
-    assert groups.width.tolist() == [1, 0]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from actpress.bitstream import ContextCoder, FrequencyTables, RansCoder
-from actpress.codec import fit_code_tables
+from actpress.codec import Histogram, fit_network_tables
 from actpress.errors import StreamError
 from actpress.kernels import CONTEXTS, count_in_contexts
 from tests.conftest import two_threads
@@ -30,10 +30,9 @@ def coder_of(symbols: Symbols, *, margin: int = 0) -> ContextCoder:
     levels = int(q.max()) + margin - lowest + 1
     counts = torch.zeros(q.shape[1], CONTEXTS, levels, dtype=torch.int64)
     count_in_contexts(q, lowest, counts)
-    tables, _ = fit_code_tables(counts)
-    table_of = tables.table_of.expand(-1, CONTEXTS).contiguous().numpy()
-    shared = FrequencyTables.from_shared_counts(tables.counts.numpy(), lowest)
-    return ContextCoder(shared, table_of)
+    fitted = fit_network_tables({"site": Histogram(counts, lowest)}, images=len(q))
+    names = fitted.tables.table_of[fitted.class_of["site"].long()]
+    return ContextCoder(fitted.tables.coder_tables(), names.numpy())
 
 
 @pytest.mark.parametrize(
@@ -72,11 +71,10 @@ def test_the_size_is_that_of_the_ideal_code() -> None:
     lowest = int(q.min())
     counts = torch.zeros(16, CONTEXTS, int(q.max()) - lowest + 1, dtype=torch.int64)
     count_in_contexts(q, lowest, counts)
-    tables, bits = fit_code_tables(counts)
-    assert tables.table_of.shape[1] == CONTEXTS
-    coder = ContextCoder(
-        FrequencyTables.from_shared_counts(tables.counts.numpy(), lowest), tables.table_of.numpy()
-    )
+    fitted = fit_network_tables({"site": Histogram(counts, lowest)}, images=len(q))
+    names = fitted.tables.table_of[fitted.class_of["site"].long()]
+    coder = ContextCoder(fitted.tables.coder_tables(), names.numpy())
+    bits = fitted.bits["site"]
     states_bits = 8 * 32 * 2
     assert 0.999 * bits < 8 * len(coder.encode(symbols)) < 1.004 * bits + states_bits
 

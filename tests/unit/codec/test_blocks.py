@@ -4,10 +4,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from actpress.codec import MOST_COMPONENTS, LinearProjection, as_blocks, block_side, fit_basis
+from actpress.codec import (
+    MOST_COMPONENTS,
+    LinearProjection,
+    Moments,
+    as_blocks,
+    block_side,
+    family_of,
+)
 from actpress.codec.blocks import from_blocks
 from actpress.errors import PlanError
-from actpress.plan import Transform
+from actpress.plan import NumberBits, Transform
 
 
 @pytest.mark.parametrize("side", [1, 2, 3])
@@ -55,12 +62,17 @@ def test_a_projection_of_blocks_is_a_strided_convolution() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, 4, 6, 8, generator=generator)
     columns = as_blocks(x, 2).transpose(0, 1).flatten(1).double()
-    basis = fit_basis(Transform.PCA, columns @ columns.T / columns.shape[1])
-    projection = LinearProjection(basis, torch.zeros(16), 10, block=2)
+    family = family_of(Transform.PCA)
+    basis = family.fit(Moments(columns @ columns.T / columns.shape[1], None, 4, 2))
+    projection = LinearProjection(
+        family, basis.select(range(10)), torch.zeros(16), block=2, number_bits=NumberBits.HALF
+    )
     kernel = projection.encoder.reshape(10, 4, 2, 2)
     expected = F.conv2d(x, kernel, stride=2)
     torch.testing.assert_close(projection.encode(x, torch.ones(10)), expected)
     back = F.conv_transpose2d(expected, projection.decoder.T.reshape(10, 4, 2, 2), stride=2)
     torch.testing.assert_close(projection.decode(expected, torch.ones(10)), back)
-    assert projection.macs_per_block() == (160, 160)
-    assert projection.parameter_count() == 2 * 160 + 2 * 16
+    size = projection.size()
+    assert (size.encoder_macs, size.decoder_macs) == (160, 160)
+    assert (size.shared, size.encoder, size.decoder) == (160, 0, 0), "one matrix for both"
+    assert projection.constant_bits() == (16 * 16, 16 * 16)

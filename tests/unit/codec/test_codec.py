@@ -6,27 +6,45 @@ import pytest
 import torch
 
 from actpress.codec import (
+    FAMILIES,
     Basis,
     LinearProjection,
+    Moments,
+    NetworkTables,
     SiteCodec,
-    code_lengths_bits,
-    dct_matrix,
     entropy_bits,
-    fit_basis,
-    fit_code_tables,
-    fixed_bits,
-    hadamard_matrix,
+    family_of,
 )
+from actpress.codec.ranges import widths_of
+from actpress.codec.transform.formula import dct_matrix, hadamard_matrix
 from actpress.errors import CalibrationError
-from actpress.plan import Transform
+from actpress.plan import NumberBits, Transform
 
 
-@pytest.mark.parametrize("transform", Transform)
-def test_equal_statistics_give_equal_bytes(transform: Transform) -> None:
-    x = torch.randn(7, 40, dtype=torch.float64)
+def fit_basis(
+    transform: str, covariance: torch.Tensor, metric: torch.Tensor | None = None, *, block: int = 1
+) -> Basis:
+    moments = Moments(covariance, metric, len(covariance) // block**2, block)
+    return family_of(transform).fit(moments)
+
+
+def projection_of(
+    basis: Basis, mean: torch.Tensor, rank: int, number_bits: NumberBits = NumberBits.BYTE
+) -> LinearProjection:
+    kept = basis.select(range(rank))
+    return LinearProjection(family_of("learned"), kept, mean, number_bits=number_bits)
+
+
+@pytest.mark.parametrize("transform", FAMILIES)
+def test_equal_statistics_give_equal_bytes(transform: str) -> None:
+    x = torch.randn(8, 40, dtype=torch.float64)
     covariance = x @ x.T
+    block = 2 if transform == Transform.HAAR_PCA else 1
+    if transform == Transform.BLOCK_PCA:
+        covariance = torch.kron(covariance, torch.eye(4, dtype=torch.float64))
     first, second = (
-        fit_basis(transform, matrix, matrix @ matrix) for matrix in (covariance, covariance.clone())
+        fit_basis(transform, matrix, matrix @ matrix, block=block)
+        for matrix in (covariance, covariance.clone())
     )
     assert first.vectors.numpy().tobytes() == second.vectors.numpy().tobytes()
     assert first.variances.numpy().tobytes() == second.variances.numpy().tobytes()
@@ -63,23 +81,42 @@ def test_pca_finds_the_direction_of_the_data() -> None:
     torch.testing.assert_close(basis.vectors[0].abs(), torch.full((2,), math.sqrt(0.5)).double())
 
 
-def test_what_is_stored_fits_half_precision() -> None:
+def test_projections_take_the_bits_that_were_asked() -> None:
     basis = fit_basis(Transform.PCA, torch.eye(4, dtype=torch.float64) / 3)
-    projection = LinearProjection(basis, torch.full((4,), 1 / 3), 2)
-    for tensor in projection.state_dict().values():
-        assert tensor.equal(tensor.half().float())
-    assert projection.parameter_count() == 2 * 8 + 2 * 4
-    assert projection.macs_per_block() == (8, 8)
-    assert LinearProjection(basis, torch.zeros(4), 2, stored=False).parameter_count() == 8
+    mean = torch.full((4,), 1 / 3)
+    for number_bits, matrices in (
+        (NumberBits.HALF, 16 * 16),
+        (NumberBits.BYTE, 8 * 16 + 16 * (2 + 4)),
+        (NumberBits.NIBBLE, 4 * 16 + 16 * (2 + 4)),
+    ):
+        codec = SiteCodec(
+            projection_of(basis, mean, 2, number_bits),
+            torch.ones(2),
+            torch.full((2,), -2),
+            torch.full((2,), 1),
+        )
+        constants, quantizers = 16 * (4 + 4), 16 + 24
+        assert codec.parameter_bits() == matrices + constants + quantizers
+        assert codec.projection.stored().bits() == matrices
+    folded = codec.parameter_bits(encoder=False)
+    assert folded == 4 * 8 + 16 * 4 + 16 * 4 + quantizers, "the decoder, its scales, the offset"
+
+
+def test_one_matrix_is_stored_where_the_decoder_is_the_transpose() -> None:
+    basis = fit_basis(Transform.PCA, torch.eye(4, dtype=torch.float64))
+    projection = LinearProjection(family_of("pca"), basis.select(range(2)), torch.zeros(4))
+    assert list(projection.stored().numbers) == ["vectors"]
+    assert projection.decoder.equal(projection.encoder.T)
+    assert projection.stored().numbers["vectors"].dtype == torch.int8
 
 
 def test_what_half_precision_cannot_hold_is_stored_whole_and_counts_twice() -> None:
     basis = fit_basis(Transform.PCA, torch.eye(4, dtype=torch.float64))
     mean = torch.tensor([-1e5, 1e5, 0.1, 3e38])
-    projection = LinearProjection(basis, mean, 2)
+    projection = projection_of(basis, mean, 2)
     assert projection.mean.equal(mean)
     assert projection.offset.equal(mean)
-    assert projection.parameter_count() == 2 * 8 + 2 * 2 * 4
+    assert projection.constant_bits() == (32 * 4, 32 * 4)
 
 
 def test_a_metric_of_zeros_is_that_of_values_nothing_depends_on() -> None:
@@ -100,13 +137,13 @@ def test_values_too_far_apart_to_be_squared_are_called_so() -> None:
 
 def test_projections_have_no_gradient_until_asked() -> None:
     basis = Basis(torch.eye(2).double(), torch.ones(2).double(), torch.eye(2).double())
-    projection = LinearProjection(basis, torch.zeros(2), 1)
+    projection = projection_of(basis, torch.zeros(2), 1)
     assert not any(parameter.requires_grad for parameter in projection.parameters())
 
 
 def codec_of_two() -> SiteCodec:
     basis = Basis(torch.eye(2).double(), torch.ones(2).double(), torch.eye(2).double())
-    projection = LinearProjection(basis, torch.zeros(2), 2).requires_grad_(True)
+    projection = projection_of(basis, torch.zeros(2), 2, NumberBits.HALF).requires_grad_(True)
     return SiteCodec(projection, torch.ones(2), torch.full((2,), -2), torch.full((2,), 1))
 
 
@@ -130,34 +167,30 @@ def test_the_smooth_rate_grows_with_the_signal_and_costs_nothing_without_gradien
         assert codec(x).rate_bits == 0
 
 
-def test_tables_and_parameters_by_hand() -> None:
+def test_tables_by_hand() -> None:
     codec = codec_of_two()
     assert not codec.has_tables
-    counts = torch.tensor([[[6, 2, 0]], [[0, 8, 0]]])
-    tables, bits = fit_code_tables(counts)
-    codec.set_tables(tables, torch.tensor([-1, 0]), torch.tensor([1, 0]))
+    frequencies = torch.tensor([[3072, 512, 0], [0, 4000, 0]])
+    table_of = torch.tensor([[0] * 25, [1] * 25], dtype=torch.uint8)
+    tables = NetworkTables(frequencies, -1, table_of)
+    codec.set_tables(tables, torch.tensor([0, 1]))
+    codec.narrow(torch.tensor([-1, 0]), torch.tensor([1, 0]))
     assert codec.has_tables
     assert codec.fixed_bits().tolist() == [2, 0]
-    assert codec.parameter_bits() == 16 * (4 + 4 + 2 + 2 + 3 * 2)
-    entries, ends, names = 2 + 1, 2 * 2, 2
-    assert codec.table_bits() == 16 * (entries + ends) + 8 * names
-    lengths = codec.code_lengths_bits()[:, 0]
-    assert lengths[0, :2].tolist() == pytest.approx([math.log2(10 / 6), math.log2(10 / 2)])
-    assert lengths[0, 2].item() == pytest.approx(math.log2(10 / 2) + 2), "one of three levels"
-    assert lengths[1, 1].item() == pytest.approx(math.log2(9 / 8))
-    assert bits == pytest.approx(6 * lengths[0, 0] + 2 * lengths[0, 1] + 8 * lengths[1, 1])
-
-
-def test_a_table_needs_symbols() -> None:
-    with pytest.raises(CalibrationError, match="no calibration symbols; calibrate with more"):
-        code_lengths_bits(torch.tensor([[1, 2], [0, 0]]))
+    entries, ends = 2 + 1, 2 * 2
+    assert tables.bits() == 16 * (entries + ends) + 8 * 50
+    assert codec.class_bits() == 8, "two indices of one bit, in whole bytes"
+    lengths = codec.code_lengths_bits()[:, 7]
+    assert lengths[0, :2].tolist() == pytest.approx([math.log2(4 / 3), 3])
+    assert lengths[0, 2].item() == pytest.approx(3 + 2), "the escape, and one of three levels"
+    assert lengths[1, 1].item() == pytest.approx(math.log2(4096 / 4000))
 
 
 def test_entropy_and_widths_by_hand() -> None:
     counts = torch.tensor([[1, 1, 1, 1], [7, 0, 0, 0], [2, 0, 1, 1]])
     assert entropy_bits(counts).tolist() == pytest.approx([2.0, 0.0, 1.5])
     low, high = torch.tensor([0, -1, -4, -128]), torch.tensor([0, 1, 3, 127])
-    assert fixed_bits(low, high).tolist() == [0, 2, 3, 8]
+    assert widths_of(low, high).tolist() == [0, 2, 3, 8]
 
 
 def test_autocast_does_not_reach_the_symbols() -> None:
