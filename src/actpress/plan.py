@@ -222,17 +222,17 @@ class Plan(BaseModel):
         """Read a plan, checking version and bounds before anything else is done with it.
 
         Raises:
-            PlanError: not JSON, a newer version, or a value out of bounds; names the field.
+            PlanError: not JSON, another version, or a value out of bounds; names the field.
         """
         try:
             plan = cls.model_validate_json(text)
         except ValidationError as error:
-            newer = _newer_version(text)
-            if newer is not None:
-                raise PlanError(_newer_message(source, newer)) from error
+            other = _other_version(text)
+            if other is not None:
+                raise PlanError(_version_message(source, other)) from error
             raise PlanError(f"{source} is not a valid plan: {first_complaint(error)}") from error
         if plan.version != FORMAT_VERSION:
-            raise PlanError(_newer_message(source, plan.version))
+            raise PlanError(_version_message(source, plan.version))
         return plan
 
     @classmethod
@@ -262,15 +262,20 @@ class _Version(BaseModel):
     version: int = FORMAT_VERSION
 
 
-def _newer_version(text: str) -> int | None:
+def _other_version(text: str) -> int | None:
     try:
         version = _Version.model_validate_json(text).version
     except ValidationError:
         return None
-    return version if version > FORMAT_VERSION else None
+    return None if version == FORMAT_VERSION else version
 
 
-def _newer_message(source: str, version: int) -> str:
+def _version_message(source: str, version: int) -> str:
+    if version < FORMAT_VERSION:
+        return (
+            f"{source} has format version {version} of an earlier actpress, whose codecs each had "
+            f"code tables of their own; this one reads version {FORMAT_VERSION}; compress again"
+        )
     return (
         f"{source} has format version {version}, but this actpress reads version "
         f"{FORMAT_VERSION}; upgrade actpress or write the plan again"

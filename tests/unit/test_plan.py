@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from actpress.errors import PlanError
-from actpress.plan import Plan, SitePlan, Transform
+from actpress.plan import Plan, SitePlan
 
 MakePlan = Callable[..., Plan]
 
@@ -51,7 +51,9 @@ def test_a_plan_of_a_few_bytes_costs_no_memory() -> None:
         ({"step": 1e30}, r"sites\.0\.step"),
         ({"channels": 1 << 21}, r"sites\.0\.channels"),
         ({"bit_width": 17}, r"sites\.0\.bit_width"),
-        ({"transform": "wavelet"}, r"sites\.0\.transform"),
+        ({"transform": "No Name"}, r"sites\.0\.transform"),
+        ({"step_shifts": [1, 2]}, "step_shifts holds 2 numbers; expected one for each of the"),
+        ({"number_bits": 5}, r"sites\.0\.number_bits"),
         ({"placement": "middle"}, r"sites\.0\.placement"),
         ({"colour": "red"}, r"sites\.0\.colour: Extra inputs"),
         ({"site": None}, r"sites\.0\.site"),
@@ -65,12 +67,14 @@ def test_a_value_out_of_bounds_is_named(
 
 
 @pytest.mark.parametrize("extra", [{}, {"news": 1}])
-def test_a_newer_version_is_told_apart_from_damage(
+def test_another_version_is_told_apart_from_damage(
     make_plan: MakePlan, extra: dict[str, int]
 ) -> None:
-    content = json.loads(make_plan().to_json()) | {"version": 2} | extra
-    with pytest.raises(PlanError, match="version 2, but this actpress reads version 1; upgrade"):
-        Plan.from_json(json.dumps(content))
+    content = json.loads(make_plan().to_json()) | extra
+    with pytest.raises(PlanError, match="version 3, but this actpress reads version 2; upgrade"):
+        Plan.from_json(json.dumps(content | {"version": 3}))
+    with pytest.raises(PlanError, match="version 1 of an earlier actpress.*; compress again"):
+        Plan.from_json(json.dumps(content | {"version": 1}))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", '"x"', "[" * 5000])
@@ -104,9 +108,7 @@ def test_a_plan_is_frozen_data_in_order(make_plan: MakePlan, tmp_path: Path) -> 
         plan.sites[0].rank = 3  # type: ignore[misc]
 
 
-def test_another_transform_keeps_everything_else(make_plan: MakePlan) -> None:
-    plan = make_plan(rank=3)
-    learned = plan.with_transform(Transform.LEARNED)
-    assert {site.transform for site in learned} == {Transform.LEARNED}
-    assert learned.with_transform(Transform.PCA) == plan
-    assert isinstance(learned.sites[0], SitePlan)
+def test_steps_of_components_are_shifts_from_the_site(make_plan: MakePlan) -> None:
+    site = make_plan(rank=2).sites[0]
+    shifted = SitePlan.model_validate(site.model_dump() | {"step": 4.0, "step_shifts": (8, -4)})
+    assert shifted.steps() == pytest.approx((2.0, 4.0 * 2**0.5))

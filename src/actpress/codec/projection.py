@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from actpress.codec.blocks import check_pixels, from_blocks
 from actpress.codec.transform import (
     Basis,
-    Factors,
     Family,
     Size,
     StoredFactors,
@@ -137,16 +136,11 @@ class LinearProjection(nn.Module):
         self._restore(self.stored())
 
     def stored(self) -> StoredFactors:
-        """The numbers of the matrices as they are stored, rounded anew where training moved them."""
-        factors = self._stored.factors()
-        encoder, decoder = self.family.matrices(factors, self.channels, self.block)
-        device = self.encoder.device
-        as_they_were = self.encoder.equal(encoder.to(device))
-        if as_they_were and self.decoder.equal(decoder.to(device)):
+        """The numbers of the matrices as they are stored, those that may be trained rounded anew."""
+        if not self.family.trained:
             return self._stored
-        assert self.family.trained, "only what is trained moves away from what is stored"
-        moved = {"encoder": self.encoder.detach(), "decoder": self.decoder.detach()}
-        return StoredFactors.of(moved, self.number_bits)
+        free = {"encoder": self.encoder.detach(), "decoder": self.decoder.detach()}
+        return StoredFactors.of(free, self.number_bits)
 
     def stored_constants(self) -> tuple[Tensor, Tensor]:
         """Mean and offset as they are stored, each shape (K,)."""

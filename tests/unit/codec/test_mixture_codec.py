@@ -11,7 +11,7 @@ from actpress.codec import IdentityProjection, MixtureCodec, laplace_entropy_bit
 def codec(view: View = View.FIXED, *, width: int = 4, **options: int | bool) -> MixtureCodec:
     """Two groups: components 0 and 1 of range 8, component 2 of range 1."""
     made = MixtureCodec(
-        IdentityProjection(),
+        IdentityProjection(3),
         torch.tensor([0, 0, 1]),
         torch.tensor([3.0, 0.0]),
         torch.tensor([width, width]),
