@@ -73,7 +73,7 @@ def test_another_version_is_told_apart_from_damage(
     content = json.loads(make_plan().to_json()) | extra
     with pytest.raises(PlanError, match="version 3, but this actpress reads version 2; upgrade"):
         Plan.from_json(json.dumps(content | {"version": 3}))
-    with pytest.raises(PlanError, match="version 1 of an earlier actpress.*; compress again"):
+    with pytest.raises(PlanError, match=r"version 1 of an earlier actpress.*; compress again"):
         Plan.from_json(json.dumps(content | {"version": 1}))
 
 

@@ -136,7 +136,7 @@ class LinearProjection(nn.Module):
         self._restore(self.stored())
 
     def stored(self) -> StoredFactors:
-        """The numbers of the matrices as they are stored, those that may be trained rounded anew."""
+        """The numbers of the matrices as they are stored; what may be trained is rounded anew."""
         if not self.family.trained:
             return self._stored
         free = {"encoder": self.encoder.detach(), "decoder": self.decoder.detach()}

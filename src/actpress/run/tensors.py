@@ -22,8 +22,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
         path: of the file.
         tensors: on any device, in any memory layout; no two may share memory.
     """
-    plain = torch.contiguous_format
-    stored = {key: t.detach().cpu().clone(memory_format=plain) for key, t in tensors.items()}
+    stored = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     write_bytes(path, save(stored, metadata={DIGEST: _digest(stored)}))
 
 
