@@ -20,6 +20,7 @@ from actpress.deploy.onnx.verify import symbols_of, verify
 from actpress.errors import ExportError, RunError
 from actpress.plan import Placement, Transform
 from actpress.pressing import CompressedModel
+from actpress.zoo import resnet8
 from tests.unit.deploy.conftest import Many, Pressing, Residual
 
 MakePressed = Callable[..., CompressedModel]
@@ -83,6 +84,17 @@ def test_operators_and_blocks(
 
     assert exported.agreement.ties < 5e-4 * exported.agreement.symbols
     assert exported.stated_bits <= exported.file_bits
+
+
+def test_branches_and_mixed_widths(press_all: Pressing, colours: Tensor, tmp_path: Path) -> None:
+    pressed = press_all(resnet8(), Transform.PCA, bit_width=4)
+    widths = [len(codec.fixed_bits().unique()) for codec in pressed.codecs.values()]
+    assert max(widths) > 2
+
+    exported = export_onnx(pressed, colours, tmp_path / "net.onnx")
+
+    assert exported.stated_bits <= exported.file_bits
+    assert exported.agreement.other_predictions == 0
 
 
 def test_the_session_that_the_docs_recommend_gives_the_same(

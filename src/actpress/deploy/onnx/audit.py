@@ -5,6 +5,7 @@ from math import prod
 from pathlib import Path
 
 from actpress.deploy.onnx.network import OnnxNetwork
+from actpress.deploy.onnx.quant import quant_name
 from actpress.errors import ExportError
 
 
@@ -17,9 +18,9 @@ def check_bits(network: OnnxNetwork) -> None:
     Raises:
         ExportError: they differ; names the site.
     """
-    bits = iter(bits_read(network))
+    bits = bits_read(network)
     for name, site in network.sites.items():
-        found = sum(next(bits) for _ in site.symbols)
+        found = sum(bits[quant_name(name, part.group)] for part in site.symbols)
         if found != site.stated_bits:
             raise ExportError(
                 f"site {name}: qonnx-inference-cost reads {found} bits for an image, expected "
@@ -27,8 +28,8 @@ def check_bits(network: OnnxNetwork) -> None:
             )
 
 
-def bits_read(network: OnnxNetwork) -> list[int]:
-    """Bits of one image after each `Quant` node in order, by the types that QONNX infers."""
+def bits_read(network: OnnxNetwork) -> dict[str, int]:
+    """Bits of one image after each `Quant` node, by the types that QONNX infers."""
     from qonnx.core.modelwrapper import ModelWrapper  # noqa: PLC0415  takes seconds
     from qonnx.util.inference_cost import inference_cost  # noqa: PLC0415
 
@@ -36,8 +37,8 @@ def bits_read(network: OnnxNetwork) -> list[int]:
         path = str(Path(folder) / "inferred.onnx")
         inference_cost(ModelWrapper(network.model, make_deepcopy=True), output_onnx=path)
         inferred = ModelWrapper(path)
-    stored = [node.output[0] for node in inferred.get_nodes_by_op_type("Quant")]
-    return [
-        inferred.get_tensor_datatype(name).bitwidth() * prod(inferred.get_tensor_shape(name))
-        for name in stored
-    ]
+    return {
+        node.doc_string: inferred.get_tensor_datatype(node.output[0]).bitwidth()
+        * prod(inferred.get_tensor_shape(node.output[0]))
+        for node in inferred.get_nodes_by_op_type("Quant")
+    }

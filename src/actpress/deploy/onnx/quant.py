@@ -26,7 +26,7 @@ class QuantNodes:
     ) -> str:
         """The float tensor of symbols times scale."""
         q_min, q_max = site.affine.q_min[group.members], site.affine.q_max[group.members]
-        name = f"{site.name}.q{group.bits}"
+        name = quant_name(site.name, group)
         signed = bool((q_min < 0).any()) and group.bits > 1  # one signed bit is -1 and 1 there
         lowest = np.full(len(q_min), -(2 ** (group.bits - 1)) if signed else 0)
         shift = np.where((q_min >= lowest) & (q_max < lowest + 2**group.bits), 0, q_min - lowest)
@@ -38,6 +38,11 @@ class QuantNodes:
         if not shift.any():
             return quantized
         return by_channel(writer, "Add", quantized, site, shift * scale)
+
+
+def quant_name(site: str, group: Group) -> str:
+    """What the `doc_string` of a `Quant` node says, which no tool renames."""
+    return f"{site}.q{group.bits}"
 
 
 def _quant(
@@ -56,4 +61,4 @@ def _quant(
         writer.constant(np.array(bits, np.float32), f"{name}.bits"),
     ]
     settings = {"signed": int(signed), "narrow": 0, "rounding_mode": "ROUND"}
-    return writer.node("Quant", [x, *parameters], name, domain=DOMAIN, **settings)
+    return writer.node("Quant", [x, *parameters], name, domain=DOMAIN, doc_string=name, **settings)
