@@ -97,6 +97,21 @@ def test_a_stream_gives_back_every_site_of_every_batch(
             assert value.equal(expected[name])
 
 
+def test_symbols_that_calibration_never_saw_survive(
+    make_pressed: MakePressed, images: Tensor
+) -> None:
+    pressed = make_pressed(rank=8, coarseness=0.1)
+    fit_tables(pressed, [images[:2]])
+
+    for factor in (1.0, 3.0, 30.0):
+        file = io.BytesIO()
+        with Encoder(pressed, file) as encoder:
+            encoder.encode(factor * images[64:96])
+        file.seek(0)
+        (values,) = Decoder(pressed, file)
+        assert set(values) == set(pressed.codecs)
+
+
 def test_a_stream_may_hold_some_sites_only(make_pressed: MakePressed, images: Tensor) -> None:
     pressed = make_pressed()
     content = encoded(pressed, images[:2], sites=["mean", "relu"])
