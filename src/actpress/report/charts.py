@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from actpress.budget import View
 from actpress.evaluation.metrics import Metrics, PathPoint, SiteMetrics
 from actpress.report.quantities import KIB_BITS, kib, ratio
 from actpress.report.svg import AFTER, BEFORE, INK, QUIET, place, render
+from actpress.report.ticks import even_ticks
 from actpress.report.wording import view_of
 
 WIDE_PX = 880
@@ -60,6 +60,7 @@ def path_chart(metrics: Metrics, *, width_px: int = WIDE_PX) -> str:
         losses = [max(point.loss, 1e-6) for point in path]
         _draw_path(axes, path, losses, "estimated loss, nats per image")
         axes.set_yscale("log")
+        even_ticks(axes.xaxis, 8)
         axes.set_xlabel("bits/value")
 
     label = (
@@ -82,7 +83,7 @@ def _draw_bars(axes: Axes, sites: Sequence[SiteMetrics], view: View, *, thicknes
         _note_factor(axes, row, max(before, after, tick), note)
     axes.set_xlim(left=0)
     axes.set_xlabel("KiB per inference")
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    even_ticks(axes.xaxis, 6)
     axes.grid(visible=True, axis="x")
     axes.set_axisbelow(True)
     axes.spines[["left", "bottom"]].set_visible(False)

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from actpress.report.charts import NARROW_PX, WIDE_PX
-from actpress.report.quantities import percent
 from actpress.report.svg import CURVES, QUIET, place, render
 from actpress.report.sweep import Point, methods_of
+from actpress.report.ticks import even_ticks, percent_ticks
 
 MARKERS = "osD^vPX*"
 """Of the methods in the page."""
@@ -52,8 +51,8 @@ def curves_chart(
         if legend:
             axes.legend(loc="lower right")
         axes.set_xlabel(title)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _position: percent(share, 1)))
-        axes.yaxis.set_major_locator(MaxNLocator(6))
+        percent_ticks(axes.yaxis, 6)
+        even_ticks(axes.xaxis, 8)
         axes.grid(visible=True, axis="y")
         axes.tick_params(length=0)
         axes.spines["left"].set_visible(False)

@@ -1,10 +1,14 @@
 """The template engine of the HTML pages, with the filters that print quantities."""
 
+import re
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from actpress.report import quantities
 from actpress.report.wording import rank, widths
 
+_JOINT = re.compile(r"(?<=\w)([._:])(?=[^\W\d])")
 _FILTERS = ("kib", "ratio", "percent", "points", "count", "energy", "duration", "dimensions")
 
 
@@ -19,10 +23,15 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     made.filters |= {name: getattr(quantities, name) for name in _FILTERS}
-    made.filters |= {"unbroken": _unbroken, "rank": rank, "widths": widths}
+    made.filters |= {"unbroken": _unbroken, "breakable": _breakable, "rank": rank, "widths": widths}
     return made
 
 
 def _unbroken(text: str) -> str:
     """Keep units on the line of their number."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" points", "\N{NO-BREAK SPACE}points")
+
+
+def _breakable(text: str) -> Markup:
+    """Names may break after dots, colons and underscores before a letter, and nowhere else."""
+    return Markup(_JOINT.sub(r"\1<wbr>", str(escape(text))))  # noqa: S704 - escaped just before

@@ -139,8 +139,12 @@ def block_fact(metrics: Metrics) -> str:
 
 
 def widths(site: SiteMetrics) -> str:
-    """Bits of plain packing and how many components take them: `'7x2 5x8 0x54'`."""
-    return " ".join(f"{bits}x{count}" for bits, count in site.widths)
+    """How many components take how many bits: `'2 at 7 bits, 8 at 5; 54 not stored'`."""
+    stored = [f"{count} at {bits}" for bits, count in site.widths if bits]
+    if stored:
+        stored[0] += " bit" if stored[0].endswith(" at 1") else " bits"
+    dropped = [f"{count} not stored" for bits, count in site.widths if not bits]
+    return "; ".join(filter(None, (", ".join(stored), *dropped)))
 
 
 def _excess(metrics: Metrics) -> float:

@@ -8,10 +8,11 @@ import pytest
 
 from actpress.evaluation.metrics import Metrics
 from actpress.report import headline, render_html
+from actpress.report.environment import environment
 from actpress.report.quantities import kib, percent
 
 LOADING = {"src", "href", "xlink:href", "data", "action", "poster", "srcset"}
-VOID = {"meta", "br", "link", "img", "input", "hr"}
+VOID = {"meta", "br", "wbr", "link", "img", "input", "hr"}
 XML_NAMESPACES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 
 
@@ -121,7 +122,8 @@ def test_table_shows_the_numbers_of_each_site(html: str, metrics: Metrics) -> No
     rows = {row[0]: row for row in Page(html).rows if len(row) > 2}
     widths = {row[0]: row for row in Page(html).rows if len(row) == 2}
     for site in metrics.sites:
-        assert widths[site.name][1:] == [f"5x{site.rank} 0x{site.channels - site.rank}"]
+        words = f"{site.rank} at 5 bits; {site.channels - site.rank} not stored"
+        assert widths[site.name][1:] == [words]
         assert rows[site.name][1:] == [
             "x".join(map(str, site.shape)),
             str(site.reads),
@@ -134,6 +136,7 @@ def test_table_shows_the_numbers_of_each_site(html: str, metrics: Metrics) -> No
             percent(site.traffic_share, 1),
             kib(site.traffic_bits.fixed),
             kib(site.traffic_bits.entropy),
+            kib(site.folded_parameter_bits),
         ]
 
 
@@ -170,13 +173,26 @@ def test_fits_phones_and_dark_rooms(html: str) -> None:
     assert "prefers-color-scheme: dark" in html
 
 
-def test_missing_parts_are_said_to_be_missing(hostile_html: str) -> None:
-    paragraphs = " ".join(Page(hostile_html).inside("p"))
-    assert "There is no path to draw" in paragraphs
-    assert "No site of this run has a spectrum" in paragraphs
+def test_empty_sections_are_left_out(hostile_html: str) -> None:
+    sections = Page(hostile_html).inside("h2")
+    assert "Every site" in sections
+    assert not {"Path of the search", "Spectra and chosen ranks"} & set(sections)
+
+
+def test_names_break_at_their_joints_only() -> None:
+    breakable = environment().filters["breakable"]
+    assert breakable("zoo:resnet18_fashion.layer2.0.down.1 at 92.10 <b>") == (
+        "zoo:<wbr>resnet18_<wbr>fashion.<wbr>layer2.0.<wbr>down.1 at 92.10 &lt;b&gt;"
+    )
+
+
+def test_wide_tables_say_that_they_scroll(html: str) -> None:
+    page = Page(html)
+    assert any("scroll it sideways" in text for text in page.inside("p"))
+    assert "overflow-wrap: anywhere" not in html
 
 
 def test_a_network_without_sites_is_rendered(vary: Callable[..., Metrics]) -> None:
     page = Page(render_html(vary(sites=(), search=())))
-    assert "No site is compressed." in page.inside("p")
+    assert not {"Where the traffic goes", "Every site", "Bit-widths"} & set(page.inside("h2"))
     assert page.named("svg") == []
