@@ -4,6 +4,7 @@ import io
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from actpress.evaluation import RunInfo, evaluate
 from actpress.graph import Graph
 from actpress.plan import Placement, Transform
 from actpress.pressing import CompressedModel, fit_tables
+from actpress.run import load_model_from, save_model
 from actpress.stream import ByteTransport, Decoder, Encoder, fingerprint, header_of, through_bytes
 
 MakePressed = Callable[..., CompressedModel]
@@ -110,6 +112,25 @@ def test_symbols_that_calibration_never_saw_survive(
         file.seek(0)
         (values,) = Decoder(pressed, file)
         assert set(values) == set(pressed.codecs)
+
+
+def test_a_loaded_run_codes_symbols_that_calibration_never_saw_alike(
+    make_pressed: MakePressed, graph: Graph, images: Tensor, tmp_path: Path
+) -> None:
+    pressed = make_pressed(rank=8, coarseness=0.1)
+    fit_tables(pressed, [images[:2]])
+    save_model(pressed, tmp_path)
+    loaded = load_model_from(tmp_path, graph)
+
+    written = []
+    for model in (pressed, loaded):
+        file = io.BytesIO()
+        with Encoder(model, file) as encoder:
+            encoder.encode(3.0 * images[64:96])
+        written.append(file.getvalue())
+
+    assert written[0] == written[1]
+    assert len(list(Decoder(pressed, io.BytesIO(written[1])))) == 1
 
 
 def test_a_stream_may_hold_some_sites_only(make_pressed: MakePressed, images: Tensor) -> None:

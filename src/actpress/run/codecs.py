@@ -12,6 +12,7 @@ S/quantizer_of   of each component, packed indices, uint8; S/lowest: int16
 S/class_of       of each component, packed indices, uint8
 tables/entries   frequencies of all tables one after the other, int16
 tables/first     symbol that a table begins with, int16; tables/last: that it ends with
+tables/range     first and last symbol that any codec may give, int16
 tables/table_of  table of each class in each context, uint8
 """
 
@@ -67,6 +68,7 @@ def table_tensors(tables: NetworkTables) -> dict[str, Tensor]:
         "entries": torch.cat(rows).to(torch.int16),
         "first": (first + tables.lowest).to(torch.int16),
         "last": (last + tables.lowest).to(torch.int16),
+        "range": torch.tensor([tables.lowest, tables.highest], dtype=torch.int16),
         "table_of": tables.table_of,
     }
 
@@ -195,6 +197,7 @@ class CodecReader:
         entries = self._plain("tables/entries", torch.int16).long()
         first = self._plain("tables/first", torch.int16).long()
         last = self._plain("tables/last", torch.int16).long()
+        columns = self._plain("tables/range", torch.int16).tolist()
         table_of = self._tensor("tables/table_of")
         sizes = last - first + 1
         fits = (
@@ -202,7 +205,9 @@ class CodecReader:
             and 1 <= len(first) <= MOST_TABLES
             and bool((sizes >= 1).all())
             and int(sizes.sum()) == len(entries)
-            and int(last.max() - first.min()) < MOST_LEVELS
+            and len(columns) == 2
+            and columns[0] <= int(first.min()) <= int(last.max()) <= columns[1]
+            and columns[1] - columns[0] < MOST_LEVELS
             and table_of.dtype == torch.uint8
             and table_of.ndim == 2
             and 1 <= len(table_of) <= MOST_TABLES
@@ -212,8 +217,8 @@ class CodecReader:
         )
         if not fits:
             raise RunError(f"{self.path}: the code tables are out of bounds; compress again")
-        lowest = int(first.min())
-        frequencies = torch.zeros(len(first), int(last.max()) - lowest + 1, dtype=torch.int64)
+        lowest, highest = columns
+        frequencies = torch.zeros(len(first), highest - lowest + 1, dtype=torch.int64)
         for row, low, part in zip(
             frequencies, first - lowest, entries.split(sizes.tolist()), strict=True
         ):
