@@ -68,7 +68,8 @@ def test_path_is_empty_without_moves(vary: Callable[..., Metrics]) -> None:
 
 
 def test_path_of_one_move_is_drawn(metrics: Metrics) -> None:
-    assert "loss" in texts(path_chart(metrics.model_copy(update={"search": metrics.search[:1]})))
+    drawn = texts(path_chart(metrics.model_copy(update={"search": metrics.search[:1]})))
+    assert "estimated loss, nats per image" in drawn
 
 
 def test_path_tells_where_it_ends(metrics: Metrics) -> None:

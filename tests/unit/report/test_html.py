@@ -72,6 +72,7 @@ def test_opens_with_the_headline(html: str, metrics: Metrics) -> None:
 
 def test_sections_come_in_order(html: str) -> None:
     assert Page(html).inside("h2") == [
+        "Where the saving goes",
         "Where the traffic goes",
         "Spectra and chosen ranks",
         "Path of the search",
@@ -144,8 +145,8 @@ def test_account_shows_both_net_ratios(html: str, metrics: Metrics) -> None:
     rows = {row[0]: row[1:] for row in Page(html).rows if row}
     traffic = metrics.traffic
     folded, unfolded = traffic.net_ratio_8bit, traffic.net_ratio_8bit_unfolded
-    assert rows["Net at batch 1, folded"] == ["", f"{folded.fixed:.2f}x", f"{folded.entropy:.2f}x"]
-    assert rows["Net at batch 1, unfolded"][2] == f"{unfolded.entropy:.2f}x"
+    assert rows["Net at batch 1"] == ["", f"{folded.fixed:.2f}x", f"{folded.entropy:.2f}x"]
+    assert rows["Net at batch 1, nothing folded"][2] == f"{unfolded.entropy:.2f}x"
 
 
 def test_scope_and_settings_are_shown(html: str, metrics: Metrics) -> None:
