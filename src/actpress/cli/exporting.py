@@ -1,6 +1,7 @@
 """What `actpress export` does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -33,19 +34,17 @@ def export_run(run: Path, to: str, out: Path, *, weights: Path | None, force: bo
 
 
 def _to_onnx(opened: OpenedRun, out: Path, force: bool) -> str:  # noqa: FBT001  all have one form
-    try:
+    with _packages_of("onnx"):
         from actpress.deploy.onnx import export_onnx  # noqa: PLC0415  its packages are optional
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-    return export_onnx(opened.pressed, _held_out(opened), out, force=force).summary
+
+        return export_onnx(opened.pressed, _held_out(opened), out, force=force).summary
 
 
 def _to_qonnx(opened: OpenedRun, out: Path, force: bool) -> str:  # noqa: FBT001  all have one form
-    try:
+    with _packages_of("onnx"):
         from actpress.deploy.onnx import export_qonnx  # noqa: PLC0415  its packages are optional
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-    return export_qonnx(opened.pressed, _held_out(opened), out, force=force).summary
+
+        return export_qonnx(opened.pressed, _held_out(opened), out, force=force).summary
 
 
 EXPORTERS: dict[str, Callable[[OpenedRun, Path, bool], str]] = {
@@ -61,7 +60,13 @@ def _held_out(opened: OpenedRun) -> Tensor:
     return next(data.holdout.batches(IMAGES))[0]
 
 
-def _missing(error: ModuleNotFoundError) -> ExportError:
-    return ExportError(
-        f"this export needs the package {error.name}; install it with `pip install '.[onnx]'`"
-    )
+@contextmanager
+def _packages_of(extra: str) -> Iterator[None]:
+    """Say which extra has a package that is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ExportError(
+            f"this export needs the package {error.name}; install it with "
+            f"`pip install '.[{extra}]'`"
+        ) from error

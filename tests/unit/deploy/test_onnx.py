@@ -200,6 +200,44 @@ def test_all_operators_without_a_form_are_named_at_once(
     assert not list(tmp_path.iterdir())
 
 
+class Shuffled(nn.Module):
+    """Channels are shuffled by views; a map becomes tokens and back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 4, 1)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.a(x))
+        n, c, h, w = x.shape
+        x = x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+        x = self.b(x).permute(0, 2, 3, 1).permute((0, 3, 1, 2))
+        return self.head(torch.relu(x).amax((2, 3)) if self.training else x.mean([-1, -2]))
+
+
+def test_moves_of_values(press_all: Pressing, colours: Tensor, tmp_path: Path) -> None:
+    exported = export_onnx(press_all(Shuffled()), colours, tmp_path / "net.onnx")
+
+    assert exported.agreement.images == len(colours)
+
+
+class Merged(Residual):
+    """The batch axis becomes part of another: the shape depends on how many images there are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.a(x))
+        tokens = self.b(x).reshape(-1, 16)
+        return self.head(tokens.reshape(x.shape[0], 6, -1).mean(2))
+
+
+def test_shapes_that_depend_on_the_number_of_images(press_all: Pressing) -> None:
+    pressed = press_all(Merged())
+
+    with pytest.raises(ExportError, match=r"reshape \(reshape: from .* moves images out of the"):
+        onnx_network(pressed, LinearQuantizers())
+
+
 def test_a_network_that_returns_several_tensors(press_all: Pressing) -> None:
     class Two(Residual):
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]

@@ -1,9 +1,12 @@
 """ONNX forms of operations that only move values."""
 
+from typing import Any
+
 from torch import fx
 from torch.nn.modules.padding import _ConstantPadNd
 
 from actpress.deploy.onnx.emission import Emission, given
+from actpress.graph.operators import operator_of
 from actpress.graph.values import shape_of
 
 
@@ -25,13 +28,15 @@ def reshape(emission: Emission, node: fx.Node) -> str:
 
 def permute(emission: Emission, node: fx.Node) -> str:
     """Of axes; the batch axis stays first."""
-    axes = list(range(len(shape_of(node))))
-    if node.target in ("transpose", "swapaxes", "swapdims") or len(node.args) == 3:
-        first, second = (int(axis) for axis in node.args[1:3])  # type: ignore[arg-type]
-        axes[first], axes[second] = axes[second], axes[first]
+    rank = len(shape_of(node))
+    if operator_of(node, emission.root).name == "permute":
+        dims: Any = given(node, "input dims")["dims"]
+        several: Any = dims if isinstance(dims, tuple | list) else node.args[1:]
+        axes = [int(axis) % rank for axis in several]
     else:
-        wanted = node.args[1] if isinstance(node.args[1], tuple | list) else node.args[1:]
-        axes = [int(axis) % len(axes) for axis in wanted]  # type: ignore[arg-type]
+        settings, axes = given(node, "input dim0 dim1"), list(range(rank))
+        first, second = settings["dim0"], settings["dim1"]
+        axes[first], axes[second] = axes[second], axes[first]
     if axes[0] != 0:
         raise emission.refusal(node, "it moves the axis of the images")
     return emission.write(node, "Transpose", [emission.operand(node)], perm=axes)

@@ -25,6 +25,9 @@ TIE_STEPS = 1e-4
 FLOAT_TOLERANCE = 1e-3
 """Of outputs, relative to the largest: what another order of summation does."""
 
+BATCH = 8
+"""Images that are compared together; all of their maps are in memory."""
+
 Tensors = Mapping[str, NDArray[np.float32]]
 Execute = Callable[[NDArray[np.float32]], Tensors]
 """Images -> tensors of the file by name: its output, and those in which symbols are."""
@@ -48,7 +51,6 @@ class Agreement:
     other_predictions: int
 
 
-@torch.no_grad()
 def verify(
     pressed: CompressedModel, network: OnnxNetwork, images: Tensor, execute: Execute
 ) -> Agreement:
@@ -57,12 +59,25 @@ def verify(
     Args:
         pressed: the network, in eval mode.
         network: the file.
-        images: shape (n, c, h, w), as many as the file takes at once.
+        images: shape (n, c, h, w).
         execute: runs the file.
 
     Raises:
         ExportError: a symbol differs that is no tie, or an output; names the site.
     """
+    parts = [_verify(pressed, network, batch, execute) for batch in images.split(BATCH)]
+    return Agreement(
+        images=len(images),
+        symbols=sum(part.symbols for part in parts),
+        ties=sum(part.ties for part in parts),
+        other_predictions=sum(part.other_predictions for part in parts),
+    )
+
+
+@torch.no_grad()
+def _verify(
+    pressed: CompressedModel, network: OnnxNetwork, images: Tensor, execute: Execute
+) -> Agreement:
     tensors = execute(images.numpy())
     symbols = {name: symbols_of(site, tensors) for name, site in network.sites.items()}
     own = pressed(images)
