@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-from actpress.methods.mixed_precision import choose_widths_by_ilp
 
+from actpress.methods.layerwise import choose_by_ilp
 from actpress.methods.quiet import stdout_discarded
 
 
@@ -50,6 +50,6 @@ def test_widths_are_chosen_without_a_word(capfd: pytest.CaptureFixture[str]) -> 
         costs = random.uniform(1, 1000, sites)[:, None] * np.arange(1, 9) * growth
         losses = np.sort(random.exponential(size=(sites, 8)) ** 3, 1)[:, ::-1]
         losses = losses * 10.0 ** random.uniform(-8, 0, (sites, 1))
-        choose_widths_by_ilp(losses, costs, costs.min(1).sum() * random.uniform(1, 3))
+        choose_by_ilp(losses, costs, costs.min(1).sum() * random.uniform(1, 3))
     ctypes.CDLL(None).fflush(None)
     assert capfd.readouterr().out == ""
