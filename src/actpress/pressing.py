@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from actpress.calibration import SiteStatistics, Statistics
 from actpress.codec import (
@@ -234,23 +232,12 @@ def fit_tables(
         counts, q_min, q_max = counters[name].seen()
         codec.narrow(q_min, q_max)
         weight = 1.0 + pressed.reads.get(name, 1)
-        histograms[name] = _over_range(codec, Histogram(counts, counters[name].lowest, weight))
-    fitted = fit_network_tables(histograms, images=pressed.table_images)
+        histograms[name] = Histogram(counts, counters[name].lowest, weight)
+    codecs = pressed.codecs.values()
+    span = min(int(c.q_min.min()) for c in codecs), max(int(c.q_max.max()) for c in codecs)
+    fitted = fit_network_tables(histograms, images=pressed.table_images, span=span)
     pressed.set_tables(fitted.tables, fitted.class_of)
     pressed.coded_bits = {name: bits / pressed.table_images for name, bits in fitted.bits.items()}
-
-
-def _over_range(codec: SiteCodec, seen: Histogram) -> Histogram:
-    """A histogram with a column for every symbol that the codec can give, seen or not.
-
-    Ranges are whole bit-widths, so that other images have symbols that calibration never saw: these
-    are escapes, and an escape names a column.
-    """
-    lowest, highest = int(codec.q_min.min()), int(codec.q_max.max())
-    before = max(seen.lowest - lowest, 0)
-    after = max(highest - (seen.lowest + seen.counts.shape[2] - 1), 0)
-    counts = F.pad(seen.counts, (before, after))
-    return replace(seen, counts=counts, lowest=seen.lowest - before)
 
 
 @contextmanager

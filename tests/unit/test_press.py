@@ -57,6 +57,9 @@ def test_other_channels_are_refused(
         press(graph, replaced(make_plan(), channels=9), statistics)
 
 
+PIXEL_BY_PIXEL = [transform for transform in Transform if transform is not Transform.HAAR_PCA]
+
+
 def test_statistics_of_the_other_placement_are_refused(
     graph: Graph, statistics: Statistics, make_plan: MakePlan
 ) -> None:
@@ -76,7 +79,7 @@ def test_tables_need_images(graph: Graph, statistics: Statistics, make_plan: Mak
         fit_tables(press(graph, make_plan(), statistics), [])
 
 
-@pytest.mark.parametrize("transform", Transform)
+@pytest.mark.parametrize("transform", PIXEL_BY_PIXEL)
 @pytest.mark.parametrize("placement", Placement)
 def test_fine_steps_lose_almost_nothing(  # noqa: PLR0917
     graph: Graph,
@@ -98,28 +101,32 @@ def test_fine_steps_lose_almost_nothing(  # noqa: PLR0917
         )
 
 
-def test_tables_hold_exactly_the_symbols_of_their_images(
-    make_pressed: MakePressed, images: Tensor
-) -> None:
+def test_tables_hold_the_symbols_of_their_images(make_pressed: MakePressed, images: Tensor) -> None:
     pressed = make_pressed(Transform.PCA, coarseness=0.7)
     assert pressed.table_images == len(images)
+    tables = pressed.tables
+    assert tables is not None
     with counting(pressed.codecs) as counters:
         run(pressed, images.split(64))
     for name, codec in pressed.codecs.items():
-        assert codec.probe is None
         assert codec.has_tables
-        counter = counters[name]
-        assert counter.counts.sum((0, 1)).equal(codec.counts.sum(0)), "whatever the table"
-        assert counter.values == codec.counts.sum() / codec.rank * 8
-        for row, low, high in zip(counter.counts.sum(1), codec.q_min, codec.q_max, strict=True):
-            seen = row.nonzero()[:, 0] + codec.lowest
-            assert (seen[0], seen[-1]) == (low, high)
-        spent = float((counter.counts * codec.code_lengths_bits()).sum()) / len(images)
-        assert pressed.coded_bits[name] == pytest.approx(spent)
+        assert codec.tables is tables, "one set for all sites"
+        counts = counters[name].counts
+        for row, low, high in zip(counts.sum(1), codec.q_min, codec.q_max, strict=True):
+            seen = row.nonzero()[:, 0] + tables.lowest
+            assert low <= seen[0]
+            assert seen[-1] <= high
+        assert tables.lowest <= codec.q_min.min()
+        assert codec.q_max.max() <= tables.highest, "what may come up can be coded"
+        lengths = codec.code_lengths_bits()
+        own = tables.frequencies[codec.table_of.long()]
+        assert (own[counts > 0] > 0).all(), "no symbol of calibration is an escape"
+        spent = float((counts * lengths).sum()) / len(images)
+        assert pressed.coded_bits[name] == pytest.approx(spent, rel=1e-5)
 
 
 def test_ranges_never_exceed_the_plan(make_pressed: MakePressed) -> None:
-    for transform in Transform:
+    for transform in PIXEL_BY_PIXEL:
         pressed = make_pressed(transform, coarseness=0.01, bit_width=4)
         for codec in pressed.codecs.values():
             assert (codec.q_max - codec.q_min < 16).all()
@@ -137,9 +144,9 @@ def test_fitting_again_starts_from_the_widest_range(
 
     narrowed = False
     for name, codec in pressed.codecs.items():
-        assert (codec.q_min >= whole[name][0]).all()
-        assert (codec.q_max <= whole[name][1]).all()
-        narrowed |= bool((codec.q_max < whole[name][1]).any())
+        before = whole[name][1] - whole[name][0]
+        assert (codec.q_max - codec.q_min <= before).all()
+        narrowed |= bool((codec.q_max - codec.q_min < before).any())
     assert narrowed
 
     fit_tables(pressed, images.split(64))
@@ -154,8 +161,7 @@ def test_a_trained_network_keeps_its_ranges(make_pressed: MakePressed, images: T
     narrow = {name: (c.q_min.clone(), c.q_max.clone()) for name, c in pressed.codecs.items()}
     fit_tables(pressed, images.split(64), within_ranges=True)
     for name, codec in pressed.codecs.items():
-        assert (codec.q_min >= narrow[name][0]).all()
-        assert (codec.q_max <= narrow[name][1]).all()
+        assert (codec.q_max - codec.q_min <= narrow[name][1] - narrow[name][0]).all()
         assert codec.has_tables
 
 

@@ -178,7 +178,7 @@ def test_tables_by_hand() -> None:
     assert codec.has_tables
     assert codec.fixed_bits().tolist() == [2, 0]
     entries, ends = 2 + 1, 2 * 2
-    assert tables.bits() == 16 * (entries + ends) + 8 * 50
+    assert tables.bits() == 16 * (entries + ends + 2) + 8 * 50
     assert codec.class_bits() == 8, "two indices of one bit, in whole bytes"
     lengths = codec.code_lengths_bits()[:, 7]
     assert lengths[0, :2].tolist() == pytest.approx([math.log2(4 / 3), 3])

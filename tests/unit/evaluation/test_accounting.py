@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from actpress.calibration import calibrate
-from actpress.codec import SiteCodec
+from actpress.cost import MEMORY_PJ_PER_BIT, EnergyModel
 from actpress.data.dataset import Split
-from actpress.evaluation import MEMORY_PJ_PER_BIT, EnergyModel, Metrics, RunInfo, evaluate, predict
+from actpress.evaluation import Metrics, RunInfo, evaluate, predict
 from actpress.graph import Graph, capture
 from actpress.kernels import contexts_of
 from actpress.plan import Placement, Plan, SitePlan, Transform
@@ -107,11 +107,12 @@ def test_fixed_bits_by_hand(case: Case) -> None:
 
 def test_entropy_bits_are_the_code_lengths_of_the_test_symbols(case: Case) -> None:
     codec = case.pressed.codecs["relu"]
+    assert codec.tables is not None
     x = case.graph.root.stem(values(case.test)).detach()
     q, lengths = codec.encode(x), codec.code_lengths_bits()
     contexts = contexts_of(q) if lengths.shape[1] > 1 else torch.zeros_like(q)
     spent = sum(
-        float(lengths[j, context, symbol - codec.lowest])
+        float(lengths[j, context, symbol - codec.tables.lowest])
         for image in zip(q, contexts, strict=True)
         for j, (symbols, own) in enumerate(zip(*image, strict=True))
         for symbol, context in zip(symbols.flatten(), own.flatten(), strict=True)
@@ -147,29 +148,59 @@ def test_traffic_is_one_write_and_one_read_per_consumer(case: Case) -> None:
     assert ratios == pytest.approx([5 * whole / after, 10 * whole / after, 20 * whole / after])
 
 
-def table_bits_by_hand(codec: SiteCodec) -> int:
-    """Every table says where it begins and ends; a byte names the table of a context."""
-    ends = [(row.nonzero()[0, 0], row.nonzero()[-1, 0]) for row in codec.counts]
-    entries = sum(int(last - first) + 1 + 2 for first, last in ends)
-    return 16 * entries + 8 * codec.table_of.numel()
+def quantizer_bits(case: Case, site: str) -> int:
+    """The lowest symbol, the steps and widths that differ, and packed indices in whole bytes."""
+    codec = case.pressed.codecs[site]
+    kinds = len(set(zip(codec.step.tolist(), codec.fixed_bits().tolist(), strict=True)))
+    index = -(-codec.rank * (kinds - 1).bit_length() // 8)
+    return 16 + 24 * kinds + 8 * index
 
 
 def test_parameters_by_hand(case: Case) -> None:
-    """Matrices, mean and offset, step and range, and table entries: 16 bits each."""
-    for site, codec in zip(case.metrics.sites, case.pressed.codecs.values(), strict=True):
-        numbers = 2 * 4 * CHANNELS + 2 * CHANNELS + 3 * 4
-        assert site.parameter_bits == 16 * numbers
-        assert site.table_bits == table_bits_by_hand(codec)
+    """One matrix of 8 bits with a scale per row, mean and offset of 16 bits, and quantizers."""
+    for site in case.metrics.sites:
+        matrix = 8 * 4 * CHANNELS + 16 * 4
+        quantizers = quantizer_bits(case, site.name)
+        assert site.parameter_bits == matrix + 16 * 2 * CHANNELS + quantizers
+        # The layer before takes in encoder and mean; the decoder needs the matrix all the same.
+        assert site.folded_parameter_bits == matrix + 16 * CHANNELS + quantizers
+        classes = len(case.pressed.tables.table_of) if case.pressed.tables else 0
+        assert site.index_bits == 8 * -(-4 * (classes - 1).bit_length() // 8)
+
+
+def test_neighbours_that_shrink_are_credited(case: Case) -> None:
+    """Two of six output channels of the layer before go, each of so many weights of 8 bits."""
+    first, second = case.metrics.sites
+    assert first.credit_bits == 8 * (CHANNELS - 4) * 9
+    assert second.credit_bits == 8 * (CHANNELS - 4) * CHANNELS * 9
     traffic = case.metrics.traffic
-    assert traffic.parameter_bits == sum(site.parameter_bits for site in case.metrics.sites)
+    left = [max(s.folded_parameter_bits - s.credit_bits, 0) for s in (first, second)]
+    assert traffic.fetched_bits.fixed == sum(left)
+    indices = first.index_bits + second.index_bits
+    assert traffic.fetched_bits.entropy == sum(left) + indices
+
+
+def test_net_ratios_by_hand(case: Case) -> None:
+    traffic = case.metrics.traffic
+    assert case.pressed.tables is not None
+    assert traffic.table_bits == case.pressed.tables.bits()
     coded = traffic.bits.entropy + traffic.table_bits
-    net = traffic.bits_8bit / (coded + traffic.parameter_bits)
-    assert traffic.net_ratio_8bit_unfolded.entropy == pytest.approx(net)
-    folded = traffic.bits_8bit / (coded + traffic.folded_parameter_bits)
+    folded = traffic.bits_8bit / (coded + traffic.fetched_bits.entropy)
     assert traffic.net_ratio_8bit.entropy == pytest.approx(folded)
-    packed = traffic.bits_8bit / (traffic.bits.fixed + traffic.folded_parameter_bits)
+    packed = traffic.bits_8bit / (traffic.bits.fixed + traffic.fetched_bits.fixed)
     assert traffic.net_ratio_8bit.fixed == pytest.approx(packed), "packing needs no tables"
+    unfolded = traffic.bits_8bit / (traffic.bits.fixed + traffic.parameter_bits)
+    assert traffic.net_ratio_8bit_unfolded.fixed == pytest.approx(unfolded)
     assert case.metrics.net_moved_ratio_8bit_batch1 == traffic.net_ratio_8bit.entropy
+
+
+def test_a_batch_shares_what_is_fetched(case: Case) -> None:
+    test, info = case.test, RunInfo(batch=16)
+    traffic = evaluate(case.pressed, case.graph, test, info).traffic
+    fetched = (traffic.fetched_bits.entropy + traffic.table_bits) / 16
+    ratio = traffic.bits_8bit / (traffic.bits.entropy + fetched)
+    assert traffic.net_ratio_8bit.entropy == pytest.approx(ratio)
+    assert traffic.net_ratio_8bit_batch1 == case.metrics.traffic.net_ratio_8bit
 
 
 def test_extra_arithmetic_by_hand(case: Case) -> None:
@@ -184,9 +215,7 @@ def test_extra_arithmetic_by_hand(case: Case) -> None:
     assert second.folded_extra_macs == one_way
 
 
-def test_folding_takes_the_folded_matrix_and_no_more(make: Callable[..., Case]) -> None:
-    first = make().metrics.sites[0]
-    assert first.folded_parameter_bits == first.parameter_bits - 16 * 4 * CHANNELS
+def test_folding_never_adds_parameters(make: Callable[..., Case]) -> None:
     for rank in (1, 2, 6):
         for site in make(rank=rank, step=5.0).metrics.sites:
             assert 0 <= site.folded_parameter_bits <= site.parameter_bits
@@ -195,10 +224,10 @@ def test_folding_takes_the_folded_matrix_and_no_more(make: Callable[..., Case]) 
 @pytest.mark.parametrize("transform", [Transform.DCT, Transform.HADAMARD])
 def test_formulas_need_no_stored_matrix(make: Callable[..., Case], transform: Transform) -> None:
     case = make(transform=transform)
-    codec = case.pressed.codecs["relu"]
-    assert case.metrics.sites[0].parameter_bits == 16 * (2 * CHANNELS + 3 * 4)
-    assert case.metrics.sites[0].table_bits == table_bits_by_hand(codec)
-    assert case.metrics.sites[0].eigenvalues == ()
+    rows, constants = 16 * 4, 16 * 2 * CHANNELS
+    site = case.metrics.sites[0]
+    assert site.parameter_bits == rows + constants + quantizer_bits(case, site.name)
+    assert site.eigenvalues == ()
 
 
 def test_the_identity_has_no_matrix_and_no_arithmetic(make: Callable[..., Case]) -> None:
@@ -215,7 +244,7 @@ def test_energy_by_hand(case: Case) -> None:
     traffic = case.metrics.traffic
     macs = sum(site.folded_extra_macs for site in case.metrics.sites)
     assert energy.before_pj == 2 * traffic.bits_8bit
-    moved = traffic.bits.fixed + traffic.folded_parameter_bits
+    moved = traffic.bits.fixed + traffic.fetched_bits.fixed
     assert energy.after_pj.fixed == pytest.approx(2 * moved + 0.5 * macs)
     assert EnergyModel.of_memory("ddr3").pj_per_bit == MEMORY_PJ_PER_BIT["ddr3"]
 

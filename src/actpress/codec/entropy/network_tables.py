@@ -61,10 +61,10 @@ class NetworkTables:
         return seen_range(self.frequencies > 0)
 
     def bits(self) -> int:
-        """What a device fetches once for all sites: entries, first and last symbols, names."""
+        """What a device fetches once for all sites: entries, names, first and last symbols."""
         first, last = self.spans()
         entries = int((last - first + 1).sum()) + 2 * len(self.frequencies)
-        return ENTRY_BITS * entries + NAME_BITS * self.table_of.numel()
+        return ENTRY_BITS * (entries + 2) + NAME_BITS * self.table_of.numel()
 
     def coder_tables(self) -> FrequencyTables:
         """The same for the entropy coder."""
@@ -111,7 +111,9 @@ class FittedTables:
     bits: Mapping[str, float]
 
 
-def fit_network_tables(sites: Mapping[str, Histogram], *, images: int) -> FittedTables:
+def fit_network_tables(
+    sites: Mapping[str, Histogram], *, images: int, span: tuple[int, int] | None = None
+) -> FittedTables:
     """Choose classes and tables that take the fewest bits, their own included.
 
     Components whose contexts were not told apart have classes of their own.
@@ -119,13 +121,19 @@ def fit_network_tables(sites: Mapping[str, Histogram], *, images: int) -> Fitted
     Args:
         sites: histograms by site, every component with symbols.
         images: that were counted; the tables' own bits weigh as much as those of one of them.
+        span: lowest and highest symbol that may come to be coded; None is what was counted.
     """
     pools = [
         _Pool.of({name: site for name, site in sites.items() if site.told_apart is apart})
         for apart in (True, False)
         if any(site.told_apart is apart for site in sites.values())
     ]
-    best = min((_fitted(pools, *size) for size in SIZES), key=lambda fit: fit.cost(pools, images))
+    low = min(pool.lowest for pool in pools)
+    high = max(pool.lowest + pool.counts.shape[2] - 1 for pool in pools)
+    if span is not None:
+        low, high = min(low, span[0]), max(high, span[1])
+    fits = (_fitted(pools, *size, lowest=low, levels=high - low + 1) for size in SIZES)
+    best = min(fits, key=lambda fit: fit.cost(pools, images))
     class_of, bits = dict[str, Tensor](), dict[str, float]()
     for pool, own, spent in zip(pools, best.class_of, best.bits, strict=True):
         for name, part in zip(pool.names, own.split(pool.sizes), strict=True):
@@ -204,9 +212,9 @@ class _Fit:
         return moved / images + self.tables.bits() + self.tables.class_bits * components
 
 
-def _fitted(pools: list[_Pool], most_classes: int, most_tables: int) -> _Fit:
-    lowest = min(pool.lowest for pool in pools)
-    levels = max(pool.lowest + pool.counts.shape[2] for pool in pools) - lowest
+def _fitted(
+    pools: list[_Pool], most_classes: int, most_tables: int, *, lowest: int, levels: int
+) -> _Fit:
     class_of = [cluster(pool.counts * pool.weights[:, None, None], most_classes) for pool in pools]
     rows = torch.cat(
         [

@@ -74,8 +74,9 @@ class BlockPcaFamily:
 
 
 def cluster_size(channels: int) -> int:
-    """The largest divisor up to `MOST`."""
-    return max(size for size in range(1, MOST + 1) if channels % size == 0)
+    """The largest divisor up to `MOST` that leaves more than one cluster."""
+    below = min(MOST, channels - 1)
+    return max((size for size in range(1, below + 1) if channels % size == 0), default=1)
 
 
 def _scattered(vectors: Tensor, clusters: Tensor, order: Tensor, channels: int) -> Tensor:
