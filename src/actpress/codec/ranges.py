@@ -39,10 +39,7 @@ def on_grid(step: Tensor) -> Tensor:
 
 
 def packed_ranges(q_min: Tensor, q_max: Tensor, *, alike: bool) -> tuple[Tensor, Tensor]:
-    """The narrowest ranges of whole bit-widths that hold given ones.
-
-    A range of b bits begins at -2^(b - 1), or at the lowest symbol of the site where that is
-    higher: zero after a ReLU.
+    """The narrowest ranges of whole bit-widths, as `ranges_of` makes them, that hold given ones.
 
     Args:
         q_min: lowest symbol of each component, shape (k,).
@@ -53,25 +50,44 @@ def packed_ranges(q_min: Tensor, q_max: Tensor, *, alike: bool) -> tuple[Tensor,
         q_min and q_max, each shape (k,), int32.
     """
     lowest = int(q_min.amin().clamp(max=0))
-    widths = torch.full_like(q_min, WIDEST, dtype=torch.int64)
+    centred = torch.full_like(q_min, WIDEST, dtype=torch.int64)
     for width in range(WIDEST, -1, -1):
-        low, high = ranges_of(torch.full_like(widths, width), lowest)
-        widths = torch.where((low <= q_min) & (q_max <= high), width, widths)
-    if alike and len(widths):
-        widths = widths.amax().expand_as(widths)
-    return ranges_of(widths, lowest)
+        low = max(lowest, -_half(width))
+        fits = (low <= q_min) & (q_max <= low + 2**width - 1)
+        centred = torch.where(fits, width, centred)
+    from_lowest = widths_of(torch.full_like(q_max, lowest), q_max.clamp(min=0))
+    narrowest = int(torch.minimum(centred, from_lowest).amax())
+    for widest in range(narrowest, WIDEST + 2):
+        widths = centred.clamp(max=widest)
+        if alike:
+            widths = torch.full_like(widths, widest)
+        low, high = ranges_of(widths, lowest)
+        if ((low <= q_min) & (q_max <= high)).all():
+            return low, high
+    raise AssertionError("a plan bounds symbols to 16 bits")
 
 
 def ranges_of(widths: Tensor, lowest: int) -> tuple[Tensor, Tensor]:
     """Symbol ranges of bit-widths, shape (k,), int32; the same rule on both sides of a file.
 
+    A range of b bits begins at -2^(b - 1), or at the lowest symbol of the site where that is
+    higher: zero after a ReLU. Components of the largest width begin at the lowest symbol where
+    their range then still holds zero.
+
     Args:
         widths: in bits, shape (k,); 0 is the symbol zero alone.
         lowest: of the site, at most 0.
     """
-    halves = torch.where(widths > 0, 2 ** (widths.long() - 1).clamp(min=0), 0)
-    q_min = torch.maximum(-halves, torch.full_like(halves, lowest))
-    return q_min.int(), (q_min + 2 ** widths.long() - 1).int()
+    levels = 2 ** widths.long()
+    halves = torch.where(widths > 0, levels // 2, 0)
+    centred = torch.maximum(-halves, torch.full_like(halves, lowest))
+    whole = (widths == widths.amax()) & (lowest + levels > 0)
+    q_min = torch.where(whole, lowest, centred)
+    return q_min.int(), (q_min + levels - 1).int()
+
+
+def _half(width: int) -> int:
+    return 2 ** (width - 1) if width else 0
 
 
 def widths_of(q_min: Tensor, q_max: Tensor) -> Tensor:

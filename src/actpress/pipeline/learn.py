@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
+import torch
+
 from actpress.budget import View
 from actpress.calibration import Statistics
 from actpress.codec import family_of, on_grid
@@ -24,6 +26,9 @@ UNTRAINED = "untrained"
 
 ROUNDING = 0.0005
 """Share of the bits that rounding what was learned to half precision may add."""
+
+SMALLEST_STEP = 0.05
+"""Share of where it began that a trained step is kept above."""
 
 MOST_GAIN, TRIALS = 2.0, 3
 """For an accuracy budget: how much more training may save, and how often that is bisected."""
@@ -66,6 +71,7 @@ def learn(job: Job, start: Outcome, *others: Outcome, method: str = "cap") -> Ou
         measure=watch.measure if math.isfinite(bound) else None,
         purpose=f"{job.settings.calibration_images}, {job.settings.decoder_images} images",
         checkpoint=_checkpoint(job),
+        adjust=tied_steps(pressed),
         on_step=lambda step: job.progress.advance(1, f"loss {step.loss:.4f}"),
     )
     seconds = fitting_seconds + report.seconds
@@ -156,6 +162,22 @@ def compensate(job: Job, plan: Plan, statistics: Statistics, bound: float) -> Co
         ).pressed
     job.progress.advance(1)
     return pressed
+
+
+def tied_steps(pressed: CompressedModel) -> Callable[[int, torch.optim.Optimizer], None]:
+    """What keeps the steps of a site in their proportions while they are trained.
+
+    A step of its own for every component would have to be fetched, which costs more than it gains.
+    """
+    start = {name: codec.step.detach().clone() for name, codec in pressed.codecs.items()}
+
+    @torch.no_grad()
+    def tie(_step: int, _optimizer: torch.optim.Optimizer) -> None:
+        for name, codec in pressed.codecs.items():
+            moved = (codec.step / start[name]).clamp(min=SMALLEST_STEP).log().mean().exp()
+            codec.step.copy_(start[name] * moved)
+
+    return tie
 
 
 @dataclass(frozen=True)
