@@ -61,9 +61,9 @@ def packed_ranges(q_min: Tensor, q_max: Tensor, *, alike: bool) -> tuple[Tensor,
         widths = centred.clamp(max=widest)
         if alike:
             widths = torch.full_like(widths, widest)
-        low, high = ranges_of(widths, lowest)
-        if ((low <= q_min) & (q_max <= high)).all():
-            return low, high
+        ranges = ranges_of(widths, lowest)
+        if ((ranges[0] <= q_min) & (q_max <= ranges[1])).all():
+            return ranges
     raise AssertionError("a plan bounds symbols to 16 bits")
 
 
