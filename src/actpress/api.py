@@ -61,7 +61,7 @@ def compress(
     model: nn.Module,
     data: Dataset,
     *,
-    method: str = "codesign",
+    method: str = "cap",
     budget: str | Budget = "8x",
     settings: Settings | None = None,
     energy: EnergyModel | None = None,

@@ -135,7 +135,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     std: StdOption = None,
     classes: ClassesOption = None,
     leaf: LeafOption = None,
-    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHOD_NAMES)}.")] = "codesign",
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHOD_NAMES)}.")] = "cap",
     budget: Annotated[
         list[str] | None,
         typer.Option(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from actpress.methods.best_of import best
 from actpress.methods.cap import cap, gdr
 from actpress.methods.codesign import choose_widths, codesign
 from actpress.methods.entropy_training import entropy_training
@@ -19,6 +20,7 @@ from actpress.pipeline.job import (
 from actpress.settings import PROJECTING, TRAINING
 
 METHODS: dict[str, Callable[[Job], Outcome]] = {
+    "best": best,
     "int8": int8,
     "transform_coding": transform_coding,
     "gdr": gdr,
@@ -39,6 +41,7 @@ __all__ = [
     "Progress",
     "Settings",
     "Silence",
+    "best",
     "cap",
     "choose_widths",
     "codesign",

@@ -3,6 +3,7 @@
 from enum import IntEnum
 
 METHOD_NAMES = (
+    "best",
     "int8",
     "transform_coding",
     "gdr",
@@ -14,7 +15,7 @@ METHOD_NAMES = (
     "entropy_training",
 )
 
-PROJECTING = ("transform_coding", "gdr", "cap", "codesign")
+PROJECTING = ("best", "transform_coding", "gdr", "cap", "codesign")
 """Methods that project, and so take blocks of pixels."""
 
 TRAINING = tuple(name for name in METHOD_NAMES if name not in {"int8", "transform_coding", "gdr"})
