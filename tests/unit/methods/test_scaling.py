@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 import torch
-from actpress.methods.scaling import ATTEMPTS, CLOSE_ENOUGH, MOST_LEVELS, Scaled, scale_steps
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actpress.pipeline.scaling import ATTEMPTS, CLOSE_ENOUGH, MOST_LEVELS, Scaled, scale_steps
 from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.pressing import CompressedModel
 

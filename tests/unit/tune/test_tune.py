@@ -376,8 +376,8 @@ def test_tuning_lowers_the_loss_and_holds_the_bits(
     report = tune(pressed, graph, dataset.train, dataset.holdout, settings, target_bits=target)
 
     for codec in pressed.codecs.values():
-        if hasattr(codec.projection, "round_to_half"):
-            codec.projection.round_to_half()
+        if hasattr(codec.projection, "round_to_stored"):
+            codec.projection.round_to_stored()
     fit_tables(pressed, images.split(64))
     assert report.loss_after < 0.7 * report.loss_before
     assert sum(pressed.coded_bits.values()) <= 1.03 * target

@@ -1,0 +1,67 @@
+"""Recipes meet what is asked, in the unit that is asked, and the same way again."""
+
+from dataclasses import replace
+
+import pytest
+
+from actpress.budget import Budget
+from actpress.data.dataset import Dataset
+from actpress.errors import BudgetError
+from actpress.graph import Graph
+from actpress.methods import METHODS, codesign, gdr
+from actpress.pipeline.job import Job, Settings
+from actpress.plan import Transform
+from actpress.tune import TuneSettings, WidthSettings
+
+SMALL = Settings(
+    calibration_images=64,
+    search_images=16,
+    decoder_images=32,
+    tune=TuneSettings(steps=4, batch_size=16, validate_every=2, validation_images=32),
+    widths=WidthSettings(steps=4),
+)
+
+
+@pytest.mark.parametrize("view", ["entropy", "fixed"])
+@pytest.mark.parametrize("method", ["gdr", "cap", "layerwise_ilp"])
+def test_budgets_of_activations_are_met(
+    graph: Graph, dataset: Dataset, method: str, view: str
+) -> None:
+    job = Job(graph, dataset, Budget.parse(f"3bits ({view}, activations)"), SMALL)
+    outcome = METHODS[method](job)
+    allowed = job.objective.target(graph.sites, job.budget)
+    assert 0 < job.price(outcome.pressed) <= allowed
+
+
+def test_net_budgets_count_parameters_and_tables(graph: Graph, dataset: Dataset) -> None:
+    job = Job(graph, dataset, Budget.parse("2x (fixed, batch 100000)"), SMALL)
+    outcome = gdr(job)
+    uses = job.uses(outcome.pressed)
+    moved = sum(use.moved_bits for use in uses.values())
+    fetched = sum(use.fetched_bits for use in uses.values())
+    assert job.price(outcome.pressed) == pytest.approx(moved + fetched / 100_000)
+
+
+def test_one_seed_gives_one_plan(graph: Graph, dataset: Dataset) -> None:
+    job = Job(graph, dataset, Budget.parse("3bits (entropy, activations)"), SMALL)
+    assert gdr(job).pressed.plan == gdr(job).pressed.plan
+
+
+def test_transforms_that_are_not_allowed_are_not_used(graph: Graph, dataset: Dataset) -> None:
+    search = replace(SMALL.search, transforms=(Transform.IDENTITY,))
+    budget = Budget.parse("3bits (entropy, activations)")
+    job = Job(graph, dataset, budget, replace(SMALL, search=search))
+    plan = gdr(job).pressed.plan
+    assert {site.transform for site in plan} == {Transform.IDENTITY}
+
+
+def test_learned_widths_meet_the_budget(graph: Graph, dataset: Dataset) -> None:
+    job = Job(graph, dataset, Budget.parse("3bits (fixed, activations)"), SMALL)
+    outcome = codesign(job)
+    assert job.price(outcome.pressed) <= job.objective.target(graph.sites, job.budget)
+
+
+def test_a_budget_out_of_reach_says_what_is_not(graph: Graph, dataset: Dataset) -> None:
+    job = Job(graph, dataset, Budget.parse("5000x"), SMALL)
+    with pytest.raises(BudgetError, match=r"cannot be reached; the best .* at batch 1 is"):
+        gdr(job)
