@@ -1,7 +1,5 @@
 """Statistics at their edges (merging is a law: tests/laws/test_statistics.py)."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +7,7 @@ from torch import Tensor
 from actpress.calibration import Statistics, calibrate, observe
 from actpress.errors import CalibrationError
 from actpress.graph import Graph
-from actpress.plan import Placement, Transform
+from actpress.plan import Placement
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
@@ -52,18 +50,6 @@ def test_different_passes_do_not_merge(statistics: Statistics, post_statistics: 
         statistics.merge(foreign)
     with pytest.raises(CalibrationError, match="statistics of 3 and 4 channels"):
         observe(torch.ones(2, 3)).merge(observe(torch.ones(2, 4)))
-
-
-def test_a_basis_is_found_once_and_again_for_other_statistics(statistics: Statistics) -> None:
-    found = statistics.basis("relu", Transform.FISHER_PCA)
-    assert statistics.basis("relu", Transform.FISHER_PCA) is found
-    assert statistics.basis("relu", Transform.LEARNED) is found
-    plain = replace(statistics, fisher={})
-    assert plain.basis("relu", Transform.LEARNED) is plain.basis("relu", Transform.PCA)
-    assert not plain.basis("relu", Transform.LEARNED).vectors.equal(found.vectors)
-    for _ in range(2):
-        with pytest.raises(CalibrationError, match="site relu: fisher_pca needs"):
-            plain.basis("relu", Transform.FISHER_PCA)
 
 
 def test_placements_observe_different_values(

@@ -36,7 +36,7 @@ class Trials:
         codecs = {}
         for name, own in octaves.items():
             highest = max(round(self.levels[name] * 2**-own), 1) - 1
-            codecs[name] = SimpleNamespace(q_max=torch.tensor([highest]), lowest=0)
+            codecs[name] = SimpleNamespace(q_max=torch.tensor([highest]), q_min=torch.tensor([0]))
         return cast(CompressedModel, SimpleNamespace(octaves=octaves, codecs=codecs))
 
     def scale(self, **limits: float) -> Scaled:

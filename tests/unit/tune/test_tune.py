@@ -316,33 +316,6 @@ def changed(pressed: CompressedModel, before: dict[str, Tensor]) -> set[str]:
     return {name.split(".")[-1] for name in before if not after[name].equal(before[name])}
 
 
-@pytest.mark.parametrize(
-    ("trainable", "expected"),
-    [
-        (Trainable.DECODER, {"decoder", "offset"}),
-        (Trainable.PROJECTIONS, {"encoder", "mean", "decoder", "offset"}),
-    ],
-)
-def test_only_what_may_learn_changes(
-    graph: Graph,
-    dataset: Dataset,
-    aggressive: Make,
-    trainable: Trainable,
-    expected: set[str],
-) -> None:
-    pressed, bits = aggressive()
-    before = state(pressed)
-    weights = {name: tensor.clone() for name, tensor in graph.root.state_dict().items()}
-    settings = replace(QUICK, trainable=trainable)
-
-    tune(pressed, graph, dataset.train, dataset.holdout, settings, target_bits=2 * bits)
-
-    assert changed(pressed, before) == expected
-    assert_same(weights, dict(graph.root.state_dict()))
-    assert not any(parameter.requires_grad for parameter in pressed.parameters())
-    assert not pressed.training
-
-
 def test_the_network_learns_when_asked_but_keeps_its_norm_statistics(
     graph: Graph, dataset: Dataset, aggressive: Make
 ) -> None:
@@ -356,14 +329,6 @@ def test_the_network_learns_when_asked_but_keeps_its_norm_statistics(
     assert {"weight", "bias", "encoder", "decoder"} <= changed(pressed, before)
     assert not {"running_mean", "running_var"} & changed(pressed, before)
     assert_same(weights, dict(graph.root.state_dict()))
-
-
-def test_nothing_to_train_is_said(
-    graph: Graph, dataset: Dataset, make_pressed: Callable[..., CompressedModel]
-) -> None:
-    pressed = make_pressed(Transform.IDENTITY, bit_width=8)
-    with pytest.raises(TuningError, match="nothing to train: no site of the plan has a learnable"):
-        tune(pressed, graph, dataset.train, dataset.holdout, QUICK, target_bits=1.0)
 
 
 def test_tuning_lowers_the_loss_and_holds_the_bits(
