@@ -55,7 +55,7 @@ def values(pressed: CompressedModel, x: Tensor) -> dict[str, Tensor]:
     return seen
 
 
-@pytest.mark.parametrize("transform", Transform)
+@pytest.mark.parametrize("transform", [t for t in Transform if t is not Transform.HAAR_PCA])
 @pytest.mark.parametrize("placement", Placement)
 @pytest.mark.parametrize("coarseness", [0.05, 0.7, 3.0])
 def test_decompress_undoes_compress_to_the_bit(

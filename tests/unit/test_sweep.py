@@ -1,7 +1,5 @@
 """A sweep keeps every run, goes on where it stopped, and compares honestly."""
 
-import csv
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,11 +11,10 @@ from torch import nn
 
 from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
-from actpress.errors import ActpressError, BudgetError, RunError, TuningError
-from actpress.methods import METHODS, Job, Outcome, Settings
+from actpress.errors import RunError
+from actpress.methods import Settings
 from actpress.report.sweep import Point, compare, pareto, print_sweep, render_sweep, text_chart
-from actpress.run import PLAN
-from actpress.sweeping import CSV, HTML, JSON, NextRun, Sweep, sweep
+from actpress.sweeping import HTML, Sweep, sweep
 from actpress.tune import TuneSettings
 
 SMALL = Settings(
@@ -48,61 +45,6 @@ def run(model: nn.Module, dataset: Dataset, tmp_path: Path) -> Run:
     return make
 
 
-def test_every_run_is_a_run_directory_and_the_files_agree(run: Run, tmp_path: Path) -> None:
-    found, folder = run(), tmp_path / "sweep"
-    assert [(metrics.method, metrics.budget) for metrics in found.runs] == [
-        ("int8", ""),
-        ("gdr", "1.5bits (entropy)"),
-        ("gdr", "3bits (entropy)"),
-    ]
-    assert {path.parent.name for path in folder.glob(f"*/{PLAN}")} == {
-        "int8",
-        "gdr-3bits-entropy",
-        "gdr-1.5bits-entropy",
-    }
-    rows = json.loads((folder / JSON).read_text())["runs"]
-    lines = list(csv.DictReader((folder / CSV).read_text().splitlines()))
-    for metrics, row, line in zip(found.runs, rows, lines, strict=True):
-        assert row["accuracy"] == metrics.accuracy == float(line["accuracy"])
-        assert float(line["bits_per_value_entropy"]) == metrics.bits_per_value.entropy
-        assert line["method"] == metrics.method
-    page = (folder / HTML).read_text()
-    assert page.count("<tr") == 1 + len(found.runs)
-    assert "http://" not in page.replace("http://www.w3.org", "")
-
-
-def test_finished_runs_are_not_made_again(run: Run) -> None:
-    begun: list[NextRun] = []
-    first = run(on_run=begun.append)
-    assert len(begun) == 3
-    second = run(budgets="3bits 2bits 1.5bits", on_run=begun.append)
-    assert begun[3:] == [NextRun("gdr", "2bits (entropy)", 3, 4)]
-    assert second.runs[0] == first.runs[0]
-    assert len(second.runs) == 4
-
-
-def test_what_was_asked_for_twice_or_before_is_listed_once_and_kept(
-    run: Run, tmp_path: Path
-) -> None:
-    run("int8 gdr", "2bits 2.0bits")
-    found = run("gdr", "3bits")
-    assert [metrics.budget for metrics in found.runs] == ["", "2bits (entropy)", "3bits (entropy)"]
-    hidden = [path.name for path in (tmp_path / "sweep").iterdir() if path.name.startswith(".")]
-    assert not hidden, "checkpoints of finished runs are gone"
-
-
-def test_training_that_fails_is_a_reason_like_any_other(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def diverge(_task: Job) -> Outcome:
-        raise TuningError("training diverged at step 3")
-
-    monkeypatch.setitem(METHODS, "cap", diverge)
-    found = run("cap gdr", "2bits")
-    assert [metrics.method for metrics in found.runs] == ["gdr"]
-    assert found.failed == (("cap", "2bits (entropy)", "training diverged at step 3"),)
-
-
 def test_fixed_budgets_are_compared_in_fixed_bits(run: Run, tmp_path: Path) -> None:
     budgets = [Budget.parse("3bits", view=View.FIXED)]
     found = run("int8 gdr", settings=SMALL, budgets=budgets)
@@ -127,27 +69,6 @@ def test_budgets_of_both_views_make_curves_of_their_own(run: Run) -> None:
         assert entry.traffic_ratio == entry.run.traffic.ratio_8bit[entry.view]
 
 
-def test_a_budget_that_cannot_be_met_is_left_out_with_its_reason(run: Run, tmp_path: Path) -> None:
-    found = run("int8 gdr", "0.0001bits 2bits")
-    assert [metrics.method for metrics in found.runs] == ["int8", "gdr"]
-    ((method, budget, reason),) = found.failed
-    assert (method, budget) == ("gdr", "0.0001bits (entropy)")
-    assert "best reachable" in reason
-    missed = json.loads((tmp_path / "sweep" / JSON).read_text())["failed"]
-    assert missed == [{"method": method, "budget": budget, "reason": reason}]
-    with pytest.raises(BudgetError, match=r"no method met any budget: .*best reachable"):
-        run("gdr", "0.0001bits")
-
-
-def test_failures_are_remembered_until_they_are_asked_for_again(run: Run, tmp_path: Path) -> None:
-    run("gdr", "2bits 0.0001bits")
-    run("gdr", "3bits")
-    (missed,) = json.loads((tmp_path / "sweep" / JSON).read_text())["failed"]
-    assert missed["budget"] == "0.0001bits (entropy)"
-    run("gdr", "3bits 0.0001bits")
-    assert len(json.loads((tmp_path / "sweep" / JSON).read_text())["failed"]) == 1
-
-
 def test_what_a_killed_command_left_is_no_run(run: Run, tmp_path: Path) -> None:
     run("int8")
     shutil.copytree(tmp_path / "sweep" / "int8", tmp_path / "sweep" / ".int8-left")
@@ -165,14 +86,6 @@ def test_a_folder_with_other_things_is_left_alone(run: Run, tmp_path: Path) -> N
     (tmp_path / "sweep" / "notes.txt").write_text("mine")
     with pytest.raises(RunError, match="exists and holds no sweep"):
         run("int8")
-
-
-def test_nonsense_is_refused_before_anything_runs(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(ActpressError, match=r"no method magic; expected some of int8"):
-        run("magic gdr")
-    with pytest.raises(ActpressError, match="at least one method and one budget"):
-        run("gdr", "")
-    assert not (tmp_path / "sweep").exists()
 
 
 def test_the_front_is_what_no_other_run_beats() -> None:
