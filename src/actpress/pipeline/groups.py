@@ -72,7 +72,8 @@ def groups_of(site: SitePlan, basis: Basis, *, wanted: int | None) -> Groups:
     steps = _log2_steps(site, len(order))
     log2_step = torch.zeros_like(sums).index_add_(0, index, steps) / count
     wide = torch.log2(RANGE_IN_DEVIATIONS * (sums / count).sqrt().clamp(min=1e-30))
-    wide = torch.maximum(wide, log2_step - WIDEST)  # what never varies has no range at all
+    log2_step = log2_step.clamp(min=-24.0)  # what never varies has no step and no range
+    wide = torch.maximum(wide, log2_step - WIDEST)
     width = (wide - log2_step).round().clamp(0, WIDEST).long()
     width[0] = width[0].clamp(min=1)
     return Groups(index, torch.where(width > 0, log2_step + width, wide), width)
