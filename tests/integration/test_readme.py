@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from actpress.cli.app import app
@@ -34,7 +35,7 @@ def test_every_option_in_the_readme_exists() -> None:
     options = set(re.findall(r"(--[a-z][a-z-]+)", README)) - {"--index-url"}
     known = "".join(
         CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
-        for command in ("inspect", "compress", "evaluate", "report", "split", "sweep")
+        for command in typer.main.get_command(app).commands  # type: ignore[attr-defined]
     )
     assert {option for option in options if option not in known} == set()
 
