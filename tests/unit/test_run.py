@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from actpress.data.dataset import Dataset
-from actpress.errors import ModelError, PlanError, RunError
+from actpress.errors import ActpressError, ModelError, PlanError, RunError
 from actpress.evaluation import Metrics, RunInfo, evaluate
 from actpress.graph import Graph, hash_weights
 from actpress.methods import Settings
 from actpress.plan import Transform
-from actpress.pressing import CompressedModel
+from actpress.pressing import CompressedModel, fit_tables
 from actpress.run import (
     CODEC,
     HALF,
@@ -35,7 +35,7 @@ from actpress.run import (
     save_model,
     write_text,
 )
-from actpress.run.tensors import write_tensors
+from actpress.run.tensors import read_tensors, write_tensors
 from tests.conftest import Tiny
 
 MakePressed = Callable[..., CompressedModel]
@@ -168,6 +168,20 @@ def test_missing_network_weights_are_noticed(
         load_model_from(tmp_path, graph)
 
 
+def test_a_loaded_model_can_be_fitted_again(saved: Path, graph: Graph, images: Tensor) -> None:
+    once = load_model_from(saved, graph)
+    fit_tables(once, images.split(64), within_ranges=True)
+    twice = load_model_from(saved, graph)
+    fit_tables(twice, images.split(64), within_ranges=True)
+    assert once.tables is not None
+    assert twice.tables is not None
+    assert once.tables.frequencies.equal(twice.tables.frequencies)
+    assert once.coded_bits == twice.coded_bits
+    assert once.table_images == len(images)
+    with torch.no_grad():
+        assert once(images).equal(load_model_from(saved, graph)(images)), "ranges hold what came up"
+
+
 def test_a_plan_without_sites_is_refused(saved: Path, graph: Graph) -> None:
     edit_plan(saved, sites=[])
     with pytest.raises(PlanError, match="has no sites"):
@@ -210,12 +224,127 @@ def nan_first(tensor: Tensor) -> Tensor:
     return tensor
 
 
+@pytest.mark.parametrize(
+    ("edit", "complaint"),
+    [
+        (drop("table_images"), "lacks the tensor table_images"),
+        (drop("plan_sha256"), "lacks the tensor plan_sha256"),
+        (drop("network_learned"), "lacks the tensor network_learned"),
+        (drop("tables/entries"), "lacks the tensor tables/entries"),
+        (drop("tables/table_of"), "lacks the tensor tables/table_of"),
+        (drop("relu/steps"), "lacks the tensor relu/steps"),
+        (drop("relu/class_of"), "lacks the tensor relu/class_of"),
+        (drop("mean/mean"), "lacks the tensor mean/mean"),
+        (drop("mean/vectors"), "scales of mean/vectors are .*, expected None"),
+        (drop("mean/vectors.scale"), r"scales of mean/vectors are None, expected \(5,\)"),
+        (change("mean/vectors.scale", lambda t: t[:1]), r"are \(1,\), expected \(5,\)"),
+        (change("mean/vectors", torch.Tensor.half), r"mean/vectors .* beside int8 numbers"),
+        (put("table_images", torch.tensor([1, 2])), "table_images"),
+        (put("table_images", torch.tensor(-1)), "table_images"),
+        (put("table_images", torch.tensor(float("nan"))), "table_images"),
+        (put("network_learned", torch.tensor([True, False])), "network_learned"),
+        (put("plan_sha256", torch.zeros(32)), "plan was edited"),
+        (change("relu/steps", torch.Tensor.float), "relu/steps is torch.float32"),
+        (change("relu/steps", lambda t: -t), "quantizers of relu are out of bounds"),
+        (change("relu/steps", lambda t: 0 * t), "quantizers of relu are out of bounds"),
+        (change("relu/steps", lambda t: t[0]), r"relu/widths is .*\(1,\), expected .*\(\)"),
+        (change("relu/steps", nan_first), "relu/steps is not finite"),
+        (change("relu/widths", lambda t: t + 17), "quantizers of relu are out of bounds"),
+        (change("relu/widths", lambda t: t.repeat(2)), r"relu/widths is .*\(2,\), .*\(1,\)"),
+        (put("relu/lowest", torch.tensor(3, dtype=torch.int16)), "quantizers of relu are out"),
+        (put("relu/lowest", torch.tensor(-3)), "relu/lowest is torch.int64"),
+        (change("mean/quantizer_of", lambda t: t[1:]), "mean has 1 bytes of indices, expected 2"),
+        (change("relu#2/quantizer_of", lambda t: t | 255), "indices of relu#2 are out of bounds"),
+        (change("relu/class_of", lambda t: t.repeat(2)), "relu has 4 bytes of indices, expected 2"),
+        (change("relu/class_of", torch.Tensor.long), "relu/class_of is torch.int64"),
+        (change("relu/mean", nan_first), "relu/mean is not finite"),
+        (change("relu/offset", lambda t: t[1:]), r"relu/offset is .*\(7,\), expected .*\(8,\)"),
+        (change("relu/mean", torch.Tensor.double), "relu/mean is torch.float64"),
+        (change("relu/vectors", lambda t: t.T), r"scales of relu/vectors are \(5,\), .* \(8,\)"),
+        (change("relu/vectors", lambda t: t[:, 1:]), "transform of relu does not make"),
+        (change("relu/vectors", torch.Tensor.long), "relu/vectors is torch.int64"),
+        (change("relu/vectors.scale", torch.Tensor.half), "relu/vectors.scale is torch.float16"),
+        (change("relu/vectors.scale", nan_first), "relu/vectors.scale is not finite"),
+        (change("tables/entries", lambda t: -t), "code tables are out of bounds"),
+        (change("tables/entries", lambda t: t[1:]), "code tables are out of bounds"),
+        (change("tables/entries", lambda t: t | 32767), "leaves nothing for escapes"),
+        (change("tables/entries", torch.Tensor.long), "tables/entries is torch.int64"),
+        (change("tables/first", lambda t: t[1:]), "tables/last is of 16 code tables, expected 15"),
+        (change("tables/last", lambda t: t - 99), "code tables are out of bounds"),
+        (change("tables/range", lambda t: t.flip(0)), "code tables are out of bounds"),
+        (change("tables/range", lambda t: t[:1]), "code tables are out of bounds"),
+        (change("tables/range", lambda t: t * 200), "code tables are out of bounds"),
+        (change("tables/table_of", lambda t: t | 255), "code tables are out of bounds"),
+        (change("tables/table_of", lambda t: t[:, 1:]), "code tables are out of bounds"),
+        (change("tables/table_of", torch.Tensor.short), "code tables are out of bounds"),
+    ],
+)
+def test_every_damaged_tensor_is_named(
+    saved: Path, graph: Graph, edit: Edit, complaint: str
+) -> None:
+    tensors = read_tensors(saved / CODEC)
+    edit(tensors)
+    write_tensors(saved / CODEC, tensors)
+    with pytest.raises(RunError, match=rf"codec\.safetensors.*{complaint}"):
+        load_model_from(saved, graph)
+
+
+@pytest.mark.parametrize(
+    ("transform", "key"),
+    [
+        (Transform.DCT, "relu/rows"),
+        (Transform.BLOCK_PCA, "relu/clusters"),
+        (Transform.BLOCK_PCA, "relu/order"),
+    ],
+)
+@pytest.mark.parametrize(("shift", "complaint"), [(-8, "are below zero"), (99, "does not make")])
+def test_indices_that_there_are_not_are_refused(  # noqa: PLR0917
+    make_pressed: MakePressed,
+    graph: Graph,
+    tmp_path: Path,
+    transform: Transform,
+    key: str,
+    shift: int,
+    complaint: str,
+) -> None:
+    save_model(make_pressed(transform, rank=5), tmp_path)
+    tensors = read_tensors(tmp_path / CODEC)
+    write_tensors(tmp_path / CODEC, {**tensors, key: tensors[key] + shift})
+    with pytest.raises(RunError, match=rf"codec\.safetensors: .*{complaint}"):
+        load_model_from(tmp_path, graph)
+
+
 def edit_plan(folder: Path, **changes: object) -> None:
     """Change the plan, or its first site where the plan has no such field."""
     content = json.loads((folder / PLAN).read_text())
     for key, value in changes.items():
         (content if key in content else content["sites"][0])[key] = value
     (folder / PLAN).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"version": 1}, "format version 1 of an earlier actpress.*version 2; compress again"),
+        ({"version": 3}, "format version 3, but this actpress reads version 2; upgrade actpress"),
+        ({"rank": 9}, "site relu: rank 9 exceeds its 8 components"),
+        ({"rank": 0}, "not a valid plan: sites.0.rank"),
+        ({"step": -1.0}, "not a valid plan: sites.0.step"),
+        ({"number_bits": 5}, "not a valid plan: sites.0.number_bits"),
+        ({"channels": 1 << 30}, "not a valid plan: sites.0.channels"),
+        ({"transform": "wavelet"}, "wavelet"),
+        ({"transform": "../pca"}, "not a valid plan: sites.0.transform"),
+        ({"fingerprint": "0" * 64}, "belongs to another network: its fingerprint is 000000000000"),
+        ({"channels": 1 << 20, "rank": 1 << 20}, "the plan has 1048576 channels, the network 8"),
+    ],
+)
+def test_a_damaged_plan_is_refused(
+    saved: Path, graph: Graph, change: dict[str, object], complaint: str
+) -> None:
+    edit_plan(saved, **change)
+    with pytest.raises(PlanError, match=complaint) as refusal:
+        load_model_from(saved, graph)
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +369,19 @@ def test_a_run_of_another_network_is_refused(saved: Path, other_graph: Graph) ->
         load_model_from(saved, other_graph)
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"version": 2}', "\x00\xff"])
+def test_text_that_is_no_plan_metrics_or_source_is_refused(
+    saved: Path, graph: Graph, text: str
+) -> None:
+    for name in (PLAN, METRICS, SOURCE):
+        (saved / name).write_bytes(text.encode("latin-1"))
+    for read in (lambda: load_model_from(saved, graph), lambda: load_metrics(saved)):
+        with pytest.raises(ActpressError, match=r"(valid|cannot read|damaged)"):
+            read()
+    with pytest.raises(RunError, match="damaged"):
+        load_source(saved)
+
+
 @pytest.fixture
 def metrics(make_pressed: MakePressed, graph: Graph, dataset: Dataset) -> Metrics:
     return evaluate(make_pressed(), graph, dataset.test, RunInfo(model="m", method="gdr"))
@@ -259,6 +401,16 @@ def test_metrics_and_sources_read_back_equal(metrics: Metrics, tmp_path: Path) -
     write_text(tmp_path / SOURCE, source.model_dump_json())
     assert load_source(tmp_path) == source
     assert sorted(path.name for path in tmp_path.iterdir()) == [METRICS, SOURCE]
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_metrics_of_another_version_are_refused(
+    metrics: Metrics, tmp_path: Path, version: int
+) -> None:
+    other = metrics.model_copy(update={"version": version})
+    write_text(tmp_path / METRICS, metrics_json(other))
+    with pytest.raises(RunError, match=f"version {version}, but this actpress reads version 2"):
+        load_metrics(tmp_path)
 
 
 # The folder
@@ -348,28 +500,3 @@ def test_what_differs_between_two_requests_is_named() -> None:
     assert "settings.block was automatic, is 2" in told
     assert f"settings.tune.steps was {settings.tune.steps}, is 7" in told
     assert told.count(" was ") == 3
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("tables/entries", None),
-        ("tables/range", torch.tensor([5, -5], dtype=torch.int16)),
-        ("relu/steps", torch.tensor([-1.0]).bfloat16()),
-        ("relu/steps", torch.tensor([1.0])),
-        ("relu/lowest", torch.tensor(3, dtype=torch.int16)),
-        ("relu/mean", torch.full((8,), float("nan")).half()),
-    ],
-)
-def test_damaged_codecs_are_refused(
-    tmp_path: Path, graph: Graph, make_pressed: MakePressed, key: str, value: torch.Tensor | None
-) -> None:
-    from actpress.run.tensors import read_tensors, write_tensors  # noqa: PLC0415
-
-    save_model(make_pressed(Transform.PCA), tmp_path)
-    path = tmp_path / "codec.safetensors"
-    tensors = read_tensors(path)
-    tensors.pop(key)
-    write_tensors(path, tensors if value is None else {**tensors, key: value})
-    with pytest.raises(RunError, match=r"codec\.safetensors"):
-        load_model_from(tmp_path, graph)

@@ -187,7 +187,25 @@ class CodecReader:
                 numbers[plain] = _unpacked_nibbles(packed, odd=name.endswith(ODD_NIBBLES))
             else:
                 numbers[name] = self._checked(site, name, tensor.dtype)
+                if tensor.dtype is torch.int16 and (tensor < 0).any():
+                    raise RunError(f"{self.path}: indices of {site.site}/{name} are below zero")
+        self._check_scales(site, numbers, scales)
         return StoredFactors(site.number_bits, numbers, scales)
+
+    def _check_scales(
+        self, site: SitePlan, numbers: Mapping[str, Tensor], scales: Mapping[str, Tensor]
+    ) -> None:
+        """Matrices of few bits have a scale for each row, and nothing else has one."""
+        whole = site.number_bits is NumberBits.HALF
+        scaled = {name for name, each in numbers.items() if each.ndim == 2 and not whole}
+        for name in sorted(numbers.keys() | scales.keys()):
+            rows = (len(numbers[name]),) if name in scaled else None
+            got = tuple(scales[name].shape) if name in scales else None
+            if got != rows or (name in scaled) != (numbers[name].dtype is torch.int8):
+                raise RunError(
+                    f"{self.path}: the scales of {site.site}/{name} are {got}, expected {rows} "
+                    f"beside {'int8' if name in scaled else '16 bit'} numbers; compress again"
+                )
 
     def _constant(self, site: SitePlan, name: str) -> Tensor:
         dtype = self._tensor(f"{site.site}/{name}").dtype
@@ -199,10 +217,14 @@ class CodecReader:
         last = self._plain("tables/last", torch.int16).long()
         columns = self._plain("tables/range", torch.int16).tolist()
         table_of = self._tensor("tables/table_of")
+        if first.shape != last.shape:
+            raise RunError(
+                f"{self.path}: tables/last is of {len(last)} code tables, expected {len(first)}; "
+                f"compress again"
+            )
         sizes = last - first + 1
         fits = (
-            first.shape == last.shape
-            and 1 <= len(first) <= MOST_TABLES
+            1 <= len(first) <= MOST_TABLES
             and bool((sizes >= 1).all())
             and int(sizes.sum()) == len(entries)
             and len(columns) == 2

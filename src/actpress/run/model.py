@@ -100,7 +100,7 @@ def load_model_from(
     pressed = CompressedModel(insert_codecs(graph, codecs, placements), plan, reads)
     pressed.tables = reader.tables
     pressed.table_images = _table_images(tensors, path)
-    if bool(_tensor(tensors, NETWORK_LEARNED, path)):
+    if _network_learned(tensors, path):
         _read_network(existing(folder, NETWORK), pressed)
     device = next((p.device for p in graph.root.parameters()), torch.device("cpu"))
     return pressed.eval().to(device)
@@ -151,6 +151,16 @@ def _table_images(tensors: dict[str, Tensor], path: Path) -> int:
             f"non-negative int64; compress again"
         )
     return int(images)
+
+
+def _network_learned(tensors: dict[str, Tensor], path: Path) -> bool:
+    learned = _tensor(tensors, NETWORK_LEARNED, path)
+    if learned.ndim or learned.dtype != torch.bool:
+        raise RunError(
+            f"{path}: {NETWORK_LEARNED} is {learned.dtype} {tuple(learned.shape)}, expected one "
+            f"bool; compress again"
+        )
+    return bool(learned)
 
 
 class AbsentCodec(nn.Module):
