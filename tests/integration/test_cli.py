@@ -150,6 +150,22 @@ def artefacts(run: Path) -> list[bytes]:
     return [(run / name).read_bytes() for name in ("plan.json", "codec.safetensors")]
 
 
+@pytest.mark.parametrize(
+    "method", ["codesign", "lsq", "layerwise_ilp", "layerwise_search", "entropy_training"]
+)
+def test_runs_of_every_method_evaluate_and_stream_alike(folder: Path, method: str) -> None:
+    quick = ("--width-steps", "8", "--mixed-precision", "--count", "activations")
+    result = compress("--method", method, *quick)
+    assert result.exit_code == 0, result.output
+    first = json.loads((folder / "run" / "metrics.json").read_text())
+    assert first["bits_per_value"]["entropy"] <= 2.5
+    result = invoke("evaluate", "run", "--measured", "--json", "again.json")
+    assert result.exit_code == 0, result.output
+    again = json.loads((folder / "again.json").read_text())
+    assert again["accuracy"] == first["accuracy"]
+    assert again["bits_per_value"] == first["bits_per_value"]
+
+
 @pytest.mark.slow
 def test_a_codesign_that_is_killed_resumes_to_the_same_run(folder: Path) -> None:
     options = ("--method", "codesign", "--width-steps", "60")
@@ -203,6 +219,17 @@ def test_compress_writes_a_run_that_can_be_evaluated_and_reported(folder: Path) 
     (folder / "run" / "report.html").unlink()
     assert invoke("report", "run").exit_code == 0
     assert "</html>" in (folder / "run" / "report.html").read_text()
+
+
+def test_a_network_that_was_trained_too_is_evaluated_with_its_new_weights(folder: Path) -> None:
+    learn = ("--train", "network", "--steps", "60", "--count", "activations")
+    assert compress(*learn, "--budget", "1.5bits").exit_code == 0
+    assert (folder / "run" / "network.safetensors").exists()
+    written = json.loads((folder / "run" / "metrics.json").read_text())
+    assert invoke("evaluate", "run", "--json", "again.json").exit_code == 0
+    repeated = json.loads((folder / "again.json").read_text())
+    for key in ("accuracy", "agreement", "bits_per_value"):
+        assert repeated[key] == written[key]
 
 
 def draw_images(folder: Path) -> Path:
@@ -274,7 +301,8 @@ def test_an_unknown_target_of_export_lists_the_choices() -> None:
 
 
 def test_a_run_is_split_into_halves_that_can_be_loaded(folder: Path) -> None:
-    assert compress("--train", "network", "--steps", "60", "--budget", "1.5bits").exit_code == 0
+    learn = ("--train", "network", "--steps", "60", "--count", "activations")
+    assert compress(*learn, "--budget", "1.5bits").exit_code == 0
     result = invoke("split", "run", "--at", "4", "--out", "halves")
     assert result.exit_code == 0, result.output
     said = message_of(result)
@@ -486,6 +514,19 @@ def test_other_weights_are_refused(folder: Path) -> None:
     (folder / "toy.py").write_text(text.replace("manual_seed(0)", "manual_seed(1)"))
     sys.modules.pop("toy")
     assert "weights of toy:network are not those" in message(invoke("evaluate", "run"))
+
+
+def test_resuming_what_is_complete_does_nothing(folder: Path) -> None:
+    assert compress("--method", "gdr").exit_code == 0
+    before = artefacts(folder / "run")
+    again = compress("--method", "gdr", "--resume")
+    assert again.exit_code == 0
+    assert "complete already" in message_of(again)
+    assert artefacts(folder / "run") == before
+    other = message(compress("--method", "gdr", "--seed", "4", "--budget", "2bits", "--resume"))
+    assert "run is complete, but another request made it" in other
+    assert "budget was 2.5bits (entropy, batch 1), is 2bits (entropy, batch 1)" in other
+    assert "settings.tune.seed was 0, is 4" in other
 
 
 @pytest.mark.slow
