@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from actpress.codec import SiteCodec
     from actpress.cost import EnergyModel
     from actpress.data import Dataset, Split, load_dataset
+    from actpress.deploy.freeze import freeze
     from actpress.errors import ActpressError
     from actpress.evaluation import Metrics, evaluate
     from actpress.graph import Graph, Site, capture
@@ -63,6 +64,7 @@ __all__ = [
     "compress",
     "evaluate",
     "fit_tables",
+    "freeze",
     "inspect",
     "load_dataset",
     "load_head",
@@ -80,6 +82,7 @@ _HOMES = {
     "actpress.codec": ("SiteCodec",),
     "actpress.cost": ("EnergyModel",),
     "actpress.data": ("Dataset", "Split", "load_dataset"),
+    "actpress.deploy.freeze": ("freeze",),
     "actpress.errors": ("ActpressError",),
     "actpress.evaluation": ("Metrics", "evaluate"),
     "actpress.graph": ("Graph", "Site", "capture"),

@@ -219,7 +219,7 @@ def decode_linear(
     Convolutions round differently in different memory layouts. Symbols that come from bytes and
     symbols that the network just computed are therefore brought into one.
     """
-    return from_blocks(_mix(decoder * step, _pixel_by_pixel(q), offset), block)
+    return from_blocks(_mix(decoder * step, pixel_by_pixel(q), offset), block)
 
 
 def _mix(matrix: Tensor, x: Tensor, bias: Tensor) -> Tensor:
@@ -232,7 +232,7 @@ def _mix(matrix: Tensor, x: Tensor, bias: Tensor) -> Tensor:
     return cast(Tensor, mixed.unflatten(2, x.shape[2:]))
 
 
-def _pixel_by_pixel(q: Tensor) -> Tensor:
+def pixel_by_pixel(q: Tensor) -> Tensor:
     """Planes q (n, k, h, w) in channels_last; its strides, too, where sizes of 1 leave a choice."""
     if q.ndim != 4:
         return q

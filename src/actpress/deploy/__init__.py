@@ -1,1 +1,1 @@
-"""What leaves PyTorch: files that other tools run."""
+"""What leaves PyTorch: plain networks, and files that other tools run."""
