@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -232,12 +232,13 @@ def test_every_table_is_a_prefix_code(counts: Tensor) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(counts=count_tables())
+@example(counts=torch.tensor([[431]]))
 def test_the_coder_spends_what_is_counted(counts: Tensor) -> None:
     frequencies = frequencies_of(counts)
     tables = NetworkTables(frequencies, -3, torch.zeros(1, 25, dtype=torch.uint8))
     coder, lengths = tables.coder_tables(), tables.code_lengths_bits()
     for index, own in enumerate(lengths):
-        assert coder.code_lengths_bits(index).tolist() == pytest.approx(own.tolist(), rel=1e-4)
+        assert coder.code_lengths_bits(index).tolist() == pytest.approx(own.tolist())
 
 
 @pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])

@@ -131,7 +131,7 @@ class FrequencyTables:
     def code_lengths_bits(self, component: int) -> NDArray[np.float64]:
         """Bits of every symbol of a component from q_min up, escapes with their index."""
         entries = self.frequencies[self.offsets[component] : self.offsets[component + 1]]
-        lengths = PRECISION - np.log2(np.maximum(entries, 1))
+        lengths = PRECISION - np.log2(np.maximum(entries, 1), dtype=np.float64)
         escaped = lengths[-1] + self.escape_bits[component]
         return np.where(entries[:-1] > 0, lengths[:-1], escaped)
 
