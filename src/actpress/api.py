@@ -13,7 +13,7 @@ from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, ModelError
 from actpress.evaluation import Metrics, RunInfo, evaluate, predict
 from actpress.graph import Graph, Site, capture, check_weights_finite, hash_weights, unwrapped
-from actpress.methods import METHODS, Job, Outcome, Progress, Settings, Silence
+from actpress.methods import METHODS, Job, Outcome, Progress, Settings, Silence, read_images
 from actpress.pressing import CompressedModel
 from actpress.report import render_html
 from actpress.run import (
@@ -21,6 +21,7 @@ from actpress.run import (
     REPORT,
     SOURCE,
     Source,
+    check_inputs,
     facts_of,
     metrics_json,
     new_folder,
@@ -80,9 +81,11 @@ def compress(
             `0.5pp` accuracy drop.
         settings: data amounts, search and tuning.
         energy: of the memory, for the report.
-        source: where model and data came from, for `evaluate` in a later process.
+        source: where model and data came from, for `evaluate` in a later process; one with digests
+            of the images says that they were read, and are not broken.
         leaves: module paths to trace around.
-        folder: for checkpoints; an existing one is continued from.
+        folder: for checkpoints; an existing one is continued from, if weights and images are the
+            same.
         progress: told how far the work is.
 
     Raises:
@@ -96,7 +99,17 @@ def compress(
     example = next(data.train.batches(2))[0].to(device)
     graph = capture_for(model, example, leaves, task=data.task)
     settings, progress = settings or Settings(), progress or Silence()
-    float_predictions = check_before_work(graph, data, progress)
+    check_network(graph, data)
+    source = source or describe_source(model, data, leaves)
+    if source.images_sha256 is None:
+        digests = read_images(data, settings, progress)
+        source = source.model_copy(update={"images_sha256": digests})
+    if folder is not None:
+        check_inputs(Path(folder), source)
+    progress.start("float network", len(data.test))
+    float_predictions = predict(
+        graph.eval_module, data.test, task=data.task, on_batch=progress.advance
+    )
     job = Job(
         graph,
         data,
@@ -107,7 +120,6 @@ def compress(
         progress,
     )
     outcome = METHODS[method](job)
-    source = source or describe_source(model, data, leaves)
     info = replace(
         run_info(outcome, source, job),
         held_out=job.held_out(outcome.pressed),
@@ -156,16 +168,12 @@ def capture_for(
     return graph
 
 
-def check_before_work(graph: Graph, data: Dataset, progress: Progress) -> Tensor:
+def check_network(graph: Graph, data: Dataset) -> None:
     """Refuse at once what long work could only end in.
 
-    Returns:
-        What the float network decides on the test split: nothing is learned from it, but a broken
-        image is met now, and not after hours of tuning.
-
     Raises:
-        ModelError: weights are not finite, or outputs not finite or not of the data's task.
-        DataError: an image is broken or not finite.
+        ModelError: weights are not finite, or outputs not of the data's task.
+        DataError: an image in memory is not finite.
     """
     check_weights_finite(graph.root)
     with torch.no_grad():
@@ -173,8 +181,6 @@ def check_before_work(graph: Graph, data: Dataset, progress: Progress) -> Tensor
     for split in (data.train, data.holdout, data.test):
         graph.task.check(output, split.labels, images=len(graph.example[0]))
         split.check_finite()
-    progress.start("float network", len(data.test))
-    return predict(graph.eval_module, data.test, task=graph.task, on_batch=progress.advance)
 
 
 def run_info(outcome: Outcome, source: Source, job: Job) -> RunInfo:

@@ -14,9 +14,17 @@ from actpress.cost import EnergyModel
 from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, BudgetError, RunError, TuningError
 from actpress.evaluation import Metrics
-from actpress.methods import METHODS, Progress, Settings, Silence
+from actpress.methods import METHODS, Progress, Settings, Silence, read_images
 from actpress.report import render_sweep, sweep_csv
-from actpress.run import METRICS, Source, differences, facts_of, load_metrics, write_text
+from actpress.run import (
+    METRICS,
+    Source,
+    differences,
+    facts_of,
+    load_metrics,
+    read_request,
+    write_text,
+)
 
 JSON, CSV, HTML, REQUEST = "sweep.json", "sweep.csv", "sweep.html", "request.json"
 
@@ -99,6 +107,9 @@ def sweep(
         )
     settings = settings or Settings()
     source = source or describe_source(model, data, leaves)
+    if source.images_sha256 is None:
+        digests = read_images(data, settings, progress)
+        source = source.model_copy(update={"images_sha256": digests})
     out = Path(out)
     _check_request(out, source, settings, energy or EnergyModel())
     points = list(_points(methods, budgets))
@@ -166,11 +177,7 @@ def _check_request(out: Path, source: Source, settings: Settings, energy: Energy
         return
     if not path.is_file():
         raise RunError(f"{out} exists and holds no sweep; choose another --out")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{path} is damaged: {error}; choose another --out") from error
-    if other := differences(found, json.loads(text)):
+    if other := differences(read_request(path), json.loads(text)):
         raise RunError(
             f"{out} holds a sweep of another request: {other}; continue it with the same network, "
             f"data and settings, or choose another --out"

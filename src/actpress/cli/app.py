@@ -192,6 +192,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         load_model,
         print_metrics,
         progress_on,
+        read_images,
         settings_of,
         warn_of_few_images,
         warn_of_guessing,
@@ -201,7 +202,6 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     images = load_dataset(data, input_shape=shape, preparation=preparation)
     asked = Origin(model, model_args, weights, data, tuple(leaf or ()), preparation)
-    source = asked.source(network, images)
     warn_of_guessing(network, images)
     settings = settings_of(
         steps=steps,
@@ -219,12 +219,15 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         parameter_bits=parameter_bits,
     )
     warn_of_few_images(wanted, images, settings)
+    with progress_on(Console(stderr=True)) as bars:
+        source = asked.source(network, images, read_images(images, settings, bars))
     request = {
         "source": source.model_dump(mode="json"),
         "method": method,
         "budget": str(wanted),
         "settings": facts_of(settings),
         "device": device,
+        "memory": memory,
     }
     if resume and not force and is_complete(out):
         check_complete(out, request)

@@ -11,6 +11,7 @@ from actpress.cli.workplace import check_complete, is_complete, workplace
 from actpress.cost import EnergyModel
 from actpress.data import IMAGE_FOLDER, load_dataset, load_image
 from actpress.evaluation import RunInfo, evaluate
+from actpress.methods import read_images
 from actpress.report import (
     print_evaluation,
     print_metrics,
@@ -61,6 +62,7 @@ __all__ = [
     "print_sites",
     "print_sweep",
     "progress_on",
+    "read_images",
     "render_html",
     "settings_of",
     "site_rows",

@@ -1,5 +1,6 @@
 """The network that the user named, and what a run remembers of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +48,16 @@ class Origin:
     leaves: tuple[str, ...]
     preparation: Preparation | None = None
 
-    def source(self, network: nn.Module, images: Dataset) -> Source:
-        """What a run directory remembers of them."""
+    def source(
+        self, network: nn.Module, images: Dataset, digests: Mapping[str, str] | None = None
+    ) -> Source:
+        """What a run directory remembers of them.
+
+        Args:
+            network: with its weights.
+            images: of the data set.
+            digests: of the images that are used, by split.
+        """
         return Source(
             model=self.model,
             model_args=self.model_args,
@@ -58,6 +67,7 @@ class Origin:
             input=images.input_shape,
             leaves=self.leaves,
             weights_sha256=hash_weights(network),
+            images_sha256=None if digests is None else dict(digests),
         )
 
 

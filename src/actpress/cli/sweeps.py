@@ -115,6 +115,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
         load_model,
         print_sweep,
         progress_on,
+        read_images,
         settings_of,
         sweep,
         warn_of_few_images,
@@ -124,7 +125,6 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     images = load_dataset(data, input_shape=shape, preparation=preparation)
     asked = Origin(model, model_args, weights, data, tuple(leaf or ()), preparation)
-    source = asked.source(network, images)
     warn_of_guessing(network, images)
     settings = settings_of(
         steps=steps,
@@ -143,6 +143,8 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     )
     for each in wanted:
         warn_of_few_images(each, images, settings)
+    with progress_on(Console(stderr=True)) as bars:
+        source = asked.source(network, images, read_images(images, settings, bars))
     try:
         with progress_on(Console(stderr=True)) as bars:
             found = sweep(

@@ -21,6 +21,7 @@ from actpress.run import (
     differences,
     load_metrics,
     load_source,
+    read_request,
     write_text,
 )
 
@@ -107,8 +108,8 @@ def _opened(out: Path, request: Mapping[str, object], *, force: bool, resume: bo
 
 def _check_same(folder: Path, request: Mapping[str, object]) -> None:
     try:
-        found = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = read_request(folder / REQUEST)
+    except OSError as error:
         raise RunError(
             f"there is nothing to resume in {folder}; run the command without --resume"
         ) from error

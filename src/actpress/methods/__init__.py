@@ -9,6 +9,7 @@ from actpress.methods.entropy_training import entropy_training
 from actpress.methods.layerwise import layerwise_ilp, layerwise_search
 from actpress.methods.transform_coding import transform_coding
 from actpress.methods.uniform import int8, lsq, uniform
+from actpress.pipeline.images import read_images
 from actpress.pipeline.job import (
     Job,
     Outcome,
@@ -52,6 +53,7 @@ __all__ = [
     "layerwise_ilp",
     "layerwise_search",
     "lsq",
+    "read_images",
     "transform_coding",
     "uniform",
 ]

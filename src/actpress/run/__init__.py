@@ -25,7 +25,7 @@ from actpress.run.folder import (
 from actpress.run.halves import load_head, load_tail, save_halves
 from actpress.run.loading import load_run, refuse_half
 from actpress.run.model import load_model_from, save_model
-from actpress.run.request import differences, facts_of
+from actpress.run.request import INPUTS, check_inputs, differences, facts_of, read_request
 from actpress.run.results import load_metrics, metrics_json
 from actpress.run.source import Source, check_weights, load_source
 from actpress.run.tensors import read_tensors, write_tensors
@@ -33,6 +33,7 @@ from actpress.run.tensors import read_tensors, write_tensors
 __all__ = [
     "CODEC",
     "HALF",
+    "INPUTS",
     "METRICS",
     "NETWORK",
     "PLAN",
@@ -40,6 +41,7 @@ __all__ = [
     "SOURCE",
     "Source",
     "check_free",
+    "check_inputs",
     "check_weights",
     "differences",
     "facts_of",
@@ -52,6 +54,7 @@ __all__ = [
     "metrics_json",
     "new_file",
     "new_folder",
+    "read_request",
     "read_tensors",
     "refuse_half",
     "save_halves",

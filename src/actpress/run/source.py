@@ -27,6 +27,8 @@ class Source(BaseModel):
         input: shape of one image, (c, h, w).
         leaves: module paths that were not traced into.
         weights_sha256: `hash_weights` of the float network.
+        images_sha256: of the images that were used, by split; None where that is not known, and
+            empty for a split whose images come out otherwise each time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +41,7 @@ class Source(BaseModel):
     input: tuple[Side, Side, Side]
     leaves: tuple[str, ...] = ()
     weights_sha256: str
+    images_sha256: dict[str, str] | None = None
 
 
 def load_source(folder: Path) -> Source:

@@ -5,6 +5,7 @@ from actpress.tune.checkpoint import Checkpoint
 from actpress.tune.decoders import fit_decoders
 from actpress.tune.learned import Learned, learned_parameters, network_parameters
 from actpress.tune.loop import held_out_divergence, tune
+from actpress.tune.order import images_trained_on
 from actpress.tune.rate import RateBound, align_rate_model
 from actpress.tune.report import Progress, TuneReport
 from actpress.tune.widths import mixtures, search_widths
@@ -22,6 +23,7 @@ __all__ = [
     "align_rate_model",
     "fit_decoders",
     "held_out_divergence",
+    "images_trained_on",
     "learned_parameters",
     "mixtures",
     "network_parameters",

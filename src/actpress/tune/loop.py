@@ -20,6 +20,7 @@ from actpress.settings import Trainable, TuneSettings
 from actpress.tune.checkpoint import Checkpoint
 from actpress.tune.learned import Learned, learned_parameters, optimizer_of
 from actpress.tune.losses import prediction_loss, reconstruction
+from actpress.tune.order import epoch_order
 from actpress.tune.precision import mixed_precision
 from actpress.tune.rate import RateBound, rates_alone
 from actpress.tune.report import Progress, TuneReport
@@ -246,8 +247,7 @@ class TuningRun:
         per_epoch = len(self.train_split) // size
         for step in range(self.step, self.settings.steps):
             epoch, position = divmod(step, per_epoch)
-            generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch)
-            order = torch.randperm(len(self.train_split), generator=generator)
+            order = epoch_order(len(self.train_split), seed=self.settings.seed, epoch=epoch)
             indices = order[position * size : (position + 1) * size]
             yield self.train_split.source.load(indices), self.train_split.labels[indices]
 
