@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actpress.budget import Budget
-from actpress.codec import SiteCodec
+from actpress.codec import SiteCodec, seen_by
 from actpress.data import Dataset, load_fashion_mnist
 from actpress.graph import Graph, capture
 from actpress.methods import Job, Settings
@@ -50,10 +50,7 @@ class Coded:
                 del x, x_hat
                 kept.append((codec, q.int().contiguous().numpy()))
 
-        for codec in self.pressed.codecs.values():
-            codec.probe = Keep()
-        with torch.no_grad():
+        probes = dict.fromkeys(self.pressed.codecs.values(), Keep())
+        with torch.no_grad(), seen_by(probes):
             self.pressed.eval()(next(self.data.test.batches(SPEED_IMAGES))[0])
-        for codec in self.pressed.codecs.values():
-            codec.probe = None
         return kept

@@ -25,7 +25,7 @@ from actpress.codec import (
     stored_step,
 )
 from actpress.errors import CalibrationError, ModelError, PlanError
-from actpress.graph import CODECS_PATH, Graph, RewrittenNetwork, insert_codecs
+from actpress.graph import CODECS_PATH, Graph, RewrittenNetwork, eval_mode, insert_codecs
 from actpress.plan import MAX_BIT_WIDTH, Plan, SitePlan
 
 
@@ -260,12 +260,8 @@ def preserved_tables(pressed: CompressedModel) -> Iterator[None]:
 @torch.no_grad()
 def run(pressed: nn.Module, inputs: Iterable[Tensor]) -> list[Tensor]:
     """Outputs in eval mode, batch by batch; the module's mode is restored."""
-    training = pressed.training
-    pressed.eval()
-    try:
+    with eval_mode(pressed):
         return [pressed(batch) for batch in inputs]
-    finally:
-        pressed.train(training)
 
 
 def check_site(graph: Graph, site: SitePlan) -> None:

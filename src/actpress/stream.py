@@ -19,9 +19,9 @@ from actpress.bitstream import (
 )
 from actpress.bitstream.container import FINGERPRINT_BYTES, end_bytes
 from actpress.bitstream.numbers import write_number
-from actpress.codec import SiteCodec
-from actpress.codec.site_codec import all_finite
+from actpress.codec import SiteCodec, all_finite, carried_by
 from actpress.errors import StreamError
+from actpress.graph import eval_mode
 from actpress.plan import Plan
 from actpress.pressing import CompressedModel
 
@@ -180,17 +180,21 @@ class ByteTransport:
 def through_bytes(
     pressed: CompressedModel, sites: Iterable[str] | None = None
 ) -> Iterator[Mapping[str, ByteTransport]]:
-    """Send sites (all by default) through real bytes while the block runs."""
+    """Send sites (all by default) through real bytes, in this thread while the block runs.
+
+    Raises:
+        StreamError: nothing came by at a site, as in a network that was compiled.
+    """
     codecs = pressed.codecs
     transports = {name: ByteTransport(name) for name in (codecs if sites is None else sites)}
-    before = {name: codecs[name].transport for name in transports}
-    try:
-        for name, transport in transports.items():
-            codecs[name].transport = transport
+    with carried_by({codecs[name]: transport for name, transport in transports.items()}):
         yield transports
-    finally:
-        for name, previous in before.items():
-            codecs[name].transport = previous
+    for transport in transports.values():
+        if not transport.record:
+            raise StreamError(
+                f"site {transport.site}: nothing went through bytes; give the network as it was "
+                f"before torch.compile"
+            )
 
 
 def frame_of(images: int, transports: Mapping[str, ByteTransport], sites: Iterable[str]) -> Frame:
@@ -258,10 +262,5 @@ def _frequencies(codec: SiteCodec) -> bytes:
 
 def run_eval(module: nn.Module, *inputs: Tensor) -> Any:
     """The output in eval mode; the mode of every submodule is restored."""
-    training = [part for part in module.modules() if part.training]
-    module.eval()
-    try:
+    with eval_mode(module):
         return module(*inputs)
-    finally:
-        for part in training:
-            part.training = True

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actpress.bitstream import Frame, StreamWriter, read_record, tables, write_record
-from actpress.codec import SiteCodec
+from actpress.codec import SiteCodec, seen_by
 from actpress.data.dataset import Dataset
 from actpress.errors import StreamError
 from actpress.evaluation import RunInfo, evaluate
@@ -46,12 +46,9 @@ def values(pressed: CompressedModel, x: Tensor) -> dict[str, Tensor]:
             del codec, x, q
             seen[self.name] = x_hat
 
-    for name, codec in pressed.codecs.items():
-        codec.probe = Spy(name)
-    with torch.no_grad():
+    probes = {codec: Spy(name) for name, codec in pressed.codecs.items()}
+    with torch.no_grad(), seen_by(probes):
         pressed.eval()(x)
-    for codec in pressed.codecs.values():
-        codec.probe = None
     return seen
 
 

@@ -11,6 +11,7 @@ from actpress.codec.entropy import (
 )
 from actpress.codec.mixture_codec import WIDEST, MixtureCodec
 from actpress.codec.packing import Packing
+from actpress.codec.passing import Probe, Transport, carried_by, seen_by
 from actpress.codec.precision import in_float32
 from actpress.codec.projection import (
     IdentityProjection,
@@ -30,7 +31,7 @@ from actpress.codec.ranges import (
     stored_step,
     unpack_indices,
 )
-from actpress.codec.site_codec import CodecOutput, Probe, SiteCodec, all_finite
+from actpress.codec.site_codec import CodecOutput, SiteCodec, all_finite
 from actpress.codec.transform import (
     FAMILIES,
     Basis,
@@ -64,9 +65,11 @@ __all__ = [
     "Size",
     "StoredFactors",
     "SymbolCounter",
+    "Transport",
     "all_finite",
     "as_blocks",
     "block_side",
+    "carried_by",
     "check_transform",
     "contexts_for",
     "counting",
@@ -84,6 +87,7 @@ __all__ = [
     "per_component",
     "quantizer_bits",
     "ranges_of",
+    "seen_by",
     "stored_step",
     "unfolded_bits",
     "unpack_indices",

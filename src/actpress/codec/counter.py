@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from actpress.codec.entropy import seen_range
+from actpress.codec.passing import seen_by
 from actpress.codec.site_codec import SiteCodec, all_finite
 from actpress.errors import CalibrationError
 from actpress.kernels import CONTEXTS, count_in_contexts
@@ -73,17 +74,21 @@ class SymbolCounter:
         self.lowest = lowest
 
     def seen(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Counts, with q_min and q_max per component of the symbols that occurred.
+        """Counts, with q_min and q_max per component of the symbols that occurred."""
+        first, last = seen_range(self.counts.sum(1) > 0)
+        return self.counts, self.lowest + first, self.lowest + last
+
+    def check_seen(self) -> None:
+        """Refuse to have counted nothing.
 
         Raises:
             CalibrationError: no images.
         """
         if self.values == 0:
             raise CalibrationError(
-                f"site {self.name} saw no images; calibrate with at least one batch"
+                f"site {self.name} saw no images; give at least one batch, to the network as it "
+                f"was before torch.compile"
             )
-        first, last = seen_range(self.counts.sum(1) > 0)
-        return self.counts, self.lowest + first, self.lowest + last
 
 
 def contexts_for(q: Tensor, levels: int) -> int:
@@ -93,12 +98,13 @@ def contexts_for(q: Tensor, levels: int) -> int:
 
 @contextmanager
 def counting(codecs: Mapping[str, SiteCodec]) -> Iterator[Mapping[str, SymbolCounter]]:
-    """Count the symbols of every codec, by site name, while the block runs."""
+    """Count the symbols of every codec, by site name, in this thread while the block runs.
+
+    Raises:
+        CalibrationError: nothing came by at a site: there were no images, or a compiled network.
+    """
     counters = {name: SymbolCounter(codec, name) for name, codec in codecs.items()}
-    try:
-        for name, codec in codecs.items():
-            codec.probe = counters[name]
+    with seen_by({codec: counters[name] for name, codec in codecs.items()}):
         yield counters
-    finally:
-        for codec in codecs.values():
-            codec.probe = None
+    for counter in counters.values():
+        counter.check_seen()

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from actpress.bitstream import ContextCoder, RansCoder, read_record, write_record
 from actpress.codec.entropy import NetworkTables, laplace_entropy_bits
+from actpress.codec.passing import Transport, probes_of, transport_of
 from actpress.codec.precision import in_float32
 from actpress.codec.projection import Projection, per_component
 from actpress.codec.ranges import Quantizers, index_bits, on_grid, packed_ranges, widths_of
@@ -30,20 +31,6 @@ class CodecOutput(NamedTuple):
 
     x_hat: Tensor
     rate_bits: Tensor
-
-
-class Probe(Protocol):
-    """Sees what passes through a codec, without changing it."""
-
-    def update(self, codec: "SiteCodec", x: Tensor, q: Tensor, x_hat: Tensor) -> None:
-        """Called once per batch with the value, its symbols (as floats) and the reconstruction."""
-
-
-class Transport(Protocol):
-    """Carries symbols from the encoder to the decoder, for instance as bytes."""
-
-    def carry(self, codec: "SiteCodec", x: Tensor, q: Tensor) -> Tensor:
-        """The same symbols of x, shape (n, k, ...), as floats."""
 
 
 class SiteCodec(nn.Module):
@@ -73,6 +60,9 @@ class SiteCodec(nn.Module):
         q_min, q_max: widest symbol range of each component, shape (k,), which the plan's bit-width
             allows; `narrow` makes it what calibration saw, `widen` undoes that.
         alike: whether all components have one range, as a site without a transform has.
+
+    Attributes:
+        transport: carries the symbols of every call that brings none of its own (`carried_by`).
     """
 
     q_min: Tensor
@@ -103,7 +93,6 @@ class SiteCodec(nn.Module):
         self.register_buffer("rate_scale", torch.ones(()))
         self.register_buffer("widest_min", self.q_min.clone(), persistent=False)
         self.register_buffer("widest_max", self.q_max.clone(), persistent=False)
-        self.probe: Probe | None = None
         self.transport: Transport | None = None
 
     @property
@@ -135,11 +124,12 @@ class SiteCodec(nn.Module):
         """Compress and decompress x, shape (n, c, ...)."""
         z = self.projection.encode(x, self.step)
         q = _round_clamp(z, per_component(self.q_min, z), per_component(self.q_max, z))
-        if self.transport is not None:
-            q = self.transport.carry(self, x, q)
+        transport = transport_of(self)
+        if transport is not None:
+            q = transport.carry(self, x, q)
         x_hat = self.projection.decode(q, self.step)
-        if self.probe is not None:
-            self.probe.update(self, x, q, x_hat)
+        for probe in probes_of(self):
+            probe.update(self, x, q, x_hat)
         return CodecOutput(x_hat, self._rate_bits(z))
 
     def encode(self, x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from actpress.evaluation.account import (
 )
 from actpress.evaluation.confidence import Comparison, guessing_accuracy
 from actpress.evaluation.metrics import MeasuredMetrics, Metrics, PathPoint, Views
-from actpress.graph import Graph, macs_per_image
+from actpress.graph import Graph, eval_mode, macs_per_image
 from actpress.pressing import CompressedModel
 from actpress.stream import ByteTransport, stream_bytes, through_bytes
 from actpress.tasks import CLASSIFICATION, Task
@@ -92,16 +92,15 @@ def predict(
         ModelError: the output is not of the task, or not finite.
         DataError: an image is not finite.
     """
-    training, device = model.training, _device_of(model)
-    model.eval()
+    device = _device_of(model)
     predictions: list[Tensor] = []
-    for x, target in split.batches(batch):
-        output = model(x.to(device))
-        task.check(output, target, images=len(x))
-        _check_finite(output, sum(map(len, predictions)))
-        predictions.append(task.predictions(output).cpu())
-        on_batch(len(x))
-    model.train(training)
+    with eval_mode(model):
+        for x, target in split.batches(batch):
+            output = model(x.to(device))
+            task.check(output, target, images=len(x))
+            _check_finite(output, sum(map(len, predictions)))
+            predictions.append(task.predictions(output).cpu())
+            on_batch(len(x))
     return torch.cat(predictions)
 
 

@@ -3,6 +3,7 @@
 from actpress.graph.arrangement import PLAIN, Arrangement
 from actpress.graph.capture import Graph, capture
 from actpress.graph.macs import macs_per_image
+from actpress.graph.mode import eval_mode
 from actpress.graph.observe import site_values, values_before
 from actpress.graph.rewrite import CODECS_PATH, RewrittenNetwork, insert_codecs
 from actpress.graph.sites import Site, default_placement
@@ -21,6 +22,7 @@ __all__ = [
     "capture",
     "check_weights_finite",
     "default_placement",
+    "eval_mode",
     "hash_weights",
     "insert_codecs",
     "macs_per_image",

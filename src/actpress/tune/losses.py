@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from actpress.codec import SiteCodec
+from actpress.codec import SiteCodec, seen_by
 from actpress.pressing import CompressedModel
 from actpress.settings import TuneSettings
 from actpress.tasks import Task
@@ -53,11 +53,5 @@ class ReconstructionProbe:
 def reconstruction(pressed: CompressedModel) -> Iterator[ReconstructionProbe]:
     """Collect the reconstruction error while the block runs."""
     probe = ReconstructionProbe()
-    codecs = pressed.codecs.values()
-    try:
-        for codec in codecs:
-            codec.probe = probe
+    with seen_by(dict.fromkeys(pressed.codecs.values(), probe)):
         yield probe
-    finally:
-        for codec in codecs:
-            codec.probe = None

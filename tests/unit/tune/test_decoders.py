@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from actpress.codec import LinearProjection, SiteCodec
+from actpress.codec import LinearProjection, SiteCodec, seen_by
 from actpress.graph import Graph, site_values, values_before
 from actpress.plan import Transform
 from actpress.pressing import CompressedModel
@@ -25,12 +25,9 @@ def errors(pressed: CompressedModel, graph: Graph, images: Tensor) -> dict[str, 
         def update(self, codec: SiteCodec, x: Tensor, q: Tensor, x_hat: Tensor) -> None:
             seen[self.name] = x_hat
 
-    for name, codec in pressed.codecs.items():
-        codec.probe = Probe(name)
-    with torch.no_grad():
+    probes = {codec: Probe(name) for name, codec in pressed.codecs.items()}
+    with torch.no_grad(), seen_by(probes):
         pressed(images)
-    for codec in pressed.codecs.values():
-        codec.probe = None
     placements = {site.site: site.placement for site in pressed.plan}
     return {
         name: float((seen[name] - value).square().mean())

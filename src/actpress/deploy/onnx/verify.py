@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actpress.codec import SiteCodec
+from actpress.codec import SiteCodec, carried_by
 from actpress.deploy.affine import components
 from actpress.deploy.onnx.network import OUTPUT, OnnxNetwork, SiteInFile
 from actpress.errors import ExportError
@@ -148,14 +148,9 @@ class _Comparison:
 @contextmanager
 def _carried(pressed: CompressedModel, symbols: Mapping[str, Tensor]) -> Iterator[_Comparison]:
     carriers = {name: _Carrier(name, q) for name, q in symbols.items()}
-    before = {name: pressed.codecs[name].transport for name in carriers}
-    try:
-        for name, carrier in carriers.items():
-            pressed.codecs[name].transport = carrier
+    codecs = pressed.codecs
+    with carried_by({codecs[name]: carrier for name, carrier in carriers.items()}):
         yield _Comparison(tuple(carriers.values()))
-    finally:
-        for name, transport in before.items():
-            pressed.codecs[name].transport = transport
 
 
 def _check_output(found: Tensor, expected: Tensor) -> None:
