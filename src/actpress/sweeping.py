@@ -21,6 +21,7 @@ from actpress.run import (
     Source,
     differences,
     facts_of,
+    followed,
     load_metrics,
     read_request,
     write_text,
@@ -110,7 +111,7 @@ def sweep(
     if source.images_sha256 is None:
         digests = read_images(data, settings, progress)
         source = source.model_copy(update={"images_sha256": digests})
-    out = Path(out)
+    out = followed(Path(out))
     _check_request(out, source, settings, energy or EnergyModel())
     points = list(_points(methods, budgets))
     before, failed = _failed_before(out, points), list[tuple[str, str, str]]()

@@ -474,7 +474,10 @@ def test_what_is_no_run_is_never_replaced(tmp_path: Path, kind: str) -> None:
         target.write_text("x")
     with (
         pytest.raises(
-            RunError, match=r"was not made by this command .* not replaced even with --force"
+            RunError,
+            match=r"was not made by this command .* not replaced even with --force"
+            if kind == "folder"
+            else "precious exists and is no folder; choose another --out",
         ),
         new_folder(target, force=True),
     ):

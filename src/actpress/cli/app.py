@@ -49,7 +49,8 @@ from actpress.cli.options import (
 from actpress.cli.splits import split_command
 from actpress.cli.streams import decode_command, encode_command
 from actpress.cli.sweeps import sweep_command
-from actpress.errors import BudgetError, RunError
+from actpress.errors import BudgetError
+from actpress.files import check_writable
 from actpress.preparation import Preparation
 from actpress.settings import (
     CALIBRATION_IMAGES,
@@ -286,10 +287,8 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
 ) -> None:
     """Measure a compressed network again, on its own or on other test data."""
     check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
-    if json_file is not None and json_file.is_dir():
-        raise RunError(f"--json {json_file} is a folder; give the name of a file")
-    if json_file is not None and not json_file.parent.is_dir():
-        raise RunError(f"--json {json_file}: there is no folder {json_file.parent}; make it first")
+    if json_file is not None:
+        check_writable(json_file)
     from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
         IMAGE_FOLDER,
         EnergyModel,

@@ -13,6 +13,7 @@ from actpress.cli.options import (
     guarded,
 )
 from actpress.errors import RunError
+from actpress.files import followed
 
 
 @guarded
@@ -62,7 +63,7 @@ def decode_command(
     device: DeviceOption = "cpu",
 ) -> None:
     """Read activations back: one tensor per site, (images, channels, ...)."""
-    if out.exists():
+    if followed(out).exists():
         raise RunError(f"{out} exists already; choose another folder")
     from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
         Decoder,

@@ -19,6 +19,7 @@ from actpress.run import (
     METRICS,
     check_free,
     differences,
+    followed,
     load_metrics,
     load_source,
     read_request,
@@ -49,7 +50,7 @@ def workplace(
         RunError: `out` exists, or an unfinished run; there is nothing to resume, or it was another
             request.
     """
-    folder = _opened(out.resolve(), request, force=force, resume=resume)
+    folder = _opened(followed(out), request, force=force, resume=resume)
     try:
         yield folder
     except REFUSALS:
@@ -60,7 +61,7 @@ def workplace(
 
 def is_complete(out: Path) -> bool:
     """Whether a compression wrote its run directory and left nothing unfinished beside it."""
-    return (out / METRICS).is_file() and not _folder(out.resolve()).exists()
+    return (out / METRICS).is_file() and not _folder(followed(out)).exists()
 
 
 def check_complete(out: Path, request: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from actpress.calibration import Statistics
 from actpress.errors import RunError
 from actpress.evaluation import PathPoint
+from actpress.files import write_text
 from actpress.graph import hash_weights
 from actpress.pipeline.job import Job, Outcome
 from actpress.plan import Plan, first_complaint
@@ -62,11 +63,9 @@ class SearchRecord(BaseModel):
 
 
 def write_record(folder: Path, record: SearchRecord) -> None:
-    """Write under a temporary name, then rename."""
+    """Write a record whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{FILE}.part"
-    partial.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / FILE)
+    write_text(folder / FILE, record.model_dump_json(indent=1) + "\n")
 
 
 def identity_of(job: Job) -> str:

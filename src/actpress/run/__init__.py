@@ -8,6 +8,7 @@ report.html          the same for people
 run.json             where model and data came from
 """
 
+from actpress.files import followed, new_file, write_bytes, write_text
 from actpress.run.folder import (
     CODEC,
     HALF,
@@ -17,10 +18,7 @@ from actpress.run.folder import (
     REPORT,
     SOURCE,
     check_free,
-    new_file,
     new_folder,
-    write_bytes,
-    write_text,
 )
 from actpress.run.halves import load_head, load_tail, save_halves
 from actpress.run.loading import load_run, refuse_half
@@ -45,6 +43,7 @@ __all__ = [
     "check_weights",
     "differences",
     "facts_of",
+    "followed",
     "load_head",
     "load_metrics",
     "load_model_from",

@@ -1,14 +1,13 @@
-"""The folder of a run: its files, and how they are written whole or not at all."""
+"""The folder of a run: its files, and how it appears whole or not at all."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from actpress.errors import RunError
+from actpress.files import followed
 
 PLAN, CODEC, NETWORK, METRICS, REPORT, SOURCE, HALF = (
     "plan.json",
@@ -33,7 +32,7 @@ def new_folder(target: Path, *, force: bool, known_by: str = PLAN) -> Iterator[P
     Raises:
         RunError: `target` exists and `force` is not set.
     """
-    target = target.resolve()
+    target = followed(target)
     check_free(target, force=force, known_by=known_by)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -57,51 +56,17 @@ def check_free(target: Path, *, force: bool, known_by: str = PLAN) -> None:
     Raises:
         RunError: it exists and must not be replaced.
     """
-    if not target.exists():
+    if not followed(target).exists():
         return
+    if not target.is_dir():
+        raise RunError(f"{target} exists and is no folder; choose another --out")
     if not force:
         raise RunError(f"{target} exists already; choose another --out, or replace it with --force")
-    if not target.is_dir() or (any(target.iterdir()) and not (target / known_by).exists()):
+    if any(target.iterdir()) and not (target / known_by).exists():
         raise RunError(
             f"{target} was not made by this command (it holds no {known_by}), so it is not "
             f"replaced even with --force; choose another --out"
         )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name, then rename it."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, then rename it."""
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-@contextmanager
-def new_file(target: Path, *, force: bool) -> Iterator[BinaryIO]:
-    """A file that appears at `target` whole when the block succeeds, and not at all otherwise.
-
-    Raises:
-        RunError: `target` exists and `force` is not set, or it is no file.
-    """
-    if target.exists() and not target.is_file():
-        raise RunError(f"{target} exists and is no file; choose another name")
-    if target.exists() and not force:
-        raise RunError(f"{target} exists already; choose another name, or replace it with --force")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.part")
-    try:
-        with partial.open("wb") as file:
-            yield file
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def existing(folder: Path, name: str, *, made_by: str = "compress") -> Path:

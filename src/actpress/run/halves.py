@@ -16,10 +16,11 @@ from torch import Tensor, fx, nn
 
 from actpress.codec import SiteCodec
 from actpress.errors import RunError
+from actpress.files import write_text
 from actpress.graph import CODECS_PATH
 from actpress.plan import first_complaint
 from actpress.pressing import CompressedModel
-from actpress.run.folder import HALF, NETWORK, SOURCE, existing, write_text
+from actpress.run.folder import HALF, NETWORK, SOURCE, existing
 from actpress.run.loading import load_captured
 from actpress.run.model import copy_tensors, save_codecs
 from actpress.run.source import Source, load_source

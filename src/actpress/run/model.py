@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from actpress.codec import SiteCodec
 from actpress.errors import PlanError, RunError
+from actpress.files import write_text
 from actpress.graph import Graph, insert_codecs
 from actpress.plan import Plan
 from actpress.pressing import CompressedModel, check_site
 from actpress.run.codecs import CodecReader, codec_tensors, table_tensors
-from actpress.run.folder import CODEC, NETWORK, PLAN, existing, write_text
+from actpress.run.folder import CODEC, NETWORK, PLAN, existing
 from actpress.run.tensors import read_tensors, write_tensors
 
 TABLE_IMAGES, NETWORK_LEARNED, PLAN_DIGEST = "table_images", "network_learned", "plan_sha256"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from actpress.errors import RunError
-from actpress.run.folder import write_text
+from actpress.files import write_text
 from actpress.run.source import Source
 
 WEIGHTS, IMAGES = "weights_sha256", "images_sha256"

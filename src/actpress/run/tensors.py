@@ -9,8 +9,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from actpress.errors import RunError
+from actpress.files import write_bytes
 from actpress.graph.weights import raw_bytes
-from actpress.run.folder import write_bytes
 
 DIGEST = "sha256"
 

@@ -1,6 +1,5 @@
 """Checkpoints of a tuning run: written whole or not at all, read without executing code."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 
 from actpress.errors import TuningError
+from actpress.files import replacing
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,10 @@ class Checkpoint:
     seconds: float
 
     def save(self, path: Path) -> None:
-        """Write under a temporary name, then rename."""
+        """Write a file whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".part")
-        with partial.open("wb") as file:
+        with replacing(path) as file:
             torch.save(vars(self), file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
 
     @classmethod
     def load(cls, path: Path, *, identity: str) -> "Checkpoint":
