@@ -352,6 +352,18 @@ def test_a_run_that_does_not_say_how_to_build_its_network(folder: Path) -> None:
     assert "run.json names the model 'ToyNet', but not how to build it" in said
 
 
+def test_evaluate_in_integers(folder: Path) -> None:
+    compress("--method", "gdr")
+    result = invoke("evaluate", "run", "--integer", "--json", "integers.json")
+    assert result.exit_code == 0, result.output
+    found = json.loads((folder / "integers.json").read_text())
+    assert found["images"] == 40
+    assert found["agreement"] >= 0.9
+    assert abs(found["accuracy"] - found["compressed_accuracy"]) <= 1 - found["agreement"] + 1e-6
+    assert f"in integers {found['accuracy']:.2%}" in result.output
+    assert "give it alone" in message(invoke("evaluate", "run", "--integer", "--measured"))
+
+
 def test_evaluate_measures_real_bytes(folder: Path) -> None:
     assert compress("--method", "gdr").exit_code == 0
     result = invoke("evaluate", "run", "--measured", "--batch", "8", "--json", "again.json")

@@ -49,7 +49,7 @@ from actpress.cli.options import (
 from actpress.cli.splits import split_command
 from actpress.cli.streams import decode_command, encode_command
 from actpress.cli.sweeps import sweep_command
-from actpress.errors import BudgetError
+from actpress.errors import BudgetError, RunError
 from actpress.files import check_writable
 from actpress.preparation import Preparation
 from actpress.settings import (
@@ -284,9 +284,14 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
     measured: Annotated[
         bool, typer.Option("--measured", help="Send every activation through real bytes.")
     ] = False,
+    integer: Annotated[
+        bool, typer.Option("--integer", help="Accuracy of the integer form (docs/integer.md).")
+    ] = False,
 ) -> None:
     """Measure a compressed network again, on its own or on other test data."""
     check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
+    if integer and (measured or device != "cpu"):
+        raise RunError("--integer runs on the CPU and without --measured; give it alone")
     if json_file is not None:
         check_writable(json_file)
     from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
@@ -300,6 +305,7 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
         metrics_json,
         open_run,
         print_evaluation,
+        print_integer_score,
         progress_on,
         write_text,
     )
@@ -308,6 +314,9 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
     source, graph, pressed = opened.source, opened.graph, opened.pressed
     preparation = source.preparation if data is None or data.startswith(IMAGE_FOLDER) else None
     images = load_dataset(data or source.data, input_shape=source.input, preparation=preparation)
+    if integer:
+        print_integer_score(opened, images, json_file)
+        return
     earlier = load_metrics(run)
     info = RunInfo.again(earlier, data=data or source.data)
     with progress_on(Console(stderr=True)) as bars:

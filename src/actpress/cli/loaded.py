@@ -4,6 +4,7 @@ import torch
 
 from actpress.api import compress, inspect
 from actpress.cli.beginning import device_of, settings_of, warn_of_few_images, warn_of_guessing
+from actpress.cli.integers import print_integer_score
 from actpress.cli.opened import open_run
 from actpress.cli.progress import progress_on
 from actpress.cli.sources import Origin, load_model
@@ -58,6 +59,7 @@ __all__ = [
     "new_folder",
     "open_run",
     "print_evaluation",
+    "print_integer_score",
     "print_metrics",
     "print_sites",
     "print_sweep",

@@ -74,11 +74,12 @@ def press_all(colours: Tensor) -> Pressing:
         bit_width: int = 4,
         block: int = 1,
         placement: Placement = Placement.PRE_ACT,
+        images: Tensor = colours,
     ) -> CompressedModel:
-        graph = capture(model.eval(), colours[:2])
+        graph = capture(model.eval(), images[:2])
         placements = {site.name: placement for site in graph.sites}
         sides = {site.name: block if divides(site.shape, block) else 1 for site in graph.sites}
-        statistics = calibrate(graph, [colours], placements, blocks=sides)
+        statistics = calibrate(graph, [images], placements, blocks=sides)
         sites = tuple(
             SitePlan(
                 site=site.name,
@@ -94,7 +95,7 @@ def press_all(colours: Tensor) -> Pressing:
         )
         plan = Plan(method="test", fingerprint=graph.fingerprint, sites=sites)
         pressed = press(graph, plan, statistics)
-        fit_tables(pressed, [colours])
+        fit_tables(pressed, [images])
         return pressed
 
     return make

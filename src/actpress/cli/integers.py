@@ -1,0 +1,56 @@
+"""What `actpress evaluate --integer` does."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from torch import Tensor
+
+from actpress.cli.opened import OpenedRun
+from actpress.cli.progress import progress_on
+from actpress.data.dataset import Dataset
+from actpress.deploy.integer import IntegerNetwork, IntegerScore, integer_network, integer_score
+from actpress.run import write_text
+
+CALIBRATION_IMAGES, CALIBRATION_BATCH = 256, 64
+
+
+def integer_form(opened: OpenedRun, images: Dataset) -> IntegerNetwork:
+    """The integer network of a run; its ranges come from the run's training images.
+
+    Raises:
+        ExportError: something has no integer form.
+    """
+    return integer_network(opened.pressed, _calibration(images))
+
+
+def print_integer_score(opened: OpenedRun, images: Dataset, json_file: Path | None) -> None:
+    """Run the test images in integers, print how good that is, and write it as JSON.
+
+    Raises:
+        ExportError: something has no integer form.
+    """
+    network = integer_form(opened, images)
+    with progress_on(Console(stderr=True)) as bars:
+        bars.start("integers", len(images.test))
+        score = integer_score(
+            network, opened.pressed, images.test, images.task, on_batch=bars.advance
+        )
+    if json_file is not None:
+        write_text(json_file, json.dumps(asdict(score), indent=2) + "\n")
+    Console().print(_line(score))
+
+
+def _calibration(images: Dataset) -> Iterator[Tensor]:
+    for batch, _ in images.train.take(CALIBRATION_IMAGES).batches(CALIBRATION_BATCH):
+        yield batch
+
+
+def _line(score: IntegerScore) -> str:
+    drop = 100 * (score.compressed_accuracy - score.accuracy)
+    return (
+        f"in integers {score.accuracy:.2%}, compressed network {score.compressed_accuracy:.2%} "
+        f"({drop:.2f} points lost), {score.agreement:.2%} agreement on {score.images:,} images"
+    )

@@ -1,0 +1,38 @@
+"""The network in integers: what every back end computes, bit for bit (docs/integer.md)."""
+
+from actpress.deploy.integer.convert import integer_network
+from actpress.deploy.integer.execute import Executor
+from actpress.deploy.integer.network import (
+    Addend,
+    Convolution,
+    Input,
+    IntegerMap,
+    IntegerNetwork,
+    Matrix,
+    Pool,
+    Reading,
+    Rescale,
+    Stage,
+    Table,
+    Window,
+)
+from actpress.deploy.integer.score import IntegerScore, integer_score
+
+__all__ = [
+    "Addend",
+    "Convolution",
+    "Executor",
+    "Input",
+    "IntegerMap",
+    "IntegerNetwork",
+    "IntegerScore",
+    "Matrix",
+    "Pool",
+    "Reading",
+    "Rescale",
+    "Stage",
+    "Table",
+    "Window",
+    "integer_network",
+    "integer_score",
+]

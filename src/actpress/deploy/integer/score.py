@@ -1,0 +1,70 @@
+"""How good an integer network is, beside the network that it was made of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from actpress.data.dataset import Split
+from actpress.deploy.integer.execute import Executor
+from actpress.deploy.integer.network import IntegerNetwork
+from actpress.pressing import CompressedModel
+from actpress.tasks import Task
+
+BATCH = 50
+
+
+@dataclass(frozen=True)
+class IntegerScore:
+    """On one split.
+
+    Attributes:
+        images: of the split.
+        accuracy: of the integer network, in [0, 1].
+        compressed_accuracy: of the compressed network in floating point.
+        agreement: share of images on which the two agree.
+    """
+
+    images: int
+    accuracy: float
+    compressed_accuracy: float
+    agreement: float
+
+
+@torch.no_grad()
+def integer_score(
+    network: IntegerNetwork,
+    pressed: CompressedModel,
+    split: Split,
+    task: Task,
+    *,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> IntegerScore:
+    """Run a split through an integer network and through the compressed one.
+
+    Args:
+        network: of `pressed`.
+        pressed: in eval mode, on the CPU.
+        split: images and labels.
+        task: what outputs mean.
+        on_batch: is told how many images were done.
+    """
+    executor = Executor(network)
+    own: list[Tensor] = []
+    compressed: list[Tensor] = []
+    labels: list[Tensor] = []
+    for images, target in split.batches(BATCH):
+        logits = executor.logits(images.numpy()).astype(np.float64) * network.logit_scale
+        own.append(task.predictions(torch.from_numpy(logits)))
+        compressed.append(task.predictions(pressed(images)))
+        labels.append(target)
+        on_batch(len(images))
+    predictions, reference, targets = map(torch.cat, (own, compressed, labels))
+    return IntegerScore(
+        images=len(targets),
+        accuracy=task.metric(predictions, targets),
+        compressed_accuracy=task.metric(reference, targets),
+        agreement=task.agreement(predictions, reference),
+    )
