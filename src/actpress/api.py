@@ -52,10 +52,14 @@ class Result:
             RunError: the folder exists and `force` is not set.
         """
         with new_folder(Path(folder), force=force) as partial:
-            save_model(self.model, partial)
-            write_text(partial / METRICS, metrics_json(self.metrics))
-            write_text(partial / REPORT, render_html(self.metrics))
-            write_text(partial / SOURCE, self.source.model_dump_json(indent=2) + "\n")
+            self.write_files(partial)
+
+    def write_files(self, folder: Path) -> None:
+        """Write the files of a run directory into a folder that exists."""
+        save_model(self.model, folder)
+        write_text(folder / METRICS, metrics_json(self.metrics))
+        write_text(folder / REPORT, render_html(self.metrics))
+        write_text(folder / SOURCE, self.source.model_dump_json(indent=2) + "\n")
 
 
 def compress(

@@ -2,9 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -17,13 +18,16 @@ from actpress.evaluation import Metrics
 from actpress.methods import METHODS, Progress, Settings, Silence, read_images
 from actpress.report import render_sweep, sweep_csv
 from actpress.run import (
+    LOCK,
     METRICS,
     Source,
     differences,
     facts_of,
     followed,
     load_metrics,
+    locked,
     read_request,
+    tidy,
     write_text,
 )
 
@@ -96,8 +100,8 @@ def sweep(
         on_run: called before each run that is not finished already.
 
     Raises:
-        ActpressError: an unknown method, or `out` holds a sweep of another network, data or
-            settings.
+        ActpressError: an unknown method; `out` holds a sweep of another network, data or settings,
+            or another sweep is at work there.
     """
     if not methods or not budgets:
         raise ActpressError("a sweep needs at least one method and one budget")
@@ -111,40 +115,48 @@ def sweep(
     if source.images_sha256 is None:
         digests = read_images(data, settings, progress)
         source = source.model_copy(update={"images_sha256": digests})
+    wanted = {
+        "source": source.model_dump(mode="json"),
+        "settings": facts_of(settings),
+        "energy": facts_of(energy or EnergyModel()),
+    }
     out = followed(Path(out))
-    _check_request(out, source, settings, energy or EnergyModel())
-    points = list(_points(methods, budgets))
-    before, failed = _failed_before(out, points), list[tuple[str, str, str]]()
-    for number, (method, budget) in enumerate(points, start=1):
-        folder = out / _name(method, budget)
-        workplace = out / f".{folder.name}.partial"
-        if not (folder / METRICS).exists():
-            on_run(NextRun(method, str(budget), number, len(points)))
-            try:
-                result = compress(
-                    model,
-                    data,
-                    method=method,
-                    budget=budget,
-                    settings=settings,
-                    energy=energy,
-                    source=source,
-                    leaves=leaves,
-                    folder=workplace,
-                    progress=progress or Silence(),
-                )
-            except (BudgetError, TuningError) as error:
-                failed.append((method, str(budget), str(error)))
-                continue
-            result.save(folder)
+    _check_own(out)
+    with locked(out):
+        _check_request(out, wanted)
+        points = list(_points(methods, budgets))
+        before, failed = _failed_before(out, points), list[tuple[str, str, str]]()
+        for number, (method, budget) in enumerate(points, start=1):
+            folder = out / _name(method, budget)
+            workplace = out / f".{folder.name}.partial"
+            if not (folder / METRICS).exists():
+                on_run(NextRun(method, str(budget), number, len(points)))
+                try:
+                    result = compress(
+                        model,
+                        data,
+                        method=method,
+                        budget=budget,
+                        settings=settings,
+                        energy=energy,
+                        source=source,
+                        leaves=leaves,
+                        folder=workplace,
+                        progress=progress or Silence(),
+                    )
+                except (BudgetError, TuningError) as error:
+                    failed.append((method, str(budget), str(error)))
+                    continue
+                result.save(folder)
+                _write(out, _finished(out), before + failed)
             shutil.rmtree(workplace, ignore_errors=True)  # methods without checkpoints make none
-            _write(out, _finished(out), before + failed)
-    runs = _finished(out)
-    if runs:
-        _write(out, runs, before + failed)
-    if len(failed) == len(points):
-        raise BudgetError(f"no method met any budget: {'; '.join(why for *_, why in failed)}")
-    return Sweep(tuple(runs), tuple(failed))
+            tidy(folder)
+        runs = _finished(out)
+        if runs:
+            _write(out, runs, before + failed)
+        if len(failed) == len(points):
+            raise BudgetError(f"no method met any budget: {'; '.join(why for *_, why in failed)}")
+        return Sweep(tuple(runs), tuple(failed))
 
 
 def _points(
@@ -163,22 +175,26 @@ def _name(method: str, budget: Budget) -> str:
     return f"{method}-{budget.amount:g}{budget.kind}-{budget.view}-{counted}"
 
 
-def _check_request(out: Path, source: Source, settings: Settings, energy: EnergyModel) -> None:
+def _check_own(out: Path) -> None:
+    """Refuse a folder that no sweep made.
+
+    Raises:
+        RunError: it is one.
+    """
+    nothing_yet = {LOCK, f".{REQUEST}.part"}  # a sweep that was killed before its request
+    if not out.exists() or (out / REQUEST).is_file():
+        return
+    if not out.is_dir() or {path.name for path in out.iterdir()} - nothing_yet:
+        raise RunError(f"{out} exists and holds no sweep; choose another --out")
+
+
+def _check_request(out: Path, wanted: Mapping[str, Any]) -> None:
     """A folder keeps what its runs have in common, so that runs of different kinds do not mix."""
-    wanted = {
-        "source": source.model_dump(mode="json"),
-        "settings": facts_of(settings),
-        "energy": facts_of(energy),
-    }
     text = json.dumps(wanted, indent=1) + "\n"
     path = out / REQUEST
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        out.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
         write_text(path, text)
-        return
-    if not path.is_file():
-        raise RunError(f"{out} exists and holds no sweep; choose another --out")
-    if other := differences(read_request(path), json.loads(text)):
+    elif other := differences(read_request(path), json.loads(text)):
         raise RunError(
             f"{out} holds a sweep of another request: {other}; continue it with the same network, "
             f"data and settings, or choose another --out"

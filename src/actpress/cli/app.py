@@ -13,7 +13,6 @@ from actpress.budget import Budget, Count, View
 from actpress.cli.arguments import check_model, parse_input
 from actpress.cli.export import export_command
 from actpress.cli.options import (
-    EXIT_INTERRUPTED,
     BatchOption,
     BatchSizeOption,
     BlockOption,
@@ -51,6 +50,7 @@ from actpress.cli.streams import decode_command, encode_command
 from actpress.cli.sweeps import sweep_command
 from actpress.errors import BudgetError, RunError
 from actpress.files import check_writable
+from actpress.interruption import EXIT_INTERRUPTED, work_begins
 from actpress.preparation import Preparation
 from actpress.settings import (
     CALIBRATION_IMAGES,
@@ -195,6 +195,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         progress_on,
         read_images,
         settings_of,
+        settle,
         warn_of_few_images,
         warn_of_guessing,
         workplace,
@@ -220,6 +221,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         parameter_bits=parameter_bits,
     )
     warn_of_few_images(wanted, images, settings)
+    work_begins()
     with progress_on(Console(stderr=True)) as bars:
         source = asked.source(network, images, read_images(images, settings, bars))
     request = {
@@ -230,13 +232,14 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         "device": device,
         "memory": memory,
     }
-    if resume and not force and is_complete(out):
+    settled = settle(out)
+    if resume and (settled or not force) and is_complete(out):
         check_complete(out, request)
         complain(f"{out} is complete already; nothing is left to resume")
         return
     try:
         with (
-            workplace(out, request, force=force, resume=resume) as folder,
+            workplace(out, request, force=force, resume=resume) as place,
             progress_on(Console(stderr=True)) as bars,
         ):
             result = compress(
@@ -248,10 +251,10 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
                 energy=EnergyModel.of_memory(memory),
                 source=source,
                 leaves=source.leaves,
-                folder=folder,
+                folder=place.folder,
                 progress=bars,
             )
-            result.save(out, force=force)
+            place.publish(result.write_files)
     except KeyboardInterrupt:
         complain("interrupted; run the same command with --resume to go on")
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -314,6 +317,7 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
     source, graph, pressed = opened.source, opened.graph, opened.pressed
     preparation = source.preparation if data is None or data.startswith(IMAGE_FOLDER) else None
     images = load_dataset(data or source.data, input_shape=source.input, preparation=preparation)
+    work_begins()
     if integer:
         print_integer_score(opened, images, json_file)
         return
@@ -349,6 +353,7 @@ def report_command(run: RunArgument) -> None:
     )
 
     metrics = load_metrics(run)
+    work_begins()
     write_text(run / REPORT, render_html(metrics))
     print_metrics(metrics, Console())
     complain(f"written to {run / REPORT}")

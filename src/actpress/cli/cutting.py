@@ -11,6 +11,7 @@ from actpress.cli.options import complain
 from actpress.cuts import cut_at, possible_cuts
 from actpress.data import FileSizes, file_sizes, load_dataset
 from actpress.errors import DataError
+from actpress.interruption import work_begins
 from actpress.report import print_cuts, sent
 from actpress.run import HALF, load_metrics, new_folder, save_halves
 
@@ -41,6 +42,7 @@ def cut_run(
         print_cuts(possible_cuts(opened.pressed, bits, example), _sizes(opened), Console())
     if at is None or out is None:
         return
+    work_begins()
     with new_folder(out, force=force, known_by=f"head/{HALF}") as partial:
         save_halves(opened.pressed, at, opened.source, partial)
     cut = cut_at(opened.pressed, at, bits, example)

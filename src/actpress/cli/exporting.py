@@ -11,6 +11,7 @@ from actpress.cli.opened import OpenedRun, open_run
 from actpress.cli.options import complain
 from actpress.data import load_dataset
 from actpress.errors import ExportError
+from actpress.interruption import work_begins
 
 IMAGES = 32
 """Held-out images that a file is verified with."""
@@ -30,6 +31,7 @@ def export_run(run: Path, to: str, out: Path, *, weights: Path | None, force: bo
         ActpressError: see `open_run`; something has no form there, or `out` is in the way.
     """
     opened = open_run(run, weights=weights, device=torch.device("cpu"))
+    work_begins()
     complain(f"{out}: {EXPORTERS[to](opened, out, force)}")
 
 

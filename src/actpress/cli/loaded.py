@@ -8,7 +8,7 @@ from actpress.cli.integers import print_integer_score
 from actpress.cli.opened import open_run
 from actpress.cli.progress import progress_on
 from actpress.cli.sources import Origin, load_model
-from actpress.cli.workplace import check_complete, is_complete, workplace
+from actpress.cli.workplace import check_complete, is_complete, settle, workplace
 from actpress.cost import EnergyModel
 from actpress.data import IMAGE_FOLDER, load_dataset, load_image
 from actpress.evaluation import RunInfo, evaluate
@@ -67,6 +67,7 @@ __all__ = [
     "read_images",
     "render_html",
     "settings_of",
+    "settle",
     "site_rows",
     "sweep",
     "torch",

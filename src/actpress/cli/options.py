@@ -13,9 +13,10 @@ from rich.text import Text
 
 from actpress.budget import Count
 from actpress.errors import ActpressError, RunError
+from actpress.interruption import EXIT_INTERRUPTED
 from actpress.settings import MAX_BLOCK, PROJECTING, SEARCHED, TRAINING, NumberBits, Trainable
 
-EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
+EXIT_BAD_INPUT = 2
 
 P = ParamSpec("P")
 

@@ -14,6 +14,7 @@ from actpress.cli.options import (
 )
 from actpress.errors import RunError
 from actpress.files import followed
+from actpress.interruption import work_begins
 
 
 @guarded
@@ -43,6 +44,7 @@ def encode_command(
     opened = open_run(run, weights=weights, device=device_of(device))
     source = opened.source
     x = load_image(image, source.data, input_shape=source.input, preparation=source.preparation)
+    work_begins()
     with new_file(out, force=force) as file, Encoder(opened.pressed, file, site) as encoder:
         output = encoder.encode(x.to(device_of(device)))
     predictions = opened.graph.task.predictions(output).tolist()
@@ -74,6 +76,7 @@ def decode_command(
     )
 
     opened = open_run(run, weights=weights, device=device_of(device))
+    work_begins()
     with stream.open("rb") as file, new_folder(out, force=False) as partial:
         for index, values in enumerate(Decoder(opened.pressed, file)):
             tensors = {name: value.cpu().contiguous() for name, value in values.items()}

@@ -9,7 +9,6 @@ from rich.console import Console
 from actpress.budget import Budget, Count, View
 from actpress.cli.arguments import check_model, parse_input
 from actpress.cli.options import (
-    EXIT_INTERRUPTED,
     BatchOption,
     BatchSizeOption,
     BlockOption,
@@ -42,6 +41,7 @@ from actpress.cli.options import (
     warn_of_unused,
 )
 from actpress.errors import RunError
+from actpress.interruption import EXIT_INTERRUPTED, work_begins
 from actpress.preparation import Preparation
 from actpress.settings import (
     CALIBRATION_IMAGES,
@@ -143,6 +143,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     )
     for each in wanted:
         warn_of_few_images(each, images, settings)
+    work_begins()
     with progress_on(Console(stderr=True)) as bars:
         source = asked.source(network, images, read_images(images, settings, bars))
     try:

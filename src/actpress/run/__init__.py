@@ -11,17 +11,22 @@ run.json             where model and data came from
 from actpress.files import followed, new_file, write_bytes, write_text
 from actpress.run.folder import (
     CODEC,
+    CONTENT,
     HALF,
     METRICS,
     NETWORK,
     PLAN,
     REPORT,
     SOURCE,
+    appear,
     check_free,
     new_folder,
+    recover,
+    tidy,
 )
 from actpress.run.halves import load_head, load_tail, save_halves
 from actpress.run.loading import load_run, refuse_half
+from actpress.run.locking import LOCK, locked
 from actpress.run.model import load_model_from, save_model
 from actpress.run.request import INPUTS, check_inputs, differences, facts_of, read_request
 from actpress.run.results import load_metrics, metrics_json
@@ -30,14 +35,17 @@ from actpress.run.tensors import read_tensors, write_tensors
 
 __all__ = [
     "CODEC",
+    "CONTENT",
     "HALF",
     "INPUTS",
+    "LOCK",
     "METRICS",
     "NETWORK",
     "PLAN",
     "REPORT",
     "SOURCE",
     "Source",
+    "appear",
     "check_free",
     "check_inputs",
     "check_weights",
@@ -50,14 +58,17 @@ __all__ = [
     "load_run",
     "load_source",
     "load_tail",
+    "locked",
     "metrics_json",
     "new_file",
     "new_folder",
     "read_request",
     "read_tensors",
+    "recover",
     "refuse_half",
     "save_halves",
     "save_model",
+    "tidy",
     "write_bytes",
     "write_tensors",
     "write_text",

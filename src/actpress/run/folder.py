@@ -1,13 +1,13 @@
 """The folder of a run: its files, and how it appears whole or not at all."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from actpress.errors import RunError
 from actpress.files import followed
+from actpress.run.locking import locked
 
 PLAN, CODEC, NETWORK, METRICS, REPORT, SOURCE, HALF = (
     "plan.json",
@@ -18,6 +18,9 @@ PLAN, CODEC, NETWORK, METRICS, REPORT, SOURCE, HALF = (
     "run.json",
     "half.json",
 )
+
+CONTENT, REPLACED = "content", "replaced"
+"""In a folder where work is done: what is to appear, and what stood in its place."""
 
 
 @contextmanager
@@ -30,22 +33,50 @@ def new_folder(target: Path, *, force: bool, known_by: str = PLAN) -> Iterator[P
         known_by: file that tells an earlier one from any other folder.
 
     Raises:
-        RunError: `target` exists and `force` is not set.
+        RunError: `target` exists and `force` is not set, or another command is writing it.
     """
     target = followed(target)
-    check_free(target, force=force, known_by=known_by)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    replaced = partial.with_name(partial.name + ".old")
-    try:
-        yield partial
-        partial.chmod(0o755)
-        if target.exists():
-            target.rename(replaced)
-        partial.rename(target)
-        shutil.rmtree(replaced, ignore_errors=True)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    work = _beside(target)
+    if not work.exists():
+        check_free(target, force=force, known_by=known_by)
+    with locked(work):
+        recover(work, target)
+        check_free(target, force=force, known_by=known_by)
+        content = work / CONTENT
+        content.mkdir()
+        try:
+            yield content
+            appear(work, target)
+        finally:
+            recover(work, target)
+
+
+def tidy(target: Path) -> None:
+    """Remove what a `new_folder` that was killed left beside its target."""
+    target = followed(target)
+    if (work := _beside(target)).exists():
+        with locked(work):
+            recover(work, target)
+
+
+def appear(work: Path, target: Path) -> None:
+    """Move what was made in a folder to its target, and what stands there into the folder."""
+    if target.exists():
+        target.rename(work / REPLACED)
+    (work / CONTENT).rename(target)
+
+
+def recover(work: Path, target: Path) -> None:
+    """After `appear`, wherever it stopped: put back what it moved away in vain, remove the rest."""
+    if (work / REPLACED).exists() and not target.exists():
+        (work / REPLACED).rename(target)
+    for path in (work / CONTENT, work / REPLACED):
+        if path.exists():
+            shutil.rmtree(path)
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.new")
 
 
 def check_free(target: Path, *, force: bool, known_by: str = PLAN) -> None:
