@@ -1,6 +1,7 @@
 """How the files of an image folder become what a network takes."""
 
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,6 +11,9 @@ from actpress.errors import DataError
 @dataclass(frozen=True)
 class Preparation:
     """What an image folder cannot tell by itself; None takes the default of each.
+
+    Raises:
+        DataError: mean or std is not finite.
 
     Attributes:
         mean: per channel, on the scale [0, 1], or one for all.
@@ -23,6 +27,11 @@ class Preparation:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     classes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and not all(map(isfinite, values)):
+                raise DataError(f"{name} is {values}; expected finite numbers on the scale [0, 1]")
 
     @classmethod
     def parse(cls, mean: str | None, std: str | None, classes: str | None) -> "Preparation | None":
@@ -58,8 +67,7 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
 def _names(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
-    path = Path(text).expanduser()
-    found = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
+    found = _lines(text) or text.split(",")
     names = tuple(name.strip() for name in found if name.strip())
     if len(names) < 2 or len(set(names)) < len(names):
         raise DataError(
@@ -67,3 +75,16 @@ def _names(text: str | None) -> tuple[str, ...] | None:
             f"expected at least two names between commas, or a text file with one a line"
         )
     return names
+
+
+def _lines(text: str) -> list[str]:
+    """Lines of the file of that name; none where there is no such file, or it is empty."""
+    try:
+        path = Path(text).expanduser()
+        return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    except UnicodeDecodeError as error:
+        raise DataError(f"--classes {text} is no text file: {error}; give other names") from error
+    except (OSError, RuntimeError) as error:
+        if "," in text:  # too long for a name, or the home of somebody unknown
+            return []
+        raise DataError(f"cannot read --classes {text}: {error}; give other names") from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from actpress.api import compress, describe_source
@@ -16,6 +17,7 @@ from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, BudgetError, RunError, TuningError
 from actpress.evaluation import Metrics
 from actpress.methods import METHODS, Progress, Settings, Silence, read_images
+from actpress.plan import first_complaint
 from actpress.report import render_sweep, sweep_csv
 from actpress.run import (
     LOCK,
@@ -32,6 +34,23 @@ from actpress.run import (
 )
 
 JSON, CSV, HTML, REQUEST = "sweep.json", "sweep.csv", "sweep.html", "request.json"
+
+
+class _Failure(BaseModel):
+    """What could not be made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    method: str
+    budget: str
+    reason: str
+
+
+class _Comparison(BaseModel):
+    """What an earlier command wrote of itself; its runs are read from their own folders."""
+
+    failed: tuple[_Failure, ...]
+
 
 WITHOUT_BUDGET = ("int8",)
 """Methods that run once, whatever the budgets."""
@@ -203,11 +222,18 @@ def _check_request(out: Path, wanted: Mapping[str, Any]) -> None:
 
 def _failed_before(out: Path, points: Sequence[tuple[str, Budget]]) -> list[tuple[str, str, str]]:
     """What earlier commands could not make and this one is not asked for."""
-    if not (out / JSON).is_file():
+    path = out / JSON
+    if not path.is_file():
         return []
+    try:
+        rows = _Comparison.model_validate_json(path.read_bytes()).failed
+    except ValidationError as error:
+        raise RunError(
+            f"{path} is damaged: {first_complaint(error)}; remove it, the same command writes it "
+            f"again"
+        ) from error
     asked = {(method, str(budget)) for method, budget in points}
-    rows = json.loads((out / JSON).read_text(encoding="utf-8"))["failed"]
-    earlier = [(row["method"], row["budget"], row["reason"]) for row in rows]
+    earlier = [(row.method, row.budget, row.reason) for row in rows]
     return [row for row in earlier if row[:2] not in asked]
 
 
@@ -216,6 +242,12 @@ def _finished(out: Path) -> list[Metrics]:
     folders = [path.parent for path in out.glob(f"*/{METRICS}")]
     runs = [load_metrics(folder) for folder in folders if not folder.name.startswith(".")]
     order = list(METHODS)
+    for run in runs:
+        if run.method not in order:
+            raise RunError(
+                f"{out} holds a run of the method {run.method!r}, which this actpress does not "
+                f"have; remove its folder"
+            )
     return sorted(runs, key=lambda run: (order.index(run.method), run.bits_per_value.entropy))
 
 

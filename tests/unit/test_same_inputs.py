@@ -1,5 +1,6 @@
 """Work that was begun goes on with the same weights and the same images only."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -150,6 +151,28 @@ def test_an_image_that_is_not_used_may_change(
     used = set(used_images(dataset, SMALL)["train"].tolist())
     spare = next(index for index in range(256) if index not in used)
     go_on(model, changed(dataset, "train", spare, lambda image: image * 2), begun)
+
+
+def test_a_damaged_search_is_told_in_one_line(
+    model: nn.Module, dataset: Dataset, begun: Path
+) -> None:
+    path = begun / "search.json"
+    whole = path.read_text()
+    for text in (
+        "",
+        "[]",
+        "[" * 10**5,
+        whole[:-40],
+        whole.replace('"search_seconds": ', '"search_seconds": 1e999, "other": '),
+        re.sub(r'"search_seconds": [\d.]+', '"search_seconds": NaN', whole),
+        re.sub(r'"step": [\d.]+', '"step": 1e300', whole),
+        re.sub(r'"rank": \d+', '"rank": 10000', whole),
+    ):
+        assert text != whole
+        path.write_text(text)
+        with pytest.raises(RunError, match=r"search\.json is damaged: .*start again") as refusal:
+            go_on(model, dataset, begun)
+        assert "\n" not in str(refusal.value)
 
 
 def test_other_weights_are_refused(model: nn.Module, dataset: Dataset, begun: Path) -> None:

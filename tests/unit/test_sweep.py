@@ -111,3 +111,59 @@ def test_the_terminal_shows_every_run_in_the_chart(run: Run, tmp_path: Path) -> 
     assert chart.count("o") == 1
     assert chart.count("x") == 2 or chart.count("x") == 1  # two runs may share a cell
     assert render_sweep(found.runs) == render_sweep(found.runs)
+
+
+def test_a_damaged_comparison_is_told_in_one_line(run: Run, tmp_path: Path) -> None:
+    run("int8", "3bits")
+    path = tmp_path / "sweep" / "sweep.json"
+    whole = path.read_text()
+    for text in (
+        "",
+        "[]",
+        "{",
+        "[" * 10**5,
+        "\x00",
+        '{"failed": 3}',
+        '{"failed": [[1, 2, 3]]}',
+        '{"failed": [{"method": "gdr", "budget": NaN, "reason": "none"}]}',
+        '{"failed": [{"method": "gdr", "budget": "1bits", "reason": "\\ud800"}]}',
+        whole[:-9],
+    ):
+        path.write_text(text)
+        with pytest.raises(RunError, match=r"sweep\.json is damaged: .*; remove it") as refusal:
+            run("int8", "3bits")
+        assert "\n" not in str(refusal.value)
+    path.unlink()
+    run("int8", "3bits")
+    assert path.read_text() == whole
+
+
+def test_a_damaged_request_and_a_run_of_an_unknown_method_are_told(
+    run: Run, tmp_path: Path
+) -> None:
+    run("int8", "3bits")
+    request, metrics = (
+        tmp_path / "sweep" / "request.json",
+        tmp_path / "sweep" / "int8" / "metrics.json",
+    )
+    before = request.read_text(), metrics.read_text()
+    for text in ("", "[]", "null", "[" * 10**5, "3", "{"):
+        request.write_text(text)
+        with pytest.raises(RunError, match=r"request\.json is damaged: .*begin anew") as refusal:
+            run("int8", "3bits")
+        assert "\n" not in str(refusal.value)
+    request.write_text('{"source": 3, "settings": [1]}')
+    with pytest.raises(RunError, match="sweep of another request: source was 3, is"):
+        run("int8", "3bits")
+    request.write_text(before[0])
+    metrics.write_text(before[1].replace('"method": "int8"', '"method": "magic"'))
+    with pytest.raises(RunError, match="holds a run of the method 'magic'"):
+        run("int8", "3bits")
+
+
+def test_a_budget_out_of_reach_is_remembered(run: Run) -> None:
+    found = run("int8 gdr", "0.001bits")
+    assert [row[:2] for row in found.failed] == [("gdr", "0.001bits (entropy, batch 1)")]
+    again = run("int8", "0.001bits")
+    assert not again.failed
+    assert again.runs == found.runs

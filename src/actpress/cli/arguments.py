@@ -44,7 +44,7 @@ def parse_arguments(text: str | None) -> dict[str, object]:
         return {}
     try:
         arguments = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(
             f"cannot read the model arguments {text!r}: {error}; expected a JSON object, as in "
             f'{{"num_classes": 10}}'

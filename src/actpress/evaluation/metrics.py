@@ -64,7 +64,7 @@ class SiteMetrics(_Record):
     block: int = 1
     rank: int
     step: float
-    values: int
+    values: Annotated[int, Field(ge=1)]
     widths: tuple[tuple[int, int], ...] = ()
     bits: Views
     context_free_bits: float
@@ -121,12 +121,12 @@ class TrafficMetrics(_Record):
         net_ratio_8bit_unfolded: the same as net_ratio_8bit with nothing folded.
     """
 
-    bits_8bit: float
+    bits_8bit: Annotated[float, Field(gt=0)]
     bits: Views
     ratio_8bit: Views
     ratio_16bit: Views
     ratio_32bit: Views
-    batch: int
+    batch: Annotated[int, Field(ge=1)]
     parameter_bits: float
     folded_parameter_bits: float
     credit_bits: float
@@ -165,7 +165,7 @@ class MeasuredMetrics(_Record):
         site_bits: bits of each site's records per inference.
     """
 
-    batch: int
+    batch: Annotated[int, Field(ge=1)]
     stream_bytes: int
     bits_per_value: float
     excess_over_entropy: float
@@ -221,12 +221,12 @@ class Metrics(_Record):
     method: str
     variant: str
     seed: int
-    images: int
+    images: Annotated[int, Field(ge=1)]
     float_accuracy: Annotated[float, Field(ge=0, le=1)]
     accuracy: Annotated[float, Field(ge=0, le=1)]
     accuracy_drop_pp: float
     accuracy_drop_error_pp: float | None = None
-    guessing_accuracy: float | None = None
+    guessing_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
     held_out: Comparison | None = None
     agreement: Annotated[float, Field(ge=0, le=1)]
     bits_per_value: Views

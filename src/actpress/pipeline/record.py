@@ -26,7 +26,7 @@ class SearchRecord(BaseModel):
         method, variant, path, search_node_evals, search_seconds: as in `Outcome`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     identity: str
     plan: Plan

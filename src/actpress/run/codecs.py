@@ -30,6 +30,7 @@ from actpress.codec import (
     Quantizers,
     SiteCodec,
     StoredFactors,
+    as_stored,
     family_of,
     index_bits,
     pack_indices,
@@ -157,7 +158,7 @@ class CodecReader:
         stored = self._factors(site, [name for name in names if name not in own])
         mean, offset = (self._constant(site, name) for name in ("mean", "offset"))
         try:
-            return LinearProjection.of_stored(
+            projection = LinearProjection.of_stored(
                 family, stored, mean, offset, rank=site.rank, block=site.block
             )
         except (CalibrationError, RuntimeError, IndexError, KeyError, ValueError) as error:
@@ -165,6 +166,16 @@ class CodecReader:
                 f"{self.path}: the transform of {site.site} does not make {shapes[0]} and "
                 f"{shapes[2]} matrices: {error}; compress again"
             ) from error
+        sizes = projection.size()
+        expected = sizes.encoder + sizes.decoder + sizes.shared + sizes.vectors
+        got = sum(numbers.numel() for numbers in stored.numbers.values())
+        finite = all(torch.isfinite(tensor).all() for tensor in projection.parameters())
+        if got != expected or not finite:
+            raise RunError(
+                f"{self.path}: the transform of {site.site} has {got} numbers, expected {expected}"
+                f"{'' if finite else ', and they are not finite once scaled'}; compress again"
+            )
+        return projection
 
     def _identity(self, site: SitePlan) -> Projection:
         if site.rank == site.channels:
@@ -186,7 +197,7 @@ class CodecReader:
                 packed = self._checked(site, name, torch.uint8)
                 numbers[plain] = _unpacked_nibbles(packed, odd=name.endswith(ODD_NIBBLES))
             else:
-                numbers[name] = self._checked(site, name, tensor.dtype)
+                numbers[name] = self._checked(site, name, _stored_type(tensor))
                 if tensor.dtype is torch.int16 and (tensor < 0).any():
                     raise RunError(f"{self.path}: indices of {site.site}/{name} are below zero")
         self._check_scales(site, numbers, scales)
@@ -206,9 +217,11 @@ class CodecReader:
                     f"{self.path}: the scales of {site.site}/{name} are {got}, expected {rows} "
                     f"beside {'int8' if name in scaled else '16 bit'} numbers; compress again"
                 )
+        if any(not (scale > 0).all() for scale in scales.values()):
+            raise RunError(f"{self.path}: a scale of {site.site} is not above zero; compress again")
 
     def _constant(self, site: SitePlan, name: str) -> Tensor:
-        dtype = self._tensor(f"{site.site}/{name}").dtype
+        dtype = _real_type(self._tensor(f"{site.site}/{name}"))
         return self._checked(site, name, dtype, (site.components,)).float()
 
     def _read_tables(self) -> NetworkTables:
@@ -267,8 +280,7 @@ class CodecReader:
         self, site: SitePlan, name: str, dtype: torch.dtype, shape: tuple[int, ...] | None = None
     ) -> Tensor:
         tensor = self._tensor(f"{site.site}/{name}")
-        known = (torch.int8, torch.uint8, torch.int16, torch.float16, torch.bfloat16, torch.float32)
-        if tensor.dtype != dtype or dtype not in known or shape not in (None, tuple(tensor.shape)):
+        if tensor.dtype != dtype or shape not in (None, tuple(tensor.shape)):
             raise RunError(
                 f"{self.path}: {site.site}/{name} is {tensor.dtype} {tuple(tensor.shape)}, "
                 f"expected {dtype}{'' if shape is None else f' {shape}'}; compress again"
@@ -284,6 +296,22 @@ class CodecReader:
                 f"earlier actpress; compress again"
             )
         return self.tensors[key]
+
+
+def _stored_type(tensor: Tensor) -> torch.dtype:
+    """The type that such numbers of a transform are stored in."""
+    if tensor.dtype is torch.int8 and tensor.ndim == 2:
+        return torch.int8
+    if tensor.dtype is torch.int16 and tensor.ndim == 1:
+        return torch.int16
+    return _real_type(tensor)
+
+
+def _real_type(tensor: Tensor) -> torch.dtype:
+    """The type that real numbers are stored in: half precision, or float32 where one is beyond."""
+    if tensor.is_floating_point() and tensor.dtype.itemsize > 1:
+        return as_stored(tensor.float()).dtype
+    return torch.float16
 
 
 def _alike(site: SitePlan) -> bool:

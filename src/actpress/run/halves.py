@@ -131,6 +131,10 @@ def _load(folder: Path, part: Part, model: nn.Module) -> tuple[CompressedModel, 
     if half.part != part:
         raise RunError(f"{folder} holds the {half.part} of a network; expected its {part}")
     pressed = load_captured(folder, load_source(folder), model, stored=half.stored)
+    if unknown := half.stored.keys() - pressed.codecs.keys():
+        raise RunError(
+            f"{path} is damaged: the plan has no site {min(unknown)}; split the run again"
+        )
     codecs = {name: codec for name, codec in pressed.codecs.items() if name in half.stored}
     if fingerprint_of(pressed.plan, codecs).hex() != half.own:
         raise RunError(

@@ -84,7 +84,8 @@ def load_model_from(
     _check_sites(plan, graph, folder / PLAN)
     path = existing(folder, CODEC)
     tensors = read_tensors(path)
-    if not _tensor(tensors, PLAN_DIGEST, path).equal(_digest(plan)):
+    stored_digest, digest = _tensor(tensors, PLAN_DIGEST, path), _digest(plan)
+    if stored_digest.dtype != digest.dtype or not stored_digest.equal(digest):
         raise RunError(
             f"{path} was written with another plan than {folder / PLAN}, the plan was edited "
             f"since, or an earlier actpress wrote it; put the plan back, or compress again"
@@ -121,7 +122,8 @@ def copy_tensors(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], path:
     """Copy what was read from a file into a network's own tensors.
 
     Raises:
-        RunError: names, shapes or types differ; names the file.
+        RunError: names, shapes or types differ, or a number is not finite where the network has
+            one that is; names the file.
     """
     if tensors.keys() != own.keys():
         different = sorted(tensors.keys() ^ own.keys())
@@ -132,6 +134,8 @@ def copy_tensors(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], path:
                 f"{path}: {key} is {tensor.dtype} {tuple(tensor.shape)}, expected "
                 f"{own[key].dtype} {tuple(own[key].shape)}; compress again"
             )
+        if (torch.isfinite(own[key]) & ~torch.isfinite(tensor.to(own[key].device))).any():
+            raise RunError(f"{path}: {key} holds NaN or infinite values; compress again")
         own[key].copy_(tensor)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
-from actpress.errors import RunError
+from actpress.errors import DataError, RunError
 from actpress.graph import hash_weights
 from actpress.plan import first_complaint
 from actpress.preparation import Preparation
@@ -53,7 +53,7 @@ def load_source(folder: Path) -> Source:
     path = existing(folder, SOURCE)
     try:
         return Source.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
+    except (ValidationError, UnicodeDecodeError, DataError) as error:
         what = first_complaint(error) if isinstance(error, ValidationError) else str(error)
         raise RunError(f"{path} is damaged: {what}") from error
 

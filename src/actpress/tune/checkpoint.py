@@ -1,13 +1,19 @@
 """Checkpoints of a tuning run: written whole or not at all, read without executing code."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from actpress.errors import TuningError
 from actpress.files import replacing
+
+MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
+"""What Adam keeps of a parameter."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,97 @@ class Checkpoint:
         try:
             checkpoint = cls(**torch.load(path, weights_only=True))
         except Exception as error:  # a damaged pickle may raise anything
+            reason = " ".join(str(error).split())
             raise TuningError(
-                f"cannot read the checkpoint {path}: {error}; delete it to start again"
+                f"cannot read the checkpoint {path}: {reason}; delete it to start again"
             ) from error
-        if checkpoint.identity != identity:
+        if str(checkpoint.identity) != identity:  # it may be anything
             raise TuningError(
                 f"the checkpoint {path} belongs to another plan or other settings; run with the "
                 f"same options as before, or delete it to start again"
             )
         return checkpoint
+
+    def check(self, network: nn.Module, optimizer: torch.optim.Optimizer, *, steps: int) -> None:
+        """Refuse what could not be the state of this network, before anything is changed.
+
+        Args:
+            network: whose state it is.
+            optimizer: likewise, at any step.
+            steps: of the whole run.
+
+        Raises:
+            TuningError: a number or tensor is missing, of another type, or not finite; names it. So
+                is a table of another size, as another device or number of threads makes it.
+        """
+        whole = type(self.step) is int and 0 <= self.step <= steps
+        numbers = (self.multiplier, self.recent_excess, self.seconds)
+        if not whole or not all(map(_is_finite, numbers)):
+            raise _damaged(f"its step {self.step!r} or one of {numbers} makes no sense")
+        if self.best_loss != inf and not _is_finite(self.best_loss):
+            raise _damaged(f"its loss {self.best_loss!r} makes no sense")
+        own = network.state_dict()
+        for name, state in (("model", self.model), ("best", self.best)):
+            _check_state(name, state, own)
+        _check_optimizer(self.optimizer, optimizer)
+
+
+def _check_state(name: str, state: object, own: Mapping[str, Tensor]) -> None:
+    if not isinstance(state, dict) or state.keys() != own.keys():
+        raise _damaged(f"its {name} has other tensors than the network")
+    for key, tensor in state.items():
+        _check_tensor(f"{name}.{key}", tensor, own[key])
+        was_finite = torch.isfinite(own[key].cpu())
+        if (was_finite & ~torch.isfinite(tensor.cpu())).any():
+            raise _damaged(f"{name}.{key} is not finite")
+
+
+def _check_tensor(key: str, tensor: object, like: Tensor) -> None:
+    if not isinstance(tensor, Tensor):
+        raise _damaged(f"{key} is no tensor")
+    if tensor.dtype != like.dtype:
+        raise _damaged(f"{key} is {tensor.dtype}, expected {like.dtype}")
+    if tensor.shape != like.shape:
+        raise TuningError(
+            f"the checkpoint holds {key} of shape {tuple(tensor.shape)}, expected "
+            f"{tuple(like.shape)}: tables of other sizes, as another device or number of threads "
+            f"makes them; resume where the run began, or start again"
+        )
+
+
+def _check_optimizer(found: object, optimizer: torch.optim.Optimizer) -> None:
+    """Its parameters, their moments, and nothing else than the settings that it has now."""
+    own = optimizer.state_dict()
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    if not isinstance(found, dict) or found.keys() != own.keys():
+        raise _damaged("its optimizer is none")
+    groups, states = found["param_groups"], found["state"]
+    same = isinstance(groups, list) and len(groups) == len(own["param_groups"])
+    same = same and all(map(_same_group, groups, own["param_groups"]))
+    if not same or not isinstance(states, dict) or not set(states) <= set(range(len(parameters))):
+        raise _damaged("its optimizer has other parameters than the network trains")
+    for index, state in states.items():
+        if not isinstance(state, dict) or state.keys() != MOMENTS:
+            raise _damaged(f"the optimizer's state of parameter {index} is none of Adam")
+        for key, tensor in state.items():
+            like = torch.zeros(()) if key == "step" else parameters[index]
+            _check_tensor(f"optimizer.{index}.{key}", tensor, like)
+            if not torch.isfinite(tensor).all() or (key != "exp_avg" and (tensor < 0).any()):
+                raise _damaged(f"optimizer.{index}.{key} is not finite, or below zero")
+
+
+def _same_group(found: object, own: Mapping[str, Any]) -> bool:
+    """All but the rates, which another number of threads may round otherwise."""
+    if not isinstance(found, dict) or found.keys() != own.keys():
+        return False
+    rates = [found[key] for key in ("lr", "peak_lr")]
+    others = all(found[key] == own[key] for key in own if key not in {"lr", "peak_lr"})
+    return others and all(_is_finite(rate) and rate >= 0 for rate in rates)
+
+
+def _is_finite(number: object) -> bool:
+    return isinstance(number, float | int) and isfinite(number)
+
+
+def _damaged(what: str) -> TuningError:
+    return TuningError(f"the checkpoint is damaged: {what}; delete it to start again")

@@ -195,14 +195,13 @@ class TuningRun:
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go back to a checkpoint."""
-        try:
-            self.pressed.load_state_dict(checkpoint.model)
-        except RuntimeError as error:
-            raise TuningError(
-                "the checkpoint holds code tables of other sizes, as another device or number of "
-                "threads makes them; resume where the run began, or start again"
-            ) from error
+        """Go back to a checkpoint.
+
+        Raises:
+            TuningError: it is damaged, or holds tables of other sizes.
+        """
+        checkpoint.check(self.pressed, self.optimizer, steps=self.settings.steps)
+        self.pressed.load_state_dict(checkpoint.model)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.best, self.best_loss = checkpoint.best, checkpoint.best_loss
         self.bound.multiplier = checkpoint.multiplier
