@@ -1,8 +1,9 @@
 """Bit packing with the quantizer fused in, as torch operators: float32 to bytes and back.
 
 `actpress::quantize_pack` and `actpress::unpack_dequantize` fill a tensor that they are given, so
-that nothing is allocated twice; the functions here make one of the right size. `pack_format`
-defines the layout and `pack_reference` the result; the CPU runs `pack_loops`, CUDA `pack_triton`.
+that nothing is allocated twice; the functions here make one of the right size. Whoever calls the
+operators, they check every size and type before they read or write. `pack_format` defines the
+layout and `pack_reference` the result; the CPU runs `pack_loops`, CUDA `pack_triton`.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from torch import Tensor
 from actpress.errors import StreamError
 from actpress.kernels.pack_format import MAX_SYMBOL, MAX_WIDTH, packed_bytes, parts_of
 from actpress.kernels.pack_reference import symbol_bounds
+
+STEPS, SYMBOLS = (torch.float32,), (torch.int32, torch.int64)
+"""Types that are taken."""
 
 
 def bit_widths_of(q_min: Tensor, q_max: Tensor) -> tuple[int, ...]:
@@ -68,7 +72,6 @@ def quantize_pack(
     _check_components(x, bit_widths, step, q_min, q_max)
     shape = (x.shape[0], packed_bytes(bit_widths, prod(x.shape[2:])))
     packed = x.new_empty(shape, dtype=torch.uint8) if out is None else out
-    _check_output(packed, shape, torch.uint8)
     torch.ops.actpress.quantize_pack(x, step, q_min, q_max, bit_widths, packed)
     return packed
 
@@ -97,16 +100,10 @@ def unpack_dequantize(
     Raises:
         StreamError: a type, shape, width or number of bytes that does not fit.
     """
-    expected = packed_bytes(bit_widths, prod(spatial))
-    if packed.dtype != torch.uint8 or packed.ndim != 2 or packed.shape[1] != expected:
-        raise StreamError(
-            f"got packed symbols of shape {tuple(packed.shape)}, {packed.dtype}; expected (n, "
-            f"{expected}), torch.uint8, for shape (n, {', '.join(map(str, (len(step), *spatial)))})"
-        )
     shape = (packed.shape[0], len(bit_widths), *spatial)
+    _check_packed(packed, shape, bit_widths)
     x = packed.new_empty(shape, dtype=torch.float32) if out is None else out
-    _check_components(x, bit_widths, step, q_min)
-    _check_output(x, shape, torch.float32)
+    _check_filled(x, shape, torch.float32, packed.device)
     torch.ops.actpress.unpack_dequantize(packed, step, q_min, bit_widths, x)
     return x
 
@@ -122,13 +119,14 @@ def _quantize_pack(
 ) -> None:
     from actpress.kernels import numba_loops, pack_loops  # noqa: PLC0415 - numba loads slowly
 
+    _check_pack(x, step, q_min, q_max, bit_widths, packed)
     positions = prod(x.shape[2:])
     low, high = symbol_bounds(q_min, q_max, bit_widths)
     with numba_loops.threads_of_torch():
         pack_loops.pack_parts(
             x.detach().reshape(-1).numpy(),
             positions,
-            step.numpy(),
+            step.detach().numpy(),
             low.numpy(),
             high.numpy(),
             parts_of(tuple(bit_widths), len(x), positions),
@@ -142,12 +140,13 @@ def _unpack_dequantize(
 ) -> None:
     from actpress.kernels import numba_loops, pack_loops  # noqa: PLC0415 - numba loads slowly
 
+    _check_unpack(packed, step, q_min, bit_widths, x)
     positions = prod(x.shape[2:])
     with numba_loops.threads_of_torch():
         pack_loops.unpack_parts(
             packed.reshape(-1).numpy(),
             positions,
-            step.numpy(),
+            step.detach().numpy(),
             q_min.float().numpy(),
             parts_of(tuple(bit_widths), len(x), positions),
             x.view(-1).numpy(),
@@ -165,8 +164,9 @@ def _quantize_pack_cuda(
 ) -> None:
     from actpress.kernels import pack_triton  # noqa: PLC0415 - only where there is a GPU
 
+    _check_pack(x, step, q_min, q_max, bit_widths, packed)
     low, high = symbol_bounds(q_min, q_max, bit_widths)
-    pack_triton.pack_parts(x.contiguous(), step, low, high, tuple(bit_widths), packed)
+    pack_triton.pack_parts(x.contiguous(), step.contiguous(), low, high, tuple(bit_widths), packed)
 
 
 @_unpack_dequantize.register_kernel("cuda")
@@ -175,7 +175,9 @@ def _unpack_dequantize_cuda(
 ) -> None:
     from actpress.kernels import pack_triton  # noqa: PLC0415 - only where there is a GPU
 
-    pack_triton.unpack_parts(packed.contiguous(), step, q_min.float(), tuple(bit_widths), x)
+    _check_unpack(packed, step, q_min, bit_widths, x)
+    low = q_min.float().contiguous()
+    pack_triton.unpack_parts(packed.contiguous(), step.contiguous(), low, tuple(bit_widths), x)
 
 
 @_quantize_pack.register_fake
@@ -188,27 +190,73 @@ def _(*tensors: object) -> None:
     """Nothing but `x` changes, and not in shape."""
 
 
-def _check_components(x: Tensor, bit_widths: Sequence[int], *per_component: Tensor) -> None:
+def _check_pack(
+    x: Tensor,
+    step: Tensor,
+    q_min: Tensor,
+    q_max: Tensor,
+    bit_widths: Sequence[int],
+    packed: Tensor,
+) -> None:
+    """Refuse what `quantize_pack` would read or write beyond."""
+    _check_components(x, bit_widths, step, q_min, q_max)
+    shape = (x.shape[0], packed_bytes(bit_widths, prod(x.shape[2:])))
+    _check_filled(packed, shape, torch.uint8, x.device)
+
+
+def _check_unpack(
+    packed: Tensor, step: Tensor, q_min: Tensor, bit_widths: Sequence[int], x: Tensor
+) -> None:
+    """Refuse what `unpack_dequantize` would read or write beyond."""
+    _check_components(x, bit_widths, step, q_min)
+    _check_packed(packed, tuple(x.shape), bit_widths)
+    _check_filled(x, tuple(x.shape), torch.float32, packed.device)
+
+
+def _check_components(x: Tensor, bit_widths: Sequence[int], step: Tensor, *symbols: Tensor) -> None:
     if x.dtype != torch.float32 or x.ndim < 2:
         raise StreamError(
             f"got values of shape {tuple(x.shape)}, {x.dtype}; expected (n, k, ...), torch.float32"
         )
-    sizes = {len(bit_widths), *(len(tensor) for tensor in per_component)}
-    if sizes != {x.shape[1]} or not all(0 <= width <= MAX_WIDTH for width in bit_widths):
+    _check_widths(bit_widths)
+    k = x.shape[1]
+    for tensor, types in ((step, STEPS), *((each, SYMBOLS) for each in symbols)):
+        if tensor.shape != (k,) or tensor.dtype not in types or len(bit_widths) != k:
+            raise StreamError(
+                f"got steps or symbols of shape {tuple(tensor.shape)}, {tensor.dtype}, and "
+                f"{len(bit_widths)} widths, for values of {k} components; expected ({k},), "
+                f"{types[0]}"
+            )
+        if tensor.device != x.device:
+            raise StreamError(
+                f"steps and symbols are on {tensor.device}, the values on {x.device}; move them "
+                f"there (Packing.of makes them where its codec is)"
+            )
+
+
+def _check_widths(bit_widths: Sequence[int]) -> None:
+    if not all(0 <= width <= MAX_WIDTH for width in bit_widths):
+        raise StreamError(f"got widths {sorted(set(bit_widths))}; expected 0 to {MAX_WIDTH}")
+
+
+def _check_packed(packed: Tensor, shape: tuple[int, ...], bit_widths: Sequence[int]) -> None:
+    """Compare packed symbols with the shape of their values."""
+    _check_widths(bit_widths)
+    expected = (shape[0], packed_bytes(bit_widths, prod(shape[2:])))
+    if packed.dtype != torch.uint8 or packed.shape != expected:
         raise StreamError(
-            f"got steps, symbols or widths of {sorted(sizes)} components for values of "
-            f"{x.shape[1]}, widths {sorted(set(bit_widths))}; expected widths of 0 to {MAX_WIDTH}"
-        )
-    if {tensor.device for tensor in per_component} != {x.device}:
-        raise StreamError(
-            f"steps and symbols are on {per_component[0].device}, the values on {x.device}; move "
-            f"them there (Packing.of makes them where its codec is)"
+            f"got packed symbols of shape {tuple(packed.shape)}, {packed.dtype}; expected "
+            f"{expected}, torch.uint8, for values of shape {shape}"
         )
 
 
-def _check_output(out: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    if out.shape != shape or out.dtype != dtype or not out.is_contiguous():
+def _check_filled(
+    out: Tensor, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> None:
+    """Refuse an output that is not exactly what will be written."""
+    fits = out.shape == shape and out.dtype == dtype and out.device == device
+    if not fits or not out.is_contiguous():
         raise StreamError(
-            f"the output has shape {tuple(out.shape)}, {out.dtype}; expected {shape}, {dtype}, "
-            f"contiguous"
+            f"the output has shape {tuple(out.shape)}, {out.dtype}, on {out.device}; expected "
+            f"{shape}, {dtype}, contiguous, on {device}"
         )

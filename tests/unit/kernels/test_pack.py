@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import pytest
@@ -153,18 +154,87 @@ def test_what_does_not_fit_is_refused() -> None:
     packed = quantize_pack(x, *quantizer)
     with pytest.raises(StreamError, match=r"torch.float64; expected \(n, k, ...\), torch.float32"):
         quantize_pack(x.double(), *quantizer)
-    with pytest.raises(StreamError, match=r"of \[2, 3\] components for values of 2"):
+    with pytest.raises(StreamError, match="and 3 widths, for values of 2 components"):
         quantize_pack(x, step, q_min, q_max, (4, 2, 1))
-    with pytest.raises(StreamError, match=r"widths \[2, 9\]; expected widths of 0 to 8"):
+    with pytest.raises(StreamError, match=r"got widths \[2, 9\]; expected 0 to 8"):
         quantize_pack(x, step, q_min, q_max, (9, 2))
     with pytest.raises(StreamError, match=r"the output has shape \(1,\), torch.uint8"):
         quantize_pack(x, *quantizer, out=torch.empty(1, dtype=torch.uint8))
-    with pytest.raises(StreamError, match=r"shape \(2, 11\), torch.uint8; expected \(n, 12\)"):
+    with pytest.raises(StreamError, match=r"shape \(2, 11\), torch.uint8; expected \(2, 12\)"):
         unpack_dequantize(packed[:, 1:], step, q_min, widths, (10,))
     with pytest.raises(StreamError, match="symbols 0 to 256; packing takes 1 to 256"):
         bit_widths_of(torch.tensor([0]), torch.tensor([256]))
     with pytest.raises(StreamError, match="at most 4194304 in magnitude"):
         bit_widths_of(torch.tensor([-(2**22) - 1]), torch.tensor([-(2**22)]))
+
+
+Changes = dict[str, Callable[[Tensor], object]]
+
+
+def short(tensor: Tensor) -> Tensor:
+    return tensor[:-1].clone()
+
+
+REFUSED: dict[str, Changes] = {
+    "packed too small": {"packed": lambda packed: packed[:, 1:].clone()},
+    "packed too large": {"packed": lambda packed: packed.repeat(1, 2)},
+    "packed of fewer images": {"packed": short},
+    "packed of another type": {"packed": lambda packed: packed.short()},
+    "packed with gaps": {"packed": lambda packed: packed.t().contiguous().t()},
+    "packed flat": {"packed": lambda packed: packed.flatten()},
+    "fewer steps": {"step": short},
+    "fewer lowest symbols": {"q_min": short},
+    "fewer highest symbols": {"q_max": short},
+    "steps of another type": {"step": lambda step: step.double()},
+    "symbols of another type": {"q_min": lambda q_min: q_min.float()},
+    "fewer widths": {"bit_widths": lambda widths: [3, 4]},
+    "more widths": {"bit_widths": lambda widths: [3, 4, 0, 8]},
+    "a width too large": {"bit_widths": lambda widths: [3, 4, 9]},
+    "a width below zero": {"bit_widths": lambda widths: [3, 4, -1]},
+    "wider values": {"x": lambda x: x.repeat(1, 1, 2, 1)},
+    "values of more images": {"x": lambda x: x.repeat(2, 1, 1, 1)},
+    "values of more components": {"x": lambda x: x.repeat(1, 2, 1, 1)},
+    "values of another type": {"x": lambda x: x.double()},
+    "values without components": {"x": lambda x: x.flatten()},
+}
+
+
+@pytest.mark.parametrize("changes", REFUSED.values(), ids=REFUSED)
+def test_the_operators_refuse_what_they_would_read_or_write_beyond(changes: Changes) -> None:
+    quantizer = Quantizer(
+        torch.tensor([0.5, 1.0, 0.25]),
+        torch.tensor([-3, 0, -2], dtype=torch.int32),
+        torch.tensor([4, 15, -2], dtype=torch.int32),
+        (3, 4, 0),
+    )
+    x = quantizer.values(2, (4, 5))
+    arguments: dict[str, object] = dict(zip(("step", "q_min", "q_max"), quantizer, strict=False))
+    arguments |= {"x": x, "bit_widths": [3, 4, 0], "packed": quantize_pack(x, *quantizer)}
+    for name, change in changes.items():
+        arguments[name] = change(cast(Tensor, arguments[name]))
+    before = {name: value.clone() for name, value in arguments.items() if isinstance(value, Tensor)}
+    pack, unpack = torch.ops.actpress.quantize_pack, torch.ops.actpress.unpack_dequantize
+    with pytest.raises(StreamError, match="expected"):
+        pack(*(arguments[name] for name in ("x", "step", "q_min", "q_max", "bit_widths", "packed")))
+    gaps = isinstance(packed := arguments["packed"], Tensor) and not packed.is_contiguous()
+    if not {"q_max"} & set(changes) and not gaps:  # which unpacking can do without
+        with pytest.raises(StreamError, match="expected"):
+            unpack(*(arguments[name] for name in ("packed", "step", "q_min", "bit_widths", "x")))
+    assert all(cast(Tensor, arguments[name]).equal(value) for name, value in before.items())
+
+
+def test_unpacking_does_not_fill_a_tensor_with_gaps() -> None:
+    quantizer = Quantizer.drawn((3, 4))
+    x = quantizer.values(2, (4, 5))
+    packed = quantize_pack(x, *quantizer)
+    gaps = torch.zeros(2, 4, 5, 2).permute(0, 3, 1, 2)
+    with pytest.raises(StreamError, match="contiguous, on cpu"):
+        torch.ops.actpress.unpack_dequantize(packed, *quantizer[:2], [3, 4], gaps)
+    assert not gaps.any()
+    wide = packed.t().contiguous().t()
+    out = torch.empty_like(x)
+    torch.ops.actpress.unpack_dequantize(wide, *quantizer[:2], [3, 4], out)
+    assert out.equal(unpack_dequantize(packed, *quantizer[:2], (3, 4), (4, 5)))
 
 
 class Packs(nn.Module):
