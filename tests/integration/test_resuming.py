@@ -7,25 +7,41 @@ from pathlib import Path
 import pytest
 import torch
 
+from actpress.errors import BudgetError, CalibrationError, ModelError, PlanError
 from actpress.methods import METHODS, Job, Outcome
-from tests.integration.test_cli import DATA, MODEL, QUICK, compress, invoke, message
+from tests.integration.test_cli import (
+    DATA,
+    MODEL,
+    QUICK,
+    artefacts,
+    compress,
+    draw_images,
+    invoke,
+    message,
+)
 from tests.integration.test_cli import folder as working_folder
 
 folder = working_folder
 
-Stop = Callable[[BaseException], None]
+Stop = Callable[[BaseException | Callable[[], object]], None]
 
 
 @pytest.fixture
 def stop(monkeypatch: pytest.MonkeyPatch) -> Stop:
-    """Lets GDR end in an error once it has found its plan, the next time that it runs."""
+    """Lets GDR end in an error once it has found its plan, the next time that it runs.
+
+    Or something else happens then, and it goes on.
+    """
     gdr = METHODS["gdr"]
 
-    def stop_by(error: BaseException) -> None:
+    def stop_by(error: BaseException | Callable[[], object]) -> None:
         def stopped(job: Job) -> Outcome:
-            gdr(job)
+            outcome = gdr(job)
             monkeypatch.setitem(METHODS, "gdr", gdr)
-            raise error
+            if isinstance(error, BaseException):
+                raise error
+            error()
+            return outcome
 
         monkeypatch.setitem(METHODS, "gdr", stopped)
 
@@ -97,3 +113,50 @@ def test_other_settings_are_told_without_the_images_that_follow_from_them(
     said = message(compress(*GDR, "--steps", "5", "--memory", "ddr3", "--resume"))
     assert "another request: settings.tune.steps was 4, is 5; memory was lpddr4, is ddr3;" in said
     assert (folder / "run.partial" / "search.json").exists()
+
+
+def test_an_image_that_breaks_at_the_end_loses_no_work(folder: Path, stop: Stop) -> None:
+    image = draw_images(folder)
+    content = image.read_bytes()
+    data = ("--data", "imagefolder:photos", "--input", "1x8x8")
+    common = ("compress", *MODEL, *data, *QUICK, *GDR, "--budget", "4bits", "--out")
+    assert invoke(*common, "whole").exit_code == 0
+    stop(lambda: image.write_bytes(content[:60]))
+    failed = invoke(*common, "run")
+    said = message(failed)
+    assert "run.partial; mend what follows, then --resume goes on error: cannot read" in said
+    assert "photos/test/class1/0.png" in said
+    search = (folder / "run.partial" / "search.json").read_bytes()
+    assert "cannot read the image" in message(invoke(*common, "run", "--resume"))
+    assert (folder / "run.partial" / "search.json").read_bytes() == search
+    image.write_bytes(content)
+    assert invoke(*common, "run", "--resume").exit_code == 0
+    assert artefacts(folder / "run") == artefacts(folder / "whole")
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [
+        (ModelError("the output for image 3 is NaN"), True),
+        (CalibrationError("not finite"), True),
+        (OSError(28, "No space left on device", "tune.pt"), True),
+        (BudgetError("too little"), False),
+        (PlanError("other"), False),
+    ],
+)
+def test_what_another_request_mends_leaves_nothing(
+    folder: Path, stop: Stop, error: Exception, *, kept: bool
+) -> None:
+    stop(error)
+    assert message(compress(*GDR))
+    assert (folder / "run.partial" / "search.json").exists() is kept
+    assert compress(*GDR, *(["--resume"] if kept else [])).exit_code == 0
+
+
+def test_a_broken_image_is_met_before_anything_is_written(folder: Path) -> None:
+    image = draw_images(folder)
+    image.write_bytes(image.read_bytes()[:60])
+    data = ("--data", "imagefolder:photos", "--input", "1x8x8")
+    result = invoke("compress", *MODEL, *data, *QUICK, *GDR, "--out", "run")
+    assert "cannot read the image photos/test/class1/0.png" in message(result)
+    assert not list(folder.glob("run*"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actpress.cli.options import complain
 from actpress.errors import (
     BudgetError,
     CalibrationError,
@@ -18,6 +19,7 @@ from actpress.errors import (
 )
 from actpress.run import (
     CONTENT,
+    INPUTS,
     LOCK,
     METRICS,
     appear,
@@ -39,8 +41,13 @@ FINISHED = "finished.json"
 NOTHING_YET = {LOCK, f".{REQUEST}.part"}
 """All that a command leaves that was killed before it had written its request."""
 
-REFUSALS = (ModelError, DataError, CalibrationError, PlanError, BudgetError)
+REFUSALS = (PlanError, BudgetError)
 """What is mended by another request, which could not go on from what this one left."""
+
+FAILURES = (ModelError, DataError, CalibrationError)
+"""What may be mended outside of the request: with checkpoints, the same one goes on."""
+
+NO_CHECKPOINTS = {*NOTHING_YET, REQUEST, INPUTS}
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ def workplace(
     """The folder next to `out` for checkpoints while a compression runs; new unless resumed.
 
     It goes when the work is published or refused, and stays when the work was interrupted or
-    diverged. No other command may use it meanwhile.
+    diverged, or failed after it had left checkpoints. No other command may use it meanwhile.
 
     Args:
         out: where the run directory will appear.
@@ -117,6 +124,12 @@ def workplace(
             yield Workplace(folder, out, force)
         except REFUSALS:
             _clear(folder)
+            raise
+        except FAILURES:
+            if {path.name for path in folder.iterdir()} - NO_CHECKPOINTS:
+                complain(f"checkpoints stay in {folder}; mend what follows, then --resume goes on")
+            else:
+                _clear(folder)
             raise
 
 
