@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from actpress.codec import SiteCodec
     from actpress.cost import EnergyModel
     from actpress.data import Dataset, Split, load_dataset
+    from actpress.deploy.fold import fold
     from actpress.deploy.freeze import freeze
     from actpress.errors import ActpressError
     from actpress.evaluation import Metrics, evaluate
@@ -64,6 +65,7 @@ __all__ = [
     "compress",
     "evaluate",
     "fit_tables",
+    "fold",
     "freeze",
     "inspect",
     "load_dataset",
@@ -82,6 +84,7 @@ _HOMES = {
     "actpress.codec": ("SiteCodec",),
     "actpress.cost": ("EnergyModel",),
     "actpress.data": ("Dataset", "Split", "load_dataset"),
+    "actpress.deploy.fold": ("fold",),
     "actpress.deploy.freeze": ("freeze",),
     "actpress.errors": ("ActpressError",),
     "actpress.evaluation": ("Metrics", "evaluate"),

@@ -102,6 +102,7 @@ def test_the_public_door() -> None:
         "compress",
         "evaluate",
         "fit_tables",
+        "fold",
         "freeze",
         "inspect",
         "load_dataset",

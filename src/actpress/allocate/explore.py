@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -14,15 +13,11 @@ from actpress.budget import View
 from actpress.calibration import Statistics, site_gradients
 from actpress.codec import (
     Basis,
-    Size,
     as_blocks,
-    family_of,
     index_bits,
     quantizer_bits,
-    unfolded_bits,
 )
-from actpress.codec.transform import NUMBER_BITS
-from actpress.cost import Objective, SiteUse, folds_of
+from actpress.cost import Objective, use_of_plan
 from actpress.graph import Graph, Site
 from actpress.plan import GroupPlan, Placement, SitePlan, Transform
 from actpress.settings import NumberBits
@@ -145,9 +140,14 @@ def _coded_state(
         number_bits=number_bits,
     )
     kinds = len(tally.steps[number, :rank].unique())
-    use = _use(site, plan, tally.stored_bits(number), quantizer_bits(rank, kinds))
-    named = replace(use, index_bits=float(index_bits(rank, CLASSES)))
-    return State(tally.offer, plan, named, loss, tally.distortion(number))
+    use = use_of_plan(
+        site,
+        plan,
+        stored_bits=tally.stored_bits(number),
+        quantizer_bits=quantizer_bits(rank, kinds),
+        index_bits=float(index_bits(rank, CLASSES)),
+    )
+    return State(tally.offer, plan, use, loss, tally.distortion(number))
 
 
 def _packed_state(
@@ -171,32 +171,10 @@ def _packed_state(
         number_bits=number_bits,
     )
     bits = tally.positions * sum(group.bit_width * len(group.components) for group in kept)
-    use = _use(site, plan, float(bits), quantizer_bits(plan.rank, len(kept)))
+    use = use_of_plan(
+        site,
+        plan,
+        stored_bits=float(bits),
+        quantizer_bits=quantizer_bits(plan.rank, len(kept)),
+    )
     return State(tally.offer, plan, use, *estimate)
-
-
-def _use(site: Site, plan: SitePlan, stored_bits: float, quantizers: int) -> SiteUse:
-    """As `cost.use_of` would find it for the codec of such a plan, of numbers in half precision."""
-    if plan.is_identity:
-        size = Size(vectors=plan.rank if plan.rank < site.channels else 0)
-    else:
-        size = family_of(plan.transform).size(site.channels, plan.block, plan.rank)
-    folds = folds_of(site, plan)
-    constants = 0 if plan.is_identity else NUMBER_BITS * plan.components
-    parameters = unfolded_bits(
-        size,
-        plan.number_bits,
-        mean_bits=constants,
-        offset_bits=constants,
-        encoder=not folds.encoder,
-        decoder=not folds.decoder,
-    )
-    blocks = site.values // plan.components
-    return SiteUse(
-        values=site.values,
-        reads=site.reads,
-        stored_bits=stored_bits,
-        parameter_bits=float(parameters + quantizers),
-        credit_bits=folds.credit_bits(site.channels, plan.rank),
-        macs=float(folds.unfolded_macs(size, site.reads) * blocks),
-    )

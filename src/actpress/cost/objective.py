@@ -62,7 +62,7 @@ class Objective:
         if self.kind is Kind.TRAFFIC:
             return use.moved_bits
         net = self.bit_price * (use.moved_bits + use.fetched_bits / self.batch)
-        return net + (self.energy.mac_pj * use.macs if self.kind is Kind.ENERGY else 0.0)
+        return net + (self.energy.mac_pj * use.extra_macs if self.kind is Kind.ENERGY else 0.0)
 
     def stored_bit_price(self, site: Stored) -> float:
         """What one more stored bit of a site costs: it is written, and read by every consumer."""

@@ -35,7 +35,8 @@ class SiteUse:
         index_bits: fetched to say which code table or symbol range each component has.
         credit_bits: by which weights of neighbours shrink where they take in a matrix; negative
             where they grow.
-        macs: multiply-accumulates per inference that folding does not take away.
+        macs: multiply-accumulates per inference of the codec that no neighbour takes in.
+        credit_macs: by which those of neighbours become fewer; negative where they become more.
     """
 
     values: int
@@ -45,6 +46,7 @@ class SiteUse:
     index_bits: float = 0.0
     credit_bits: float = 0.0
     macs: float = 0.0
+    credit_macs: float = 0.0
 
     @property
     def moved_bits(self) -> float:
@@ -56,6 +58,11 @@ class SiteUse:
         """Per batch. Smaller neighbours can pay for a codec, but never for activations."""
         return max(self.parameter_bits - self.credit_bits, 0.0) + self.index_bits
 
+    @property
+    def extra_macs(self) -> float:
+        """Per inference. Smaller neighbours can pay for a codec here, too, and for nothing else."""
+        return max(self.macs - self.credit_macs, 0.0)
+
     @classmethod
     def uncompressed(cls, site: Stored) -> "SiteUse":
         """The site as it is without a codec, at 8 bits a value."""
@@ -64,7 +71,7 @@ class SiteUse:
 
 def total_use(uses: Iterable[SiteUse]) -> tuple[float, float, float]:
     """Bits moved, bits fetched and multiply-accumulates of several sites together."""
-    parts = [(use.moved_bits, use.fetched_bits, use.macs) for use in uses]
+    parts = [(use.moved_bits, use.fetched_bits, use.extra_macs) for use in uses]
     moved, fetched, macs = (
         (sum(column) for column in zip(*parts, strict=True)) if parts else (0,) * 3
     )

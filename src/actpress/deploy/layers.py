@@ -91,6 +91,13 @@ class MixChannels(nn.Module):
         return cast(Tensor, mixed.unflatten(2, x.shape[2:]))
 
 
+class AppendOnes(nn.Module):
+    """A channel of ones behind those of x (n, c, ...), which padding ends: (n, c + 1, ...)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, torch.ones_like(x[:, :1])], 1)
+
+
 def frozen(values: Tensor) -> nn.Parameter:
     """A parameter of its own that is not trained."""
     values = values.detach().clone(memory_format=torch.contiguous_format)

@@ -7,8 +7,7 @@ from dataclasses import replace
 from actpress.budget import View
 from actpress.calibration import Statistics
 from actpress.codec import SiteCodec, SymbolCounter, entropy_bits, family_of
-from actpress.cost import EnergyModel, Kind, Objective, SiteUse, folds_of, use_of
-from actpress.cost.folding import NOTHING_FOLDS
+from actpress.cost import EnergyModel, Kind, Objective, SiteUse, folds_of, nothing_folds, use_of
 from actpress.evaluation.metrics import EnergyMetrics, SiteMetrics, TrafficMetrics, Views
 from actpress.graph import Graph, Site
 from actpress.plan import SitePlan
@@ -158,10 +157,11 @@ def _account_site(
         folded_parameter_bits=use.parameter_bits,
         credit_bits=use.credit_bits,
         index_bits=use.index_bits,
-        extra_macs=NOTHING_FOLDS.unfolded_macs(size, site.reads) * blocks,
+        extra_macs=nothing_folds(site).unfolded_macs(size) * blocks,
         folded_extra_macs=int(use.macs),
-        encoder_folds_into=folds.encoder,
-        decoder_folds_into=folds.decoder,
+        credit_macs=use.credit_macs,
+        encoder_folds_into=folds.encoder_path,
+        decoder_folds_into=folds.decoder_paths,
         distortion_mse=counter.squared_error / counter.values,
         eigenvalues=_eigenvalues(plan, statistics),
     )

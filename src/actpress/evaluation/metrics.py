@@ -50,6 +50,8 @@ class SiteMetrics(_Record):
             they grow. A codec's parameters are free up to it.
         index_bits: fetched to name the code tables of each component, in the entropy view.
         extra_macs, folded_extra_macs: multiply-accumulates of encoder and decoder.
+        credit_macs: by which those of these neighbours become fewer; negative where they become
+            more.
         encoder_folds_into, decoder_folds_into: linear neighbours that can absorb them.
         distortion_mse: mean squared error of the stored value, in squared activation units.
         eigenvalues: variance per component by falling order (c * block^2); empty without PCA.
@@ -78,6 +80,7 @@ class SiteMetrics(_Record):
     index_bits: float
     extra_macs: int
     folded_extra_macs: int
+    credit_macs: float = 0.0
     encoder_folds_into: str | None
     decoder_folds_into: tuple[str, ...]
     distortion_mse: float
@@ -98,6 +101,7 @@ class SiteMetrics(_Record):
             index_bits=self.index_bits if view is View.ENTROPY else 0.0,
             credit_bits=self.credit_bits,
             macs=self.folded_extra_macs,
+            credit_macs=self.credit_macs,
         )
 
 

@@ -2,6 +2,7 @@
 
 from actpress.graph.arrangement import PLAIN, Arrangement
 from actpress.graph.capture import Graph, capture
+from actpress.graph.dense import DenseLayer, Neighbours
 from actpress.graph.macs import macs_per_image
 from actpress.graph.mode import eval_mode
 from actpress.graph.observe import site_values, values_before
@@ -15,7 +16,9 @@ __all__ = [
     "CODECS_PATH",
     "PLAIN",
     "Arrangement",
+    "DenseLayer",
     "Graph",
+    "Neighbours",
     "RewrittenNetwork",
     "Site",
     "SplitNetwork",

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from torch import fx, nn
@@ -10,6 +10,7 @@ from torch import fx, nn
 from actpress.graph.arrangement import PLAIN, Arrangement
 from actpress.graph.batch import rows_of
 from actpress.graph.channels import channel_axis_of
+from actpress.graph.dense import NO_NEIGHBOURS, Neighbours
 from actpress.graph.fold import Folding
 from actpress.graph.groups import Group, find_groups
 from actpress.graph.operators import Kind, human_name, operator_of
@@ -34,11 +35,10 @@ class Site:
         post_node: name of the node after it; the same as `pre_node` without an activation.
         train_pre_node: as `pre_node`, in the graph of train mode.
         train_post_node: as `post_node`, in the graph of train mode.
-        encoder_module: the layer whose output is `pre_node` up to normalisation, if it is dense.
-        decoder_modules: the dense layers that read the value, if nothing else does.
+        before: the dense layers about the value of `pre_node`.
+        after: the dense layers about the value of `post_node`.
         arrangement: where images and channels are in the value as the network stores it.
-        encoder_weights: weights that `encoder_module` has for one of the site's channels, or 0.
-        decoder_weights: the same of all `decoder_modules` together.
+        shared_layers: paths of those dense layers that lie between two sites.
     """
 
     name: str
@@ -50,11 +50,10 @@ class Site:
     post_node: str
     train_pre_node: str
     train_post_node: str
-    encoder_module: str | None
-    decoder_modules: tuple[str, ...]
+    before: Neighbours = NO_NEIGHBOURS
+    after: Neighbours = NO_NEIGHBOURS
     arrangement: Arrangement = PLAIN
-    encoder_weights: int = 0
-    decoder_weights: int = 0
+    shared_layers: frozenset[str] = frozenset()
 
     @property
     def channel_axis(self) -> int:
@@ -82,25 +81,25 @@ class Site:
             return self.train_pre_node if training else self.pre_node
         return self.train_post_node if training else self.post_node
 
+    def neighbours(self, placement: Placement) -> Neighbours:
+        """The dense layers about the stored value."""
+        return self.before if placement is Placement.PRE_ACT else self.after
+
     def encoder_folds_into(self, placement: Placement) -> str | None:
         """The layer that can take the encoder's projection into its weights.
 
         None when something not linear or another value comes between that layer and the stored
         value, or when its channels do not mix (depthwise and grouped convolution).
         """
-        if placement is Placement.POST_ACT and self.activation is not None:
-            return None
-        return self.encoder_module
+        return self.neighbours(placement).encoder_path
 
     def decoder_folds_into(self, placement: Placement) -> tuple[str, ...]:
         """The layers that can take the decoder's projection into their weights.
 
-        Empty unless every reader is a dense convolution or linear layer that gets the value as it
-        is stored. Zero padding is allowed: the decoder's constant part becomes a bias map.
+        They are convolutions and linear layers that get the value as it is stored; other readers
+        decode it for themselves. Zero padding is allowed, see `DenseLayer.with_decoder`.
         """
-        if placement is Placement.PRE_ACT and self.activation is not None:
-            return ()
-        return self.decoder_modules
+        return self.neighbours(placement).decoder_paths
 
 
 def default_placement(site: Site) -> Placement:  # noqa: ARG001  callers pass what they have
@@ -140,18 +139,23 @@ def build_sites(
 ) -> tuple[Site, ...]:
     """Join what the two graphs say; `graph` is the one of eval mode."""
     folding = Folding(graph, root)
-    return tuple(
+    sites = [
         _site(spot, train_spot, folding, root)
         for spot, train_spot in zip(eval_spots, train_spots, strict=True)
-    )
+    ]
+    about = [around for site in sites for around in (site.before, site.after)]
+    written = {around.writer.path for around in about if around.writer is not None}
+    read = {layer.path for around in about for layer in around.readers}
+    return tuple(replace(site, shared_layers=frozenset(written & read)) for site in sites)
 
 
 def _site(spot: Spot, train_spot: Spot, folding: Folding, root: nn.Module) -> Site:
     group, arrangement = spot.group, _arrangement(spot.group.value)
     readers = tuple(human_name(nodes[0], root) for nodes in group.readers.values())
-    foldable = arrangement.is_trivial
-    encoder = folding.encoder_module(group, spot.pre) if foldable else None
-    decoders = folding.decoder_modules(group) if foldable else ()
+    before, after = (
+        folding.neighbours(node, node) if arrangement.is_trivial else NO_NEIGHBOURS
+        for node in (spot.pre, spot.post)
+    )
     return Site(
         name=spot.name,
         shape=arrangement.shape(shape_of(spot.post))[1:],
@@ -162,11 +166,9 @@ def _site(spot: Spot, train_spot: Spot, folding: Folding, root: nn.Module) -> Si
         post_node=spot.post.name,
         train_pre_node=train_spot.pre.name,
         train_post_node=train_spot.post.name,
-        encoder_module=encoder,
-        decoder_modules=decoders,
+        before=before,
+        after=after,
         arrangement=arrangement,
-        encoder_weights=folding.weights_of_output(encoder) if encoder else 0,
-        decoder_weights=sum(folding.weights_of_input(path) for path in decoders),
     )
 
 

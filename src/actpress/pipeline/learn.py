@@ -113,7 +113,7 @@ def learnable(job: Job, plan: Plan, method: str) -> Plan:
         if site.is_identity or family_of(site.transform).trained:
             return site
         folds = folds_of(job.graph.site(site.site), site)
-        free = folds.encoder or folds.decoder or not job.objective.kind.counts_codecs
+        free = folds.encoder or not folds.decodes or not job.objective.kind.counts_codecs
         pair = site.transform == Transform.FISHER_PCA
         return site.model_copy(update={"transform": Transform.LEARNED}) if free or pair else site
 

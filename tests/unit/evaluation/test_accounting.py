@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from actpress.calibration import calibrate
-from actpress.cost import MEMORY_PJ_PER_BIT, EnergyModel
+from actpress.cost import MEMORY_PJ_PER_BIT, EnergyModel, SiteUse, use_of_plan
 from actpress.data.dataset import Split
 from actpress.evaluation import Metrics, RunInfo, evaluate, predict
 from actpress.graph import Graph, capture
 from actpress.kernels import contexts_of
-from actpress.plan import Placement, Plan, SitePlan, Transform
+from actpress.plan import GroupPlan, Placement, Plan, SitePlan, Transform
 from actpress.pressing import CompressedModel, fit_tables, press
 
 CHANNELS, PIXELS = 6, 16
@@ -169,10 +169,15 @@ def test_parameters_by_hand(case: Case) -> None:
 
 
 def test_neighbours_that_shrink_are_credited(case: Case) -> None:
-    """Two of six output channels of the layer before go, each of so many weights of 8 bits."""
+    """Two of six output channels of the layer before go, each of so many weights of 8 bits.
+
+    `left` lies between two sites, either of which could make it smaller: half counts at each.
+    """
     first, second = case.metrics.sites
     assert first.credit_bits == 8 * (CHANNELS - 4) * 9
-    assert second.credit_bits == 8 * (CHANNELS - 4) * CHANNELS * 9
+    assert second.credit_bits == 8 * (CHANNELS - 4) * CHANNELS * 9 / 2
+    assert first.credit_macs == (CHANNELS - 4) * 9 * PIXELS
+    assert second.credit_macs == (CHANNELS - 4) * CHANNELS * 9 * PIXELS / 2
     traffic = case.metrics.traffic
     left = [max(s.folded_parameter_bits - s.credit_bits, 0) for s in (first, second)]
     assert traffic.fetched_bits.fixed == sum(left)
@@ -215,6 +220,56 @@ def test_extra_arithmetic_by_hand(case: Case) -> None:
     assert second.folded_extra_macs == one_way
 
 
+class OneSite(nn.Module):
+    """A value after ReLU that one padded convolution reads."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, CHANNELS, 3, padding=1)
+        self.reader = nn.Conv2d(CHANNELS, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.reader(self.stem(x).relu()).flatten(1)
+
+
+def use(plan: dict[str, object], outputs: int = 5) -> SiteUse:
+    """What a site after the activation costs, of 100 stored bits."""
+    graph = capture(OneSite(outputs), torch.randn(2, 1, 4, 4))
+    (site,) = graph.sites
+    options = {"placement": Placement.POST_ACT, "channels": CHANNELS, "step": 0.1, **plan}
+    full = SitePlan.model_validate({"site": site.name, **options})
+    return use_of_plan(site, full, stored_bits=100.0, quantizer_bits=0.0)
+
+
+def test_a_padded_reader_is_debited_for_its_channel_of_ones() -> None:
+    """It reads 4 components and a one for 6 channels; with all components, 7 for 6."""
+    smaller = use({"transform": Transform.HADAMARD, "rank": 4})
+    assert smaller.credit_bits == 8 * (CHANNELS - 4 - 1) * 5 * 9
+    assert smaller.credit_macs == (CHANNELS - 4 - 1) * 5 * 9 * PIXELS
+    larger = use({"transform": Transform.LEARNED, "rank": CHANNELS}, outputs=1)
+    assert larger.credit_bits == -8 * 9
+    assert larger.credit_macs == -9 * PIXELS
+    # Decoder and offset are the reader's; the encoder follows an activation and stays.
+    assert larger.parameter_bits == (8 * CHANNELS + 16) * CHANNELS + 16 * CHANNELS
+    assert larger.fetched_bits == larger.parameter_bits + 8 * 9
+
+
+def test_a_fold_that_costs_more_than_it_saves_is_not_done() -> None:
+    """All of a Hadamard transform is cheaper than a channel of ones in a wide layer."""
+    wide = use({"transform": Transform.HADAMARD, "rank": CHANNELS}, outputs=64)
+    assert wide.credit_bits == 0
+    assert wide.macs == 2 * CHANNELS * PIXELS
+
+
+def test_dropped_channels_shrink_both_neighbours() -> None:
+    kept = GroupPlan(components=(0, 2, 3, 5), bit_width=4, step=0.1)
+    gone = GroupPlan(components=(1, 4), bit_width=0, step=1.0)
+    found = use({"transform": Transform.IDENTITY, "rank": 4, "groups": (kept, gone)})
+    assert found.credit_bits == 8 * 2 * (9 + 5 * 9)
+    assert found.credit_macs == 2 * (9 + 5 * 9) * PIXELS
+    assert found.parameter_bits == 0  # nobody has to know which channels are kept
+
+
 def test_folding_never_adds_parameters(make: Callable[..., Case]) -> None:
     for rank in (1, 2, 6):
         for site in make(rank=rank, step=5.0).metrics.sites:
@@ -242,7 +297,9 @@ def test_energy_by_hand(case: Case) -> None:
     model = EnergyModel("mine", pj_per_bit=2.0, mac_pj=0.5)
     energy = evaluate(case.pressed, case.graph, case.test, RunInfo(), energy=model).energy
     traffic = case.metrics.traffic
-    macs = sum(site.folded_extra_macs for site in case.metrics.sites)
+    first, second = case.metrics.sites
+    assert second.credit_macs > second.folded_extra_macs  # which pays for this codec and no other
+    macs = first.folded_extra_macs - first.credit_macs
     assert energy.before_pj == 2 * traffic.bits_8bit
     moved = traffic.bits.fixed + traffic.fetched_bits.fixed
     assert energy.after_pj.fixed == pytest.approx(2 * moved + 0.5 * macs)

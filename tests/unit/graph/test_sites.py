@@ -35,7 +35,8 @@ def test_a_residual_value_is_read_twice(unchanged: Callable[..., Graph]) -> None
     assert [site.name for site in graph.sites] == ["relu", "relu#2", "mean"]
     assert (first.reads, block.reads, pooled.reads) == (1, 1, 1)
     assert first.encoder_folds_into(Placement.PRE_ACT) == "conv1"
-    assert first.decoder_folds_into(Placement.POST_ACT) == ()  # the add reads it, too
+    assert first.decoder_folds_into(Placement.POST_ACT) == ("conv2",)
+    assert first.after.others  # the add reads it, too, and decodes it for itself
     assert block.encoder_folds_into(Placement.PRE_ACT) is None  # across the add
     assert pooled.shape == (4,)
     assert pooled.decoder_folds_into(Placement.PRE_ACT) == ("head",)
@@ -276,7 +277,8 @@ def test_an_activation_of_a_stored_value_has_no_place_before_it() -> None:
     # ReLU works in place, so the shortcut reads its result, too, and in the same group.
     assert names(graph) == ["relu", "add"]
     assert site.consumers == ("b",)
-    assert site.decoder_folds_into(Placement.POST_ACT) == ()
+    assert site.decoder_folds_into(Placement.POST_ACT) == ("b",)
+    assert site.after.others
 
     graph = capture(wrap(lambda m, x: forward_out_of_place(m, m.a(x))), IMAGE)
     site = graph.site("relu")
@@ -307,7 +309,8 @@ def test_returned_values_are_read_by_the_output(unchanged: Callable[..., Graph])
 
     (site,) = graph.sites
     assert site.consumers == ("head", "output")
-    assert site.decoder_folds_into(Placement.POST_ACT) == ()
+    assert site.decoder_folds_into(Placement.POST_ACT) == ("head",)
+    assert site.after.others
 
 
 def test_several_inputs_and_default_arguments(unchanged: Callable[..., Graph]) -> None:

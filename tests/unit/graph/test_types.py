@@ -12,6 +12,7 @@ from actpress.data.dataset import Dataset
 from actpress.errors import ModelError
 from actpress.graph import capture
 from actpress.methods import Settings
+from actpress.plan import Placement
 from actpress.pressing import CompressedModel
 from actpress.splitting import split
 from actpress.tune import TuneSettings
@@ -67,9 +68,9 @@ def test_every_method_compresses_them_exactly(
 def test_a_layer_of_another_type_takes_no_projection_in(dtype: torch.dtype) -> None:
     sites = {site.name: site for site in capture(Mixed(dtype).eval(), IMAGE).sites}
 
-    assert sites["relu"].encoder_module == "a"
-    assert sites["relu#2"].encoder_module is None
-    assert sites["relu#2"].decoder_modules == ()
+    assert sites["relu"].encoder_folds_into(Placement.PRE_ACT) == "a"
+    assert sites["relu#2"].encoder_folds_into(Placement.PRE_ACT) is None
+    assert sites["relu#2"].decoder_folds_into(Placement.POST_ACT) == ()
 
 
 @pytest.mark.parametrize("dtype", TYPES)

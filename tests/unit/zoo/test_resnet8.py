@@ -3,6 +3,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from actpress.graph import capture
+from actpress.plan import Placement
 from actpress.zoo import resnet8
 
 
@@ -44,4 +45,5 @@ def test_padding_is_no_site_and_decoders_fold_through_it() -> None:
         ("layer3.relu#2", (64, 8, 8)),
         ("avgpool", (64, 1, 1)),
     ]
-    assert sites["layer1.relu#2"].decoder_modules == ("layer2.conv1", "layer2.shortcut")
+    into = sites["layer1.relu#2"].decoder_folds_into(Placement.POST_ACT)
+    assert into == ("layer2.conv1", "layer2.shortcut")
