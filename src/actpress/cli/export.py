@@ -10,6 +10,7 @@ from actpress.cli.options import RunArgument, WeightsOption, check_choice, guard
 TARGETS = {
     "onnx": "a file for onnxruntime",
     "qonnx": "a file for FPGA tools",
+    "c": "a folder of C99 for microcontrollers",
 }
 """What a run can be written as; `exporting.py` has a function for each."""
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from actpress.cli.integers import integer_form
 from actpress.cli.opened import OpenedRun, open_run
 from actpress.cli.options import complain
-from actpress.data import load_dataset
+from actpress.data import Dataset, load_dataset
 from actpress.errors import ExportError
 from actpress.interruption import work_begins
 
-IMAGES = 32
-"""Held-out images that a file is verified with."""
+IMAGES, GOLDEN_IMAGES = 32, 4
+"""Held-out images that a file is verified with, and that go into a folder of C."""
 
 
 def export_run(run: Path, to: str, out: Path, *, weights: Path | None, force: bool) -> None:
@@ -49,17 +50,30 @@ def _to_qonnx(opened: OpenedRun, out: Path, force: bool) -> str:  # noqa: FBT001
         return export_qonnx(opened.pressed, _held_out(opened), out, force=force).summary
 
 
+def _to_c(opened: OpenedRun, out: Path, force: bool) -> str:  # noqa: FBT001  all have one form
+    from actpress.deploy.c import export_c  # noqa: PLC0415  as the others
+
+    images = _data_of(opened)
+    network = integer_form(opened, images)
+    golden = next(images.holdout.batches(GOLDEN_IMAGES))[0]
+    return export_c(network, golden, out, title=opened.source.model, force=force).summary
+
+
 EXPORTERS: dict[str, Callable[[OpenedRun, Path, bool], str]] = {
     "onnx": _to_onnx,
     "qonnx": _to_qonnx,
+    "c": _to_c,
 }
 """Run, where to write, whether to replace what is there -> a line on what was written."""
 
 
 def _held_out(opened: OpenedRun) -> Tensor:
+    return next(_data_of(opened).holdout.batches(IMAGES))[0]
+
+
+def _data_of(opened: OpenedRun) -> Dataset:
     source = opened.source
-    data = load_dataset(source.data, input_shape=source.input, preparation=source.preparation)
-    return next(data.holdout.batches(IMAGES))[0]
+    return load_dataset(source.data, input_shape=source.input, preparation=source.preparation)
 
 
 @contextmanager

@@ -14,12 +14,13 @@ from actpress.deploy.freeze import DECODE, ENCODE, QUANTIZE, freeze
 from actpress.deploy.integer import layers
 from actpress.deploy.integer.activations import activation_of
 from actpress.deploy.integer.arithmetic import Array
-from actpress.deploy.integer.network import Input, IntegerMap, IntegerNetwork, Stage
+from actpress.deploy.integer.network import Input, IntegerMap, IntegerNetwork, Stage, Window
 from actpress.deploy.integer.operands import (
     Bounds,
     Computed,
     Linear,
     Part,
+    Pooling,
     Stored,
     Value,
     sum_of,
@@ -251,8 +252,13 @@ class _Walk:
         if own:  # the later one is computed last, and the other one is stored
             begun = cast(Computed, self._values[own[-1]])
             terms.remove(own[-1])
-        parts = tuple(Part(self._part(each)) for each in terms)
-        return replace(begun, parts=begun.parts + parts, node=node.name)
+        parts = [Part(self._part(each)) for each in terms]
+        if not own:  # the one that was stored last is read as a source, and need not be stored
+            last = self._stages[-1].target if self._stages else None
+            parts.sort(key=lambda part: part.value.map is not last)
+            pixel = Pooling(parts.pop(0).value, Window((1, 1)), 1)
+            begun = replace(begun, operation=pixel)
+        return replace(begun, parts=(*begun.parts, *parts), node=node.name)
 
     def _is_open(self, node: fx.Node) -> bool:
         value = self._values[node]

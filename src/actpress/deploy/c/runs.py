@@ -1,0 +1,86 @@
+"""C functions that pack and unpack runs of symbols of one width, eight at a time."""
+
+from actpress.deploy.memory.layout import BYTE
+
+WORD = 32
+
+
+def unpack_function(bits: int) -> str:
+    """`unpack_N`: eight symbols come from N bytes, each through a table of bytes."""
+    if bits == BYTE:
+        body = ["        to[i] = table[from[i]];"]
+        return _function(
+            "unpack_8",
+            "const uint8_t *table, uint8_t *to",
+            "    for (uint32_t i = 0; i < count; i++)",
+            body,
+        )
+    body = _loads(bits) + [f"        to[{i}] = table[{_symbol(bits, i)}];" for i in range(BYTE)]
+    tail = f"    unpack_rest(from, {bits}u, count, table, to);"
+    head = f"    for (; count >= 8u; count -= 8u, from += {bits}, to += 8) {{"
+    return _function(f"unpack_{bits}", "const uint8_t *table, uint8_t *to", head, body, tail)
+
+
+def pack_function(bits: int) -> str:
+    """`pack_N`: eight symbols become N bytes."""
+    if bits == BYTE:
+        return _function("pack_8", "uint8_t *to", "    memcpy(to, from, count);", [])
+    body = []
+    for word in range(-(-bits * BYTE // WORD)):
+        parts = [_shifted(f"from[{i}]", i * bits - word * WORD) for i in range(BYTE)]
+        inside = [
+            part
+            for i, part in enumerate(parts)
+            if i * bits < (word + 1) * WORD and (i + 1) * bits > word * WORD
+        ]
+        body.append(f"        const uint32_t w{word} = {_joined(inside)};")
+    for byte in range(bits):
+        word, at = divmod(byte * BYTE, WORD)
+        source = f"w{word}" if not at else f"(w{word} >> {at})"
+        body.append(f"        to[{byte}] = (uint8_t){source};")
+    tail = f"    pack_rest(from, {bits}u, count, to);"
+    head = f"    for (; count >= 8u; count -= 8u, from += 8, to += {bits}) {{"
+    return _function(f"pack_{bits}", "uint8_t *to", head, body, tail)
+
+
+def _function(name: str, arguments: str, head: str, body: list[str], tail: str = "") -> str:
+    lines = ["", f"static void {name}(const uint8_t *from, uint32_t count, {arguments})", "{", head]
+    lines += body
+    if tail:
+        lines += ["    }", tail]
+    return "\n".join([*lines, "}", ""])
+
+
+def _loads(bits: int) -> list[str]:
+    """The N bytes as words."""
+    lines = []
+    for word in range(-(-bits * BYTE // WORD)):
+        first = word * WORD // BYTE
+        parts = [
+            _shifted(f"from[{i}]", (i - first) * BYTE) for i in range(first, min(first + 4, bits))
+        ]
+        lines.append(f"        const uint32_t w{word} = {_joined(parts)};")
+    return lines
+
+
+def _symbol(bits: int, index: int) -> str:
+    word, at = divmod(index * bits, WORD)
+    mask = f"{(1 << bits) - 1}u"
+    if at + bits == WORD:
+        return f"w{word} >> {at}"
+    if at + bits < WORD:
+        return f"w{word} & {mask}" if not at else f"(w{word} >> {at}) & {mask}"
+    return f"((w{word} >> {at}) | (w{word + 1} << {WORD - at})) & {mask}"
+
+
+def _shifted(value: str, by: int) -> str:
+    word = f"(uint32_t){value}"
+    if by == 0:
+        return word
+    return f"{word} << {by}" if by > 0 else f"{word} >> {-by}"
+
+
+def _joined(parts: list[str]) -> str:
+    if len(parts) == 1:
+        return parts[0]
+    return " | ".join(part if " " not in part else f"({part})" for part in parts)

@@ -1,0 +1,21 @@
+/* @TITLE@
+   Made by actpress: maps stay packed in one arena, consumers unpack the rows that they need.
+   @SUMMARY@ */
+#include "net.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "weights.h"
+#if defined(__ARM_FEATURE_SIMD32)
+#include <arm_acle.h> /* two products an instruction; the same integers */
+#endif
+
+#define LONGEST_CHAIN @LONGEST_CHAIN@
+#define TALLEST_KERNEL @TALLEST_KERNEL@
+
+static uint32_t arena_words[NET_ARENA_BYTES / 4u];
+
+static uint8_t *arena(uint32_t offset) { return (uint8_t *)arena_words + offset; }
+
+static int8_t *lines(uint32_t offset) { return (int8_t *)arena_words + offset; }

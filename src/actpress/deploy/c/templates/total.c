@@ -1,0 +1,18 @@
+
+/* The sum of line values minus their zeros over a window, for each channel. */
+static void total(const struct stage *stage, uint32_t row)
+{
+    const uint32_t channels = stage->source->channels;
+    const int8_t *rows[TALLEST_KERNEL];
+    window_rows(stage, row, rows);
+    for (uint32_t x = 0; x < stage->width; x++)
+        for (uint32_t c = 0; c < channels; c++) {
+            int32_t sum = 0;
+            for (uint32_t ky = 0; ky < stage->kernel_height; ky++)
+                for (uint32_t kx = 0; kx < stage->kernel_width; kx++) {
+                    const size_t at = (size_t)x * stage->stride_width + kx * stage->dilation_width;
+                    sum += rows[ky][at * channels + c] - stage->source->zero[c];
+                }
+            put(stage, x, c, sum);
+        }
+}

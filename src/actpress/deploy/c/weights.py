@@ -1,0 +1,319 @@
+"""Stages as C structures: arrays for weights.c, descriptors for net.c."""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+
+from actpress.deploy.c.arrays import Constants
+from actpress.deploy.integer import (
+    Addend,
+    Convolution,
+    IntegerMap,
+    Matrix,
+    Pool,
+    Reading,
+    Rescale,
+    Stage,
+    Table,
+)
+from actpress.deploy.integer.arithmetic import Array
+from actpress.deploy.memory import Group, MemoryPlan, buffers_of
+from actpress.deploy.memory.schedule import adds_up, aligned, window_of
+from actpress.errors import ExportError
+
+QUAD = 4
+BIAS_OF_BYTES = 128
+CHANNEL_BYTES = 16
+MOST_UINT16 = (1 << 16) - 1
+
+
+@dataclass
+class Structures:
+    """Everything constant of a network.
+
+    Attributes:
+        plan: where maps and line buffers are.
+        constants: arrays so far.
+        descriptors: static structures of net.c, in order.
+        used: operators that net.c must have.
+    """
+
+    plan: MemoryPlan
+    constants: Constants = field(default_factory=Constants)
+    descriptors: list[str] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+    _known: dict[object, str] = field(default_factory=dict)
+
+    def stage(self, stage: Stage, at: int) -> str:
+        """The initializer of a stage whose line buffers begin at an offset."""
+        source, name = stage.source, stage.name
+        buffers = buffers_of(stage)
+        places = np.cumsum(
+            [at] + [aligned(each) for each in (buffers.rows, *buffers.joins)]
+        ).tolist()
+        sums_at = places[-1]
+        row_at = sums_at + aligned(buffers.sums)
+        window = window_of(stage)
+        outputs, height, width = stage.size
+        fields = {
+            "compute": self._compute(stage),
+            "absorb": self._absorb(stage),
+            "source": "0" if source is None else f"&{self.reading(source)}",
+            "channels": self._channels(stage),
+            "joins": self._joins(stage, places[1:-1]),
+            "table": self._stage_table(stage),
+            "encoder": self._encoder(stage),
+            "target": "0" if stage.target is None else f"&{self.map(stage.target)}",
+            "rows_at": places[0],
+            "sums_at": sums_at,
+            "row_at": row_at,
+            "codes_at": row_at + aligned(buffers.row),
+            "row_stride": buffers.row_stride,
+            "slots": buffers.slots,
+            "join_count": len(stage.addends),
+            "outputs": outputs,
+            "height": height,
+            "width": width,
+            "kernel_height": window.kernel[0],
+            "kernel_width": window.kernel[1],
+            "stride_height": window.stride[0],
+            "stride_width": window.stride[1],
+            "dilation_height": window.dilation[0],
+            "dilation_width": window.dilation[1],
+            "top": window.before[0],
+            "left": window.before[1],
+        }
+        if isinstance(stage.operation, Convolution) and source is not None:
+            fields |= self._weights(stage.operation, source, name)
+            fields["padding"] = self._zero(source)
+        elif isinstance(stage.operation, Pool) and source is not None:
+            fields["padding"] = "0" if stage.operation.largest else self._zero(source)
+            fields["begin"] = -512 if stage.operation.largest else 0
+        lines = [
+            f"        .{key} = {value},\n" for key, value in fields.items() if value not in (0, "0")
+        ]
+        return f"    {{ /* {self._comment(stage)} */\n{''.join(lines)}    }},\n"
+
+    def reading(self, reading: Reading) -> str:
+        """The structure of a reading."""
+        name = reading.map.name
+        table = "0" if reading.table is None else f"&{self.table(reading.table, f'{name}.lines')}"
+        decoder = "0"
+        if reading.decoder is not None:
+            self.used.add("decoder")
+            moved = BIAS_OF_BYTES if reading.table is not None else 0
+            matrix = self.matrix(reading.decoder, f"{name}.decoder", table, moved=moved)
+            table, decoder = "0", f"&{matrix}"
+        zero = self._zero(reading)
+        body = f"{{ &{self.map(reading.map)}, {table}, {decoder}, {zero}, {reading.channels} }}"
+        return self._static("reading", body, f"{name}.reading")
+
+    def map(self, stored: IntegerMap) -> str:
+        """The structure of a map; one that is handed on row by row has no groups."""
+        layout = self.plan.layouts[stored.name]
+        offset = self.plan.offsets.get(stored.name)
+        groups, count = "0", 0
+        if offset is not None:
+            whole = len(layout.groups) == 1
+            rows = [self._group(group, stored.name, whole=whole) for group in layout.groups]
+            groups, count = self._static_array("group", rows, f"{stored.name}.groups"), len(rows)
+            self.used |= {f"bits {group.bits}" for group in layout.groups if group.bits}
+        body = (
+            f"{{ {groups}, {offset or 0}, {layout.row_bytes}, {count}, {stored.channels}, "
+            f"{stored.height}, {stored.width} }}"
+        )
+        return self._static("map", body, f"{stored.name}.map")
+
+    def table(self, table: Table, name: str) -> str:
+        """The structure of a table; int8 values are kept as their bits."""
+        values = table.values & 0xFF
+        if table.is_one:
+            values = values[int(table.start[0]) :]
+            start = "0"
+        else:
+            if table.start.max() > MOST_UINT16:
+                raise ExportError(f"{name} needs more than {MOST_UINT16} table entries")
+            start = self.constants.array("uint16_t", table.start, f"{name}_start")
+        stored = self.constants.array("uint8_t", values, f"{name}_values")
+        return self._static("table", f"{{ {stored}, {start} }}", name)
+
+    def matrix(self, matrix: Matrix, name: str, table: str, *, moved: int) -> str:
+        """The structure of a matrix; `moved` is added to what comes out."""
+        outputs, inputs = matrix.weight.shape
+        comment = f"{name}: ({outputs}, {inputs})"
+        weight = self.constants.array("int8_t", matrix.weight, f"{name}_weight", comment)
+        channels = self._rescaled(matrix.bias, matrix.rescale, name, moved)
+        body = f"{{ {weight}, {channels}, {table}, {inputs}, {outputs} }}"
+        return self._static("matrix", body, name)
+
+    def _group(self, group: Group, name: str, *, whole: bool) -> str:
+        members = "0"
+        if not whole:
+            listed = np.array(group.members)
+            members = self.constants.array("uint16_t", listed, f"{name}_of_{group.bits}_bits")
+        if group.row_bytes > MOST_UINT16:
+            raise ExportError(f"{name}: a row takes {group.row_bytes:,} bytes, expected 65,535")
+        return f"{{ {members}, {len(group.members)}, {group.row_bytes}, {group.bits} }}"
+
+    def _zero(self, reading: Reading) -> str:
+        return self.constants.array("int8_t", reading.zero, f"{reading.map.name}_zero")
+
+    def _compute(self, stage: Stage) -> str:
+        operation = stage.operation
+        if operation is None:
+            name = "add_up"
+        elif isinstance(operation, Convolution):
+            name = "depthwise" if is_depthwise(operation) else "convolve"
+        elif adds_up(stage):
+            name = "hand_over"
+        else:
+            name = "largest" if operation.largest else "total"
+        self.used.add(name)
+        return name
+
+    def _absorb(self, stage: Stage) -> str:
+        if not adds_up(stage):
+            return "0"
+        name = "absorb_largest" if cast(Pool, stage.operation).largest else "absorb_total"
+        self.used.add(name)
+        return name
+
+    def _channels(self, stage: Stage) -> str:
+        bias = np.zeros(len(stage.rescale.shift), np.int64)
+        if isinstance(stage.operation, Convolution):
+            bias = stage.operation.bias
+        if stage.target is None:
+            wide = stage.rescale.low.max() > -(2**31) or stage.rescale.high.min() < 2**31 - 1
+            if wide:
+                raise ExportError(f"{stage.name}: an activation of logits has no C form")
+            none = np.zeros_like(bias)
+            free = Rescale(stage.rescale.multiplier, stage.rescale.shift, none, none, none)
+            return self._rescaled(bias, free, stage.name, 0)
+        inner = stage.table is not None or stage.encoder is not None
+        return self._rescaled(bias, stage.rescale, stage.name, BIAS_OF_BYTES if inner else 0)
+
+    def _rescaled(self, bias: Array, rescale: Rescale, name: str, moved: int) -> str:
+        columns = (
+            bias,
+            rescale.multiplier,
+            rescale.offset + moved,
+            rescale.low + moved,
+            rescale.high + moved,
+            rescale.shift,
+        )
+        rows = [
+            "{" + ", ".join(map(str, row)) + "}"
+            for row in zip(*(c.tolist() for c in columns), strict=True)
+        ]
+        return self.constants.structures("channel", rows, f"{name}_channels", CHANNEL_BYTES)
+
+    def _stage_table(self, stage: Stage) -> str:
+        if stage.table is None:
+            return "0"
+        self.used.add("table")
+        table = stage.table
+        if stage.encoder is not None:  # int8 values become bytes that the encoder takes
+            table = Table(table.values + BIAS_OF_BYTES, table.start)
+        return f"&{self.table(table, f'{stage.name}.function')}"
+
+    def _encoder(self, stage: Stage) -> str:
+        if stage.encoder is None:
+            return "0"
+        self.used.add("encoder")
+        encoder = stage.encoder
+        bias = encoder.bias - BIAS_OF_BYTES * encoder.weight.sum(axis=1)
+        moved = Matrix(encoder.weight, bias, encoder.rescale)
+        return f"&{self.matrix(moved, f'{stage.name}.encoder', '0', moved=0)}"
+
+    def _joins(self, stage: Stage, places: list[int]) -> str:
+        if not stage.addends:
+            return "0"
+        rows = [
+            self._join(stage, addend, at) for addend, at in zip(stage.addends, places, strict=True)
+        ]
+        return self._static_array("join", rows, f"{stage.name}.joins")
+
+    def _join(self, stage: Stage, addend: Addend, at: int) -> str:
+        name = f"{stage.name}_join_{addend.reading.map.name}"
+        multiplier = self.constants.array("int32_t", addend.multiplier, name)
+        return f"{{ &{self.reading(addend.reading)}, {multiplier}, {at}, {addend.first} }}"
+
+    def _weights(self, convolution: Convolution, source: Reading, name: str) -> dict[str, object]:
+        outputs = len(convolution.bias)
+        shape = convolution.weight.shape
+        comment = f"{name}: {shape}"
+        if is_depthwise(convolution):
+            weight = convolution.weight[:, 0].transpose(1, 2, 0)
+            stored = self.constants.array("int8_t", weight, f"{name}_weight", comment)
+            return {"weight": stored}
+        whole = convolution.groups == 1 and convolution.window.dilation[1] == 1
+        weight = in_quads(convolution, whole=whole)
+        step = convolution.window.dilation[1] * source.channels
+        return {
+            "weight": self.constants.array("int8_t", weight, f"{name}_weight", comment),
+            "groups": convolution.groups,
+            "group_outputs": outputs // convolution.groups,
+            "runs": weight.shape[3],
+            "run_step": 0 if whole else step,
+            "quads": weight.shape[4],
+        }
+
+    def _static(self, kind: str, body: str, name: str) -> str:
+        key = kind, body
+        if key not in self._known:
+            free = self.constants.names.free(name)
+            self.descriptors.append(f"static const struct {kind} {free} = {body};\n")
+            self._known[key] = free
+        return self._known[key]
+
+    def _static_array(self, kind: str, rows: list[str], name: str) -> str:
+        key = kind, tuple(rows)
+        if key not in self._known:
+            free = self.constants.names.free(name)
+            text = "".join(f"    {row},\n" for row in rows)
+            self.descriptors.append(f"static const struct {kind} {free}[] = {{\n{text}}};\n")
+            self._known[key] = free
+        return self._known[key]
+
+    def _comment(self, stage: Stage) -> str:
+        source = stage.source or stage.addends[0].reading
+        target = "logits" if stage.target is None else stage.target.name
+        kernel = "x".join(map(str, window_of(stage).kernel))
+        return (
+            f"{stage.name}: {_shape(source.map.shape)} -> {target} {_shape(stage.size)}, "
+            f"window {kernel}"
+        )
+
+
+def is_depthwise(convolution: Convolution) -> bool:
+    """One input and one output for every group."""
+    return convolution.groups == len(convolution.bias) > 1 and convolution.weight.shape[1] == 1
+
+
+def in_quads(convolution: Convolution, *, whole: bool) -> Array:
+    """Weights in the order in which `convolve` reads them.
+
+    Args:
+        convolution: whose weights.
+        whole: whether all inputs of a kernel row lie one after the other.
+
+    Returns:
+        Shape (groups, blocks of four outputs, kernel height, runs, quads, 4 outputs, 4 inputs).
+    """
+    outputs, inputs, height, width = convolution.weight.shape
+    groups = convolution.groups
+    per_group = outputs // groups
+    runs, length = (1, width * inputs) if whole else (width, inputs)
+    weight = convolution.weight.transpose(0, 2, 3, 1).reshape(
+        groups, per_group, height, runs, length
+    )
+    room = [(0, 0), (0, -per_group % QUAD), (0, 0), (0, 0), (0, -length % QUAD)]
+    weight = np.pad(weight, room)
+    blocks, quads = weight.shape[1] // QUAD, weight.shape[4] // QUAD
+    split = weight.reshape(groups, blocks, QUAD, height, runs, quads, QUAD)
+    return split.transpose(0, 1, 3, 4, 5, 2, 6)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, shape))})"

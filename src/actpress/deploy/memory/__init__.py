@@ -1,0 +1,18 @@
+"""Where maps and line buffers of an integer network lie in one block of memory, and when."""
+
+from actpress.deploy.memory.layout import Group, RowLayout, layout_of, packed
+from actpress.deploy.memory.plan import MemoryPlan, memory_plan
+from actpress.deploy.memory.schedule import Buffers, Chain, buffers_of, chains_of
+
+__all__ = [
+    "Buffers",
+    "Chain",
+    "Group",
+    "MemoryPlan",
+    "RowLayout",
+    "buffers_of",
+    "chains_of",
+    "layout_of",
+    "memory_plan",
+    "packed",
+]
