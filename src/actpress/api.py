@@ -195,7 +195,7 @@ def run_info(outcome: Outcome, source: Source, job: Job) -> RunInfo:
         data=source.data,
         method=outcome.method,
         variant=outcome.variant,
-        seed=settings.tune.seed,
+        seed=settings.seed,
         budget="" if outcome.method == "int8" else str(job.budget),
         objective=str(job.objective),
         batch=job.budget.batch,

@@ -39,14 +39,15 @@ class SearchSettings:
         rounds: times that the loss of what was chosen is measured, one site at a time, and
             estimates of the kinds of states that were chosen are corrected by it. Estimates hear of
             small errors alone; among many kinds the one that is underestimated most would win.
-        seed: of the labels drawn for the Fisher estimate.
+        seed: of the labels drawn for the Fisher estimate; None takes that of the tuning, and no
+            other is taken (see `Settings`).
     """
 
     criterion: Criterion = Criterion.LOSS_PER_BIT
     transforms: tuple[str, ...] = SEARCHED
     number_bits: NumberBits = NumberBits.BYTE
     rounds: int = 4
-    seed: int = 0
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def search(work: SearchTask, kinds: Mapping[str, Sequence[Offer]], target: float
         kinds,
         work.chunks(),
         objective,
-        seed=settings.seed,
+        seed=settings.seed or 0,
         number_bits=settings.number_bits,
     )
     work.on_progress(0.5)

@@ -1,11 +1,11 @@
 """What a command settles, and warns of, before it begins to work."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import nn
 
+from actpress.allocate import SearchSettings
 from actpress.budget import Budget
 from actpress.cli.options import complain
 from actpress.data import Dataset
@@ -46,11 +46,12 @@ def settings_of(
         seed=seed,
     )
     transforms = tuple(transform or SEARCHED)
-    settings = Settings.seeded(calibration_images, search_images, tune)
-    search = replace(settings.search, transforms=transforms, number_bits=NumberBits(parameter_bits))
-    return replace(
-        settings,
+    search = SearchSettings(transforms=transforms, number_bits=NumberBits(parameter_bits))
+    return Settings(
+        calibration_images=calibration_images,
+        search_images=search_images,
         search=search,
+        tune=tune,
         block=block,
         groups=groups,
         widths=WidthSettings(steps=width_steps),

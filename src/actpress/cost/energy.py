@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from actpress.errors import BudgetError
 from actpress.settings import MEMORY_PJ_PER_BIT
 
 INT8_MAC_PJ = 0.3
@@ -26,6 +27,11 @@ class EnergyModel:
         """The model of a memory by name.
 
         Raises:
-            KeyError: a name that is not in `MEMORY_PJ_PER_BIT`.
+            BudgetError: a name that is not in `MEMORY_PJ_PER_BIT`.
         """
+        if memory not in MEMORY_PJ_PER_BIT:
+            raise BudgetError(
+                f"there is no memory {memory!r}; expected {', '.join(MEMORY_PJ_PER_BIT)}, or give "
+                f"EnergyModel its pj_per_bit"
+            )
         return cls(memory, MEMORY_PJ_PER_BIT[memory], mac_pj)

@@ -174,7 +174,7 @@ def sensitivities(
     losses, bits = (np.zeros((len(sites), len(levels))) for _ in range(2))
     images = job.search_images()
     batches = images.split(64)
-    seed = job.settings.search.seed
+    seed = job.settings.seed
     for gradients in site_gradients(job.graph, batches, statistics.placements, seed=seed):
         for row, site in enumerate(sites):
             x, g = gradients[site.name]

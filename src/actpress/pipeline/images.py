@@ -25,7 +25,7 @@ def used_images(data: Dataset, settings: Settings) -> dict[str, Tensor]:
         train,
         batch_size=settings.tune.batch_size,
         steps=max(settings.tune.steps, settings.widths.steps),
-        seed=settings.tune.seed,
+        seed=settings.seed,
     )
     validating = max(settings.tune.validation_images, settings.holdout_images, PREDICTED)
     searching = holdout - held_out_size(data, settings)

@@ -15,7 +15,7 @@ from actpress.calibration import Statistics, calibrate, fisher_information
 from actpress.codec import block_side
 from actpress.cost import EnergyModel, Objective, SiteUse, use_of
 from actpress.data.dataset import Dataset, Split
-from actpress.errors import PlanError
+from actpress.errors import PlanError, TuningError
 from actpress.evaluation import Comparison, PathPoint, predict
 from actpress.graph import Graph
 from actpress.plan import Placement, Plan, SitePlan
@@ -80,6 +80,10 @@ class Settings:
         search, tune, widths: see there.
         groups: of equal size, of the components of a site, that learn their widths together; None
             cuts where a spectrum falls.
+
+    Raises:
+        PlanError: a block has no such side.
+        TuningError: `search.seed` is another one than `tune.seed`; a job has one seed.
     """
 
     calibration_images: int = CALIBRATION_IMAGES
@@ -95,16 +99,17 @@ class Settings:
     def __post_init__(self) -> None:
         if self.block is not None and not 1 <= self.block <= MAX_BLOCK:
             raise PlanError(f"a block has a side of 1 to {MAX_BLOCK} pixels, not {self.block}")
+        if self.search.seed not in (None, self.tune.seed):
+            raise TuningError(
+                f"search.seed is {self.search.seed}, but tune.seed is {self.tune.seed}: a job has "
+                f"one seed; set tune.seed alone, with search.seed None"
+            )
+        object.__setattr__(self, "search", replace(self.search, seed=self.tune.seed))
 
-    @classmethod
-    def seeded(cls, calibration_images: int, search_images: int, tune: TuneSettings) -> "Settings":
-        """Settings in which the search takes the seed of the tuning."""
-        return cls(
-            calibration_images=calibration_images,
-            search_images=search_images,
-            search=SearchSettings(seed=tune.seed),
-            tune=tune,
-        )
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        return self.tune.seed
 
 
 def held_out_size(data: Dataset, settings: Settings) -> int:
@@ -227,7 +232,7 @@ class Job:
             self.graph,
             images.split(FISHER_BATCH),
             statistics.placements,
-            seed=self.settings.search.seed,
+            seed=self.settings.seed,
             blocks=statistics.blocks,
         )
         return replace(statistics, fisher=fisher, fisher_images=len(images))

@@ -87,3 +87,11 @@ def test_a_batch_without_counted_codecs_is_refused() -> None:
 
     with pytest.raises(BudgetError, match="leave one of the two out"):
         Budget.parse("6x", count=Count.ACTIVATIONS, batch=4)
+
+
+def test_a_memory_has_its_energy_per_bit_and_an_unknown_one_is_told() -> None:
+    assert EnergyModel.of_memory("ddr3", mac_pj=2.0) == EnergyModel("ddr3", 70.0, 2.0)
+    with pytest.raises(
+        BudgetError, match=r"no memory 'tape'; expected lpddr4, ddr3, .*pj_per_bit$"
+    ):
+        EnergyModel.of_memory("tape")

@@ -1,0 +1,70 @@
+"""One seed decides everything random, and what a run says of it is what was used."""
+
+from dataclasses import replace
+
+import pytest
+from torch import nn
+
+from actpress.allocate import SearchSettings
+from actpress.api import compress
+from actpress.cli.beginning import settings_of
+from actpress.data.dataset import Dataset
+from actpress.errors import TuningError
+from actpress.methods import Settings
+from actpress.run import facts_of
+from actpress.settings import Trainable
+from actpress.tune import TuneSettings
+
+SMALL = Settings(calibration_images=64, search_images=16, decoder_images=0)
+
+
+def test_the_search_takes_the_seed_of_the_tuning() -> None:
+    settings = Settings(tune=TuneSettings(seed=5))
+    assert (settings.seed, settings.search.seed, settings.tune.seed) == (5, 5, 5)
+    facts = facts_of(settings)
+    assert (facts["search.seed"], facts["tune.seed"]) == (5, 5)
+    same = Settings(search=SearchSettings(rounds=2, seed=5), tune=TuneSettings(seed=5))
+    assert same.search == SearchSettings(rounds=2, seed=5)
+    assert replace(settings, search=SearchSettings(rounds=2)).search.seed == 5
+
+
+def test_two_seeds_are_refused() -> None:
+    with pytest.raises(TuningError, match=r"search\.seed is 5, but tune\.seed is 0: a job has one"):
+        Settings(search=SearchSettings(seed=5))
+    with pytest.raises(TuningError, match=r"search\.seed is 0, but tune\.seed is 6"):
+        replace(Settings(), tune=TuneSettings(seed=6))
+
+
+def test_the_command_line_has_one() -> None:
+    settings = settings_of(
+        steps=3,
+        batch_size=2,
+        lr_scale=1.0,
+        train=Trainable.DECODER,
+        mixed_precision=None,
+        seed=7,
+        calibration_images=50,
+        search_images=20,
+        width_steps=4,
+        groups=None,
+        block=2,
+        transform=["pca"],
+        parameter_bits=4,
+    )
+    assert (settings.search.seed, settings.tune.seed) == (7, 7)
+    assert (settings.calibration_images, settings.search_images) == (50, 20)
+    assert settings.search.transforms == ("pca",)
+    assert settings.block == 2
+
+
+def test_other_seeds_search_otherwise(model: nn.Module, dataset: Dataset) -> None:
+    """The greedy search draws labels; nothing is trained, so nothing else tells seeds apart."""
+
+    def losses(settings: Settings) -> list[float]:
+        metrics = compress(model, dataset, method="gdr", budget="3bits", settings=settings).metrics
+        assert metrics.seed == metrics.settings["search.seed"] == settings.seed
+        return [point.loss for point in metrics.search]
+
+    five = replace(SMALL, tune=TuneSettings(seed=5), search=SearchSettings())
+    assert losses(five) != losses(SMALL)
+    assert losses(five) == losses(replace(five, search=SearchSettings(seed=5)))
