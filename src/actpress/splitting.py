@@ -8,9 +8,10 @@ from torch import Tensor, fx
 
 from actpress.bitstream import Frame, StreamWriter, select
 from actpress.errors import StreamError
-from actpress.graph import split_network
+from actpress.graph import split_network, working_bytes
 from actpress.pressing import CompressedModel
-from actpress.stream import MAX_IMAGES, Decoder, header_of, run_eval
+from actpress.settings import MAX_IMAGES
+from actpress.stream import MAX_BYTES, Decoder, header_of, run_eval
 
 
 class Head:
@@ -51,40 +52,45 @@ class Tail:
     Attributes:
         sites: whose values are received.
         module: the computing part, an ordinary module.
-        any_size, max_images: of what is accepted, see `Decoder`; may be set.
+        any_size, max_images, max_bytes: of what is accepted, see `Decoder`; may be set. What the
+            tail itself computes is counted among the bytes.
     """
 
     any_size = False
-    max_images = MAX_IMAGES
+    max_images, max_bytes = MAX_IMAGES, MAX_BYTES
 
     def __init__(
         self, pressed: CompressedModel, module: fx.GraphModule, sites: tuple[str, ...]
     ) -> None:
         self.pressed, self.module, self.sites = pressed, module, sites
+        self._working_bytes = working_bytes(module)
 
     @torch.no_grad()
     def __call__(self, data: bytes) -> Any:
         """What the whole network returns for the batch.
 
         Raises:
-            StreamError: damaged, of another model or plan, or cut at another site.
+            StreamError: damaged, of another model or plan, cut at another site, or larger than is
+                accepted.
         """
         decoder = Decoder(
             self.pressed,
             io.BytesIO(data),
             any_size=self.any_size,
             max_images=self.max_images,
+            max_bytes=self.max_bytes,
         )
         if set(decoder.sites) != set(self.sites):
             raise StreamError(
                 f"the stream holds {', '.join(decoder.sites)}, this tail takes "
                 f"{', '.join(self.sites)}; cut head and tail at the same site"
             )
-        frames = iter(decoder)
+        frames = iter(decoder.reader)
         first = next(frames, None)
         if first is None or next(frames, None) is not None:
             raise StreamError("a tail takes one batch at a time; the stream has none or several")
-        return run_eval(self.module, *(first[name] for name in self.sites))
+        values = decoder.values(first, working_bytes=self._working_bytes)
+        return run_eval(self.module, *(values[name] for name in self.sites))
 
 
 def split(pressed: CompressedModel, at: str) -> tuple[Head, Tail]:

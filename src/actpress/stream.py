@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, BinaryIO, Self
 
 import torch
@@ -24,9 +25,10 @@ from actpress.errors import StreamError
 from actpress.graph import eval_mode
 from actpress.plan import Plan
 from actpress.pressing import CompressedModel
+from actpress.settings import MAX_IMAGES, MAX_MIB
 
-MAX_IMAGES = 1 << 12
-"""A `Decoder` takes frames of so many images, unless told otherwise."""
+MAX_BYTES = MAX_MIB << 20
+"""That a frame may need while it is decoded, unless a `Decoder` is told otherwise."""
 
 
 class Encoder:
@@ -84,9 +86,10 @@ class Decoder:
         pressed: the model that the stream was made with.
         file: at the start of the stream.
         any_size: accept activations of inputs of another size than the captured one. Only for
-            streams from where you trust: a small forged record can declare 2^31 symbols.
-        max_images: of a frame; likely symbols take so few bits that a small forged one can declare
-            very many.
+            streams from where you trust.
+        max_images: of a frame; likely symbols take so few bits that a small one can hold very many.
+        max_bytes: of memory that a frame may need: its records, symbols and values at once. One
+            image of the captured size is always taken.
 
     Raises:
         StreamError: the stream is damaged, newer, or of another model or plan.
@@ -99,9 +102,11 @@ class Decoder:
         *,
         any_size: bool = False,
         max_images: int = MAX_IMAGES,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
-        self.pressed, self.reader, self.any_size = pressed, StreamReader(file), any_size
-        self.max_images = max_images
+        self.pressed, self.any_size = pressed, any_size
+        self.max_images, self.max_bytes = max_images, max_bytes
+        self.reader = StreamReader(file, max_frame_bytes=max_bytes)
         header, own = self.reader.header, header_of(pressed)
         if header.model != own.model:
             raise StreamError(
@@ -115,29 +120,59 @@ class Decoder:
         self.sites = select(header, list(pressed.codecs))
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        codecs, shapes = self.pressed.codecs, self.pressed.network.shapes
         for frame in self.reader:
-            if frame.images > self.max_images:
-                raise StreamError(
-                    f"a frame declares {frame.images} images; at most {self.max_images} are "
-                    f"accepted here, see max_images"
-                )
-            values = {}
-            for name, record in zip(self.sites, frame.records, strict=True):
-                expected = codecs[name].symbol_shape(shapes[name])[1:]
-                try:
-                    _check_shape(record, frame.images, None if self.any_size else expected)
-                    values[name] = codecs[name].decompress(record)
-                except (StreamError, MemoryError, RuntimeError) as error:
-                    if isinstance(error, RuntimeError) and "memory" not in str(error):
-                        raise  # torch's word for short memory is a RuntimeError, too
-                    raise StreamError(f"site {name}: {error}") from error
-            yield values
+            yield self.values(frame)
+
+    def values(self, frame: Frame, *, working_bytes: int = 0) -> dict[str, Tensor]:
+        """The reconstruction of every site of a frame of `reader`.
+
+        Args:
+            frame: undecoded.
+            working_bytes: that the caller will need per image of the captured size, besides.
+
+        Raises:
+            StreamError: it is damaged, or needs more than is allowed, which is found out before
+                room is made for it.
+        """
+        self._check_bounds(frame, working_bytes)
+        values = {}
+        for name, record in zip(self.sites, frame.records, strict=True):
+            try:
+                values[name] = self.pressed.codecs[name].decompress(record)
+            except (StreamError, MemoryError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and "memory" not in str(error):
+                    raise  # torch's word for short memory is a RuntimeError, too
+                raise StreamError(f"site {name}: {error}") from error
+        return values
+
+    def _check_bounds(self, frame: Frame, working_bytes: int) -> None:
+        if frame.images > self.max_images:
+            raise StreamError(
+                f"a frame declares {frame.images} images; at most {self.max_images} are accepted "
+                f"here, see max_images"
+            )
+        codecs, shapes = self.pressed.codecs, self.pressed.network.shapes
+        needed, scale = sum(map(len, frame.records)), 1.0
+        for name, record in zip(self.sites, frame.records, strict=True):
+            expected = codecs[name].symbol_shape(shapes[name])[1:]
+            try:
+                declared = _checked_shape(record, frame.images, None if self.any_size else expected)
+            except StreamError as error:
+                raise StreamError(f"site {name}: {error}") from error
+            needed += codecs[name].decoding_bytes(declared)
+            scale = max(scale, prod(declared[2:]) / prod(expected))
+        needed += int(frame.images * scale * working_bytes)
+        if needed > self.max_bytes and (frame.images > 1 or scale > 1):
+            raise StreamError(
+                f"a frame of {frame.images} images needs {needed:,} bytes to decode; at most "
+                f"{self.max_bytes:,} are accepted here, see max_bytes"
+            )
 
 
-def _check_shape(record: bytes, images: int, expected: tuple[int, ...] | None) -> None:
-    """Compare what a record declares, before room is made for it; None expects any pixels."""
-    declared, _, *spatial = read_record(record).shape
+def _checked_shape(record: bytes, images: int, expected: tuple[int, ...] | None) -> tuple[int, ...]:
+    """What a record declares, before room is made for it; None expects any pixels."""
+    shape = read_record(record).shape
+    declared, _, *spatial = shape
     if declared != images:
         raise StreamError(f"{declared} images in a frame of {images}")
     if expected is not None and tuple(spatial) != expected:
@@ -145,6 +180,7 @@ def _check_shape(record: bytes, images: int, expected: tuple[int, ...] | None) -
             f"the record has {_times(spatial)} positions, the site {_times(expected)}: it is "
             f"damaged, or of inputs of another size, which any_size accepts"
         )
+    return shape
 
 
 def _times(sizes: Sequence[int]) -> str:

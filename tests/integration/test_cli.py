@@ -387,6 +387,10 @@ def test_images_of_an_own_factory_are_encoded_as_it_prepares_them_or_as_arrays(
     assert re.search(r"class [012], [012]; 3 sites in", result.stderr)
     assert invoke("decode", "run", "out.apz", "values").exit_code == 0
     sent = load_file(folder / "values" / "frame-00000.safetensors")
+    few = ("decode", "run", "out.apz", "few", "--max-images")
+    assert "declares 2 images; at most 1 are accepted here" in message(invoke(*few, "1"))
+    assert not (folder / "few").exists()
+    assert invoke(*few, "2", "--max-mib", "1").exit_code == 0
 
     telling = (folder / "toy.py").read_text() + PREPARING
     (folder / "toy.py").write_text(telling)

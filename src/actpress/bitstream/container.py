@@ -100,13 +100,14 @@ class StreamReader:
 
     Args:
         file: at the start of the stream.
+        max_frame_bytes: that the records of one frame may have together.
 
     Raises:
         StreamError: not a stream, a newer version, or a damaged header.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self.offset = file, 0
+    def __init__(self, file: BinaryIO, *, max_frame_bytes: int = MAX_RECORD_BYTES) -> None:
+        self._file, self.offset, self.max_frame_bytes = file, 0, max_frame_bytes
         self.header = self._read_header()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -152,6 +153,11 @@ class StreamReader:
             raise StreamError(f"frame {frames} at byte {self.offset} is damaged: wrong checksum")
         if max(lengths) > MAX_RECORD_BYTES:
             raise StreamError(f"frame {frames} declares a record of {max(lengths)} bytes")
+        if sum(lengths) > self.max_frame_bytes:
+            raise StreamError(
+                f"frame {frames} declares {sum(lengths):,} bytes; at most "
+                f"{self.max_frame_bytes:,} are accepted here, see max_bytes"
+            )
         records = [self._read(length, f"frame {frames}") for length in lengths]
         return Frame(images, tuple(records))
 

@@ -15,6 +15,7 @@ from actpress.cli.options import (
 from actpress.errors import RunError
 from actpress.files import followed
 from actpress.interruption import work_begins
+from actpress.settings import MAX_IMAGES, MAX_MIB
 
 
 @guarded
@@ -57,12 +58,16 @@ def encode_command(
 
 
 @guarded
-def decode_command(
+def decode_command(  # noqa: PLR0917 - every argument is an option of the command line
     run: RunArgument,
     stream: Annotated[Path, typer.Argument(help="What actpress encode wrote.")],
     out: Annotated[Path, typer.Argument(help="New folder: one .safetensors file per frame.")],
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
+    max_images: Annotated[int, typer.Option(min=1, help="Of a frame that is taken.")] = MAX_IMAGES,
+    max_mib: Annotated[
+        int, typer.Option("--max-mib", min=1, help="Memory that decoding a frame may need.")
+    ] = MAX_MIB,
 ) -> None:
     """Read activations back: one tensor per site, (images, channels, ...)."""
     if followed(out).exists():
@@ -78,7 +83,8 @@ def decode_command(
     opened = open_run(run, weights=weights, device=device_of(device))
     work_begins()
     with stream.open("rb") as file, new_folder(out, force=False) as partial:
-        for index, values in enumerate(Decoder(opened.pressed, file)):
+        decoder = Decoder(opened.pressed, file, max_images=max_images, max_bytes=max_mib << 20)
+        for index, values in enumerate(decoder):
             tensors = {name: value.cpu().contiguous() for name, value in values.items()}
             write_tensors(partial / f"frame-{index:05}.safetensors", tensors)
     complain(f"written to {out}")

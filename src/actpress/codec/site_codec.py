@@ -109,6 +109,16 @@ class SiteCodec(nn.Module):
         """Shape (k, ...) of the symbols of a value of shape (c, ...)."""
         return self.rank, *(size // self.block for size in shape[1:])
 
+    def decoding_bytes(self, shape: Sequence[int]) -> int:
+        """What decoding symbols of a shape (n, k, ...) takes at most, result included.
+
+        Symbols stand there as integers, as floats and in the layout of convolutions, values once
+        and once more where blocks are put together.
+        """
+        images, _, *spatial = shape
+        values: int = images * self.projection.channels * self.block**2 * prod(spatial)
+        return 4 * (3 * prod(shape) + 2 * values)
+
     @property
     def has_tables(self) -> bool:
         """Whether `set_tables` has been called."""

@@ -10,6 +10,7 @@ from actpress.graph.rewrite import CODECS_PATH, RewrittenNetwork, insert_codecs
 from actpress.graph.sites import Site, default_placement
 from actpress.graph.split import SplitNetwork, split_network
 from actpress.graph.weights import check_weights_finite, hash_weights
+from actpress.graph.working import working_bytes
 from actpress.graph.wrappers import unwrapped
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "split_network",
     "unwrapped",
     "values_before",
+    "working_bytes",
 ]

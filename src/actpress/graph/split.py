@@ -9,6 +9,7 @@ from torch import fx
 
 from actpress.errors import ModelError
 from actpress.graph.rewrite import RewrittenNetwork
+from actpress.graph.values import copy_value_meta
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ def _part(
     graph, copies = fx.Graph(), dict[fx.Node, fx.Node]()
     for index, node in enumerate(inputs):
         copies[node] = graph.placeholder(f"x_hat_{index}")
+        copy_value_meta(node, copies[node])
     for node in nodes:
         copies[node] = graph.node_copy(node, copies.__getitem__)
     graph.output(fx.node.map_arg(result, copies.__getitem__))

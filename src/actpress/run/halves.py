@@ -25,8 +25,9 @@ from actpress.run.loading import load_captured
 from actpress.run.model import copy_tensors, save_codecs
 from actpress.run.source import Source, load_source
 from actpress.run.tensors import read_tensors, write_tensors
+from actpress.settings import MAX_IMAGES
 from actpress.splitting import Head, Tail, split
-from actpress.stream import MAX_IMAGES, fingerprint, fingerprint_of
+from actpress.stream import MAX_BYTES, fingerprint, fingerprint_of
 
 Part = Literal["head", "tail"]
 Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
@@ -102,6 +103,7 @@ def load_tail(
     *,
     any_size: bool = False,
     max_images: int = MAX_IMAGES,
+    max_bytes: int = MAX_BYTES,
 ) -> Tail:
     """The half that turns bytes into what the whole network returns.
 
@@ -110,13 +112,14 @@ def load_tail(
         model: as for `load_head`.
         any_size: whether it accepts activations of other input sizes, see `Decoder`.
         max_images: of a batch that it accepts, likewise.
+        max_bytes: of memory that a batch may need, likewise.
 
     Raises:
         RunError, PlanError: as `load_head`.
     """
     pressed, at = _load(Path(folder), "tail", model)
     tail = split(pressed, at)[1]
-    tail.any_size, tail.max_images = any_size, max_images
+    tail.any_size, tail.max_images, tail.max_bytes = any_size, max_images, max_bytes
     _read_weights(Path(folder), tail.module)
     return tail
 

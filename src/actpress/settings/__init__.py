@@ -3,6 +3,8 @@
 from actpress.settings.choices import (
     CALIBRATION_IMAGES,
     MAX_BLOCK,
+    MAX_IMAGES,
+    MAX_MIB,
     MEMORY_PJ_PER_BIT,
     METHOD_NAMES,
     PROJECTING,
@@ -18,6 +20,8 @@ __all__ = [
     "ALL_WIDTHS",
     "CALIBRATION_IMAGES",
     "MAX_BLOCK",
+    "MAX_IMAGES",
+    "MAX_MIB",
     "MEMORY_PJ_PER_BIT",
     "METHOD_NAMES",
     "PROJECTING",

@@ -44,6 +44,12 @@ MEMORY_PJ_PER_BIT = {
 CALIBRATION_IMAGES = 1000
 SEARCH_IMAGES = 128
 
+MAX_IMAGES = 256
+"""Of a frame of a stream that is decoded."""
+
+MAX_MIB = 256
+"""That decoding a frame may need."""
+
 MAX_BLOCK = 8
 """Side of a block of pixels, at most."""
 
