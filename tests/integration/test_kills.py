@@ -1,10 +1,14 @@
 """A command that is killed, wherever, leaves what the next one goes on from."""
 
+import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +19,93 @@ from tests.integration.test_cli import folder as working_folder
 
 folder = working_folder
 
+KILLED = Path(__file__).with_name("killed.py")
 BEGIN = ("compress", *MODEL, *DATA, *QUICK, "--budget", "2.5bits", "--out", "work/run")
+GDR = (*BEGIN, "--method", "gdr")
 CAP = (*BEGIN, "--method", "cap", "--calibration-images", "64")
 SWEEP = ("sweep", *MODEL, *DATA, *QUICK, "--methods", "gdr", "--budgets", "2.5bits")
 
 Command = tuple[str, ...]
+
+
+def kill_everywhere(
+    folder: Path, killed: Command, *after: Command, before: tuple[Command, ...] = ()
+) -> dict[str, Any]:
+    commands = json.dumps({"before": before, "killed": killed, "after": after})
+    one_thread = {"OMP_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}
+    ran = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, str(KILLED), commands],
+        cwd=folder,
+        env={**os.environ, **one_thread},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    result: dict[str, Any] = json.loads(ran.stdout)
+    assert result["last"] == 0, "the last one was not killed"
+    return result
+
+
+def check_outcomes(result: dict[str, Any], *calls: str) -> None:
+    """Every kill was followed by the whole result and nothing else; these calls were among them."""
+    told = [outcome["call"] for outcome in result["outcomes"]]
+    assert not [call for call in calls if call not in told]
+    for outcome in result["outcomes"]:
+        assert outcome["killed"] == -signal.SIGKILL
+        assert outcome["codes"][-1] == 0, outcome
+        assert outcome["files"] == result["whole"], outcome
+
+
+@pytest.mark.slow
+def test_compress_goes_on_wherever_it_was_killed(folder: Path) -> None:
+    result = kill_everywhere(folder, CAP, (*CAP, "--resume"), CAP)
+    check_outcomes(
+        result,
+        "open /run.partial/.request.json.part",
+        "open /run.partial/.tune.pt.part",
+        "os.rename /run.partial/content",
+        "os.rmdir /run.partial",
+    )
+    again = {out["call"]: out["codes"] for out in result["outcomes"] if len(out["codes"]) > 1}
+    assert set(again) == {
+        "os.mkdir /run.partial",
+        "open /run.partial/.lock",
+        "open /run.partial/.request.json.part",
+        "os.rename /run.partial/.request.json.part",
+    }, "only before the request is written there is nothing to resume"
+    assert set(result["whole"]) == {"run", *(f"run/{name}" for name in RUN_FILES)}
+
+
+RUN_FILES = ("plan.json", "codec.safetensors", "metrics.json", "report.html", "run.json")
+
+
+@pytest.mark.slow
+def test_a_run_that_replaces_another_goes_on_wherever_it_was_killed(folder: Path) -> None:
+    force = (*GDR, "--force")
+    int8 = (*BEGIN, "--method", "int8")
+    result = kill_everywhere(folder, force, (*force, "--resume"), force, before=(int8,))
+    check_outcomes(result, "os.rename /run", "os.rmdir /run.partial/replaced")
+
+
+@pytest.mark.slow
+def test_a_sweep_goes_on_wherever_it_was_killed(folder: Path) -> None:
+    sweep = (*SWEEP, "--out", "work/sweep")
+    result = kill_everywhere(folder, sweep, sweep)
+    name = "gdr-2.5bits-entropy-batch1"
+    check_outcomes(
+        result,
+        "open /sweep/.request.json.part",
+        f"os.rename /sweep/.{name}.new/content",
+        f"os.rmdir /sweep/.{name}.new",
+        "open /sweep/.sweep.csv.part",
+    )
+    assert set(result["whole"]) == {
+        "sweep",
+        *(f"sweep/{file}" for file in ("request.json", "sweep.json", "sweep.csv", "sweep.html")),
+        f"sweep/{name}",
+        *(f"sweep/{name}/{file}" for file in RUN_FILES),
+    }
 
 
 @pytest.fixture
