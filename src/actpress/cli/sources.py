@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
+from actpress.checkpoints import load_weights
 from actpress.cli.arguments import parse_arguments
-from actpress.cli.checkpoints import load_weights
 from actpress.data import IMAGE_FOLDER, Dataset
 from actpress.errors import ModelError
 from actpress.factories import call_factory

@@ -83,6 +83,8 @@ def save_halves(pressed: CompressedModel, at: str, source: Source, folder: Path)
 def load_head(folder: Path | str, model: nn.Module) -> Head:
     """The half that turns images into bytes.
 
+    It brings its own weights, so that the network's may be any; `load_run` needs the trained ones.
+
     Args:
         folder: the `head` that `actpress split` wrote.
         model: the float network as its factory builds it, with any weights; captured, not changed.
@@ -109,7 +111,7 @@ def load_tail(
 
     Args:
         folder: the `tail` that `actpress split` wrote.
-        model: as for `load_head`.
+        model: as for `load_head`, with any weights.
         any_size: whether it accepts activations of other input sizes, see `Decoder`.
         max_images: of a batch that it accepts, likewise.
         max_bytes: of memory that a batch may need, likewise.

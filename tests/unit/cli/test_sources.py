@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from actpress.checkpoints import load_weights, read_weights
 from actpress.cli.arguments import parse_input
-from actpress.cli.checkpoints import load_weights, read_weights
 from actpress.cli.sources import load_model
 from actpress.errors import DataError, ModelError
 
