@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from actpress._version import __version__
+from actpress.deploy.c.arrays import wrapped
 from actpress.deploy.c.runs import pack_function, unpack_function
 from actpress.deploy.c.weights import Structures
 from actpress.deploy.integer import IntegerNetwork
@@ -128,6 +129,7 @@ def _codes(used: set[str]) -> str:
     return template(
         "codes.c",
         RUNS=runs,
+        SAME=wrapped(map(str, range(256))),
         UNPACK_CASES="".join(
             f"    case {b}: unpack_{b}(from, count, table, to); return;\n" for b in widths
         ),

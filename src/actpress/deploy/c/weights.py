@@ -25,6 +25,7 @@ from actpress.errors import ExportError
 QUAD = 4
 BIAS_OF_BYTES = 128
 CHANNEL_BYTES = 16
+NO_CHANNEL = "{0, 0, 0, 0, 0, 1}"
 MOST_UINT16 = (1 << 16) - 1
 
 
@@ -189,11 +190,15 @@ class Structures:
                 raise ExportError(f"{stage.name}: an activation of logits has no C form")
             none = np.zeros_like(bias)
             free = Rescale(stage.rescale.multiplier, stage.rescale.shift, none, none, none)
-            return self._rescaled(bias, free, stage.name, 0)
+            return self._rescaled(bias, free, stage.name, 0, groups=_fours(stage))
         inner = stage.table is not None or stage.encoder is not None
-        return self._rescaled(bias, stage.rescale, stage.name, BIAS_OF_BYTES if inner else 0)
+        moved = BIAS_OF_BYTES if inner else 0
+        return self._rescaled(bias, stage.rescale, stage.name, moved, groups=_fours(stage))
 
-    def _rescaled(self, bias: Array, rescale: Rescale, name: str, moved: int) -> str:
+    def _rescaled(
+        self, bias: Array, rescale: Rescale, name: str, moved: int, *, groups: int = 0
+    ) -> str:
+        """Channels; with `groups`, those of each group filled up to a multiple of four."""
         columns = (
             bias,
             rescale.multiplier,
@@ -206,6 +211,14 @@ class Structures:
             "{" + ", ".join(map(str, row)) + "}"
             for row in zip(*(c.tolist() for c in columns), strict=True)
         ]
+        if groups:
+            size = len(rows) // groups
+            empty = [NO_CHANNEL] * (-size % QUAD)
+            rows = [
+                row
+                for first in range(0, len(rows), size)
+                for row in (*rows[first : first + size], *empty)
+            ]
         return self.constants.structures("channel", rows, f"{name}_channels", CHANNEL_BYTES)
 
     def _stage_table(self, stage: Stage) -> str:
@@ -255,7 +268,7 @@ class Structures:
             "groups": convolution.groups,
             "group_outputs": outputs // convolution.groups,
             "runs": weight.shape[3],
-            "run_step": 0 if whole else step,
+            "run_skip": 0 if whole else step - QUAD * weight.shape[4],
             "quads": weight.shape[4],
         }
 
@@ -284,6 +297,13 @@ class Structures:
             f"{stage.name}: {_shape(source.map.shape)} -> {target} {_shape(stage.size)}, "
             f"window {kernel}"
         )
+
+
+def _fours(stage: Stage) -> int:
+    """Groups whose outputs are computed by fours; 0 for other operations."""
+    operation = stage.operation
+    dense = isinstance(operation, Convolution) and not is_depthwise(operation)
+    return operation.groups if isinstance(operation, Convolution) and dense else 0
 
 
 def is_depthwise(convolution: Convolution) -> bool:

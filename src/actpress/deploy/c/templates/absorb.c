@@ -16,6 +16,6 @@ static void hand_over(const struct stage *stage, uint32_t row)
     const int32_t *sum = window_sums(stage);
     (void)row;
     for (uint32_t x = 0; x < stage->width; x++)
-        for (uint32_t c = 0; c < stage->outputs; c++) put(stage, x, c, *sum++);
+        for (uint32_t c = 0; c < stage->outputs; c++) put(stage, &stage->channels[c], x, c, *sum++);
     begin_sums(stage);
 }

@@ -43,40 +43,48 @@ static void pack_run(const uint8_t *from, uint32_t bits, uint32_t count, uint8_t
     }
 }
 
+#define BLOCK 32u /* symbols: a whole number of bytes at every width */
+
+static const uint8_t same[256] = {
+@SAME@};
+
 /* Some channels of a row of pixels; table 0 leaves codes as they are. */
 static void unpack_members(const uint8_t *from, const struct map *map, const struct group *group,
                            const struct table *table, uint8_t *to)
 {
-    const uint32_t bits = group->bits, mask = (1u << bits) - 1u;
-    uint32_t word = 0, held = 0;
-    for (uint32_t x = 0; x < map->width; x++, to += map->channels)
-        for (uint32_t j = 0; j < group->count; j++) {
+    static const struct table none = {same, 0};
+    const uint8_t *const values = table ? table->values : none.values;
+    const uint16_t *const start = table ? table->start : none.start;
+    uint32_t left = (uint32_t)map->width * group->count, j = 0;
+    while (left) {
+        uint8_t codes[BLOCK];
+        const uint32_t count = left < BLOCK ? left : BLOCK;
+        unpack_run(from, group->bits, count, same, codes);
+        from += BLOCK / 8u * group->bits;
+        left -= count;
+        for (uint32_t i = 0; i < count; i++) {
             const uint32_t channel = group->members ? group->members[j] : j;
-            if (held < bits) {
-                word |= (uint32_t)*from++ << held;
-                held += 8u;
-            }
-            const uint32_t code = word & mask;
-            word >>= bits;
-            held -= bits;
-            if (!table) to[channel] = (uint8_t)code;
-            else to[channel] = table->values[(table->start ? table->start[channel] : 0u) + code];
+            to[channel] = values[(start ? start[channel] : 0u) + codes[i]];
+            if (++j == group->count) j = 0, to += map->channels;
         }
+    }
 }
 
 static void pack_members(const uint8_t *from, const struct map *map, const struct group *group,
                          uint8_t *to)
 {
-    uint32_t word = 0, held = 0;
-    for (uint32_t x = 0; x < map->width; x++, from += map->channels)
-        for (uint32_t j = 0; j < group->count; j++) {
-            word |= (uint32_t)from[group->members[j]] << held;
-            for (held += group->bits; held >= 8u; held -= 8u) {
-                *to++ = (uint8_t)word;
-                word >>= 8;
-            }
+    uint32_t left = (uint32_t)map->width * group->count, j = 0;
+    while (left) {
+        uint8_t codes[BLOCK];
+        const uint32_t count = left < BLOCK ? left : BLOCK;
+        for (uint32_t i = 0; i < count; i++) {
+            codes[i] = from[group->members[j]];
+            if (++j == group->count) j = 0, from += map->channels;
         }
-    if (held) *to = (uint8_t)word;
+        pack_run(codes, group->bits, count, to);
+        to += BLOCK / 8u * group->bits;
+        left -= count;
+    }
 }
 
 static const uint8_t *stored(const struct map *map, uint32_t y)

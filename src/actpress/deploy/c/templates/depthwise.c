@@ -18,7 +18,7 @@ static void depthwise(const struct stage *stage, uint32_t row)
                     weight += channels;
                 }
             }
-            put(stage, x, c, sum);
+            put(stage, &stage->channels[c], x, c, sum);
         }
     }
 }

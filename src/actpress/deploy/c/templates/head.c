@@ -11,6 +11,11 @@
 #include <arm_acle.h> /* two products an instruction; the same integers */
 #endif
 
+#if defined(__GNUC__)
+#define NOT_INLINE __attribute__((noinline)) /* registers are few where it is called */
+#else
+#define NOT_INLINE
+#endif
 #define LONGEST_CHAIN @LONGEST_CHAIN@
 #define TALLEST_KERNEL @TALLEST_KERNEL@
 

@@ -14,6 +14,6 @@ static void largest(const struct stage *stage, uint32_t row)
                     const int32_t value = rows[ky][at * channels + c];
                     if (value > found) found = value;
                 }
-            put(stage, x, c, found - stage->source->zero[c]);
+            put(stage, &stage->channels[c], x, c, found - stage->source->zero[c]);
         }
 }

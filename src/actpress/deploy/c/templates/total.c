@@ -13,6 +13,6 @@ static void total(const struct stage *stage, uint32_t row)
                     const size_t at = (size_t)x * stage->stride_width + kx * stage->dilation_width;
                     sum += rows[ky][at * channels + c] - stage->source->zero[c];
                 }
-            put(stage, x, c, sum);
+            put(stage, &stage->channels[c], x, c, sum);
         }
 }

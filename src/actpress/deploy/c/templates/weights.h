@@ -71,7 +71,8 @@ struct stage {
     int32_t begin;                /* of sums that rows are absorbed by */
     uint32_t rows_at, sums_at, row_at, codes_at, row_stride;
     uint16_t join_count, outputs, height, width;
-    uint16_t groups, group_outputs, runs, run_step, quads;
+    int32_t run_skip; /* from the end of a run to the next */
+    uint16_t groups, group_outputs, runs, quads;
     uint8_t kernel_height, kernel_width, stride_height, stride_width;
     uint8_t dilation_height, dilation_width, top, left, right, slots;
 };
