@@ -364,6 +364,31 @@ def test_evaluate_in_integers(folder: Path) -> None:
     assert "give it alone" in message(invoke("evaluate", "run", "--integer", "--measured"))
 
 
+def test_export_to_c_checks_itself_and_memory_is_shown(folder: Path) -> None:
+    compress("--method", "gdr")
+    result = invoke("export", "run", "--to", "c", "--out", "firmware")
+    assert result.exit_code == 0, result.output
+    said = subprocess.run(  # noqa: S603 - what was just written
+        ["make", "-C", str(folder / "firmware"), "check"],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "maps and logits of 4 images: equal" in said
+    assert "firmware exists already" in message(
+        invoke("export", "run", "--to", "c", "--out", "firmware")
+    )
+    shown = invoke("ram", "run", "--html", "ram.html")
+    assert shown.exit_code == 0, shown.output
+    header = (folder / "firmware" / "net.h").read_text()
+    arena = int(re.search(r"NET_ARENA_BYTES (\d+)u", header)[1])
+    assert f"arena {arena:,} bytes: peak at " in " ".join(shown.output.split())
+    page = (folder / "ram.html").read_text()
+    assert f"arena {arena:,} bytes" in page
+    assert page.count("<svg") == 2
+    assert "there is no folder" in message(invoke("ram", "run", "--html", "none/ram.html"))
+
+
 def test_evaluate_measures_real_bytes(folder: Path) -> None:
     assert compress("--method", "gdr").exit_code == 0
     result = invoke("evaluate", "run", "--measured", "--batch", "8", "--json", "again.json")

@@ -1,4 +1,4 @@
-"""`actpress inspect | compress | evaluate | report | encode | decode | split | export | sweep`."""
+"""`actpress inspect | compress | evaluate | report | encode | decode | split | export | ...`."""
 
 import sys
 from dataclasses import replace
@@ -45,6 +45,7 @@ from actpress.cli.options import (
     guarded,
     warn_of_unused,
 )
+from actpress.cli.ram import ram_command
 from actpress.cli.splits import split_command
 from actpress.cli.streams import decode_command, encode_command
 from actpress.cli.sweeps import sweep_command
@@ -363,4 +364,5 @@ app.command("encode")(encode_command)
 app.command("decode")(decode_command)
 app.command("split")(split_command)
 app.command("export")(export_command)
+app.command("ram")(ram_command)
 app.command("sweep")(sweep_command)
