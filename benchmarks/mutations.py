@@ -1,12 +1,14 @@
-"""Hostile streams: random damage, swapped records, foreign plans, forged lengths.
+"""Hostile streams: random damage, swapped records, moved frames, foreign plans, forged lengths.
 
     python -m benchmarks.mutations [--count 200000]
 
 Mutates streams of a small network at random and decodes them; one of a hundred has records of
-several entropy-coded streams. Half of the mutations are accidents: they must end in a
-`StreamError`. The other half are forgeries with every checksum mended: they may decode to other
-values, and to nothing worse. Writes `benchmarks/results/mutations.json`: how often each part of the
-reader refused, the slowest decoding and the most memory that Python and NumPy allocated for one.
+several entropy-coded streams. Half of the mutations are accidents, bytes that were damaged or whole
+frames that were dropped, repeated, moved, or taken from another stream of the same network: they
+must end in a `StreamError`. The other half are forgeries with every checksum mended: they may
+decode to other values, and to nothing worse. Writes `benchmarks/results/mutations.json`: how often
+each part of the reader refused, the slowest decoding and the most memory that Python and NumPy
+allocated for one.
 """
 
 import argparse
@@ -21,7 +23,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import torch
@@ -46,6 +48,9 @@ MEMORY_EVERY = 50
 
 LARGE_EVERY = 200
 """Two of so many mutations are of the large batch, an accident and a forgery."""
+
+MOVED = 0.2
+"""Share of the accidents in which whole frames are moved."""
 
 Mutation = Callable[[bytearray, random.Random], None]
 
@@ -127,6 +132,59 @@ def pressed_network() -> tuple[CompressedModel, Tensor]:
     return pressed, images
 
 
+def frames_of(whole: bytes) -> tuple[bytes, list[bytes], bytes]:
+    """Header, frames and end mark as they are written."""
+    reader = StreamReader(io.BytesIO(whole))
+    edges = [reader.offset, *(reader.offset for _ in reader)]
+    return whole[: edges[0]], [whole[a:b] for a, b in pairwise(edges)], whole[edges[-1] :]
+
+
+def drop_frame(frames: list[bytes], others: list[bytes], rng: random.Random) -> None:
+    """One goes missing."""
+    del others, frames[rng.randrange(len(frames))]
+
+
+def repeat_frame(frames: list[bytes], others: list[bytes], rng: random.Random) -> None:
+    """One stands there twice, in a row or not."""
+    del others
+    frames.insert(rng.randrange(len(frames) + 1), rng.choice(frames))
+
+
+def reorder_frames(frames: list[bytes], others: list[bytes], rng: random.Random) -> None:
+    """They change places."""
+    del others
+    rng.shuffle(frames)
+
+
+def splice_frame(frames: list[bytes], others: list[bytes], rng: random.Random) -> None:
+    """One comes from another stream, in place of one or between two; most often of its number."""
+    place = rng.randrange(len(frames))
+    other = others[place] if rng.random() < 0.7 else rng.choice(others)
+    frames[place : place + rng.randint(0, 1)] = [other]
+
+
+def splice_rest(frames: list[bytes], others: list[bytes], rng: random.Random) -> None:
+    """From some frame on, all of them come from another stream."""
+    place = rng.randrange(1, len(frames))
+    frames[place:] = others[place:]
+
+
+MOVES = (drop_frame, repeat_frame, reorder_frames, splice_frame, splice_rest)
+"""What happens to whole frames of a stream, given those of another one of as many."""
+
+
+def moved(whole: bytes, other: bytes, rng: random.Random) -> bytes:
+    """The stream with frames moved; is none of the two. Ends in the end mark of either."""
+    head, own, end = frames_of(whole)
+    _, others, other_end = frames_of(other)
+    data = whole
+    while data in {whole, other}:
+        frames = list(own)
+        rng.choice(MOVES)(frames, others, rng)
+        data = head + b"".join(frames) + rng.choice([end, end, other_end])
+    return data
+
+
 def accident(whole: bytes, rng: random.Random) -> bytes:
     """The stream with one to three mutations; differs from it."""
     data = bytearray(whole)
@@ -164,7 +222,7 @@ def forgery(whole: bytes, rng: random.Random) -> bytes:
     """The stream with every checksum right and something wrong.
 
     A record mutated, the two of a frame swapped, another number of images in a frame and in its
-    records alike, or a header of another network or plan.
+    records alike, a header of another network or plan, or frames in another order.
     """
     reader = StreamReader(io.BytesIO(whole))
     frames = list(reader)
@@ -179,6 +237,9 @@ def forgery(whole: bytes, rng: random.Random) -> bytes:
     elif kind < 0.12:
         other = rng.randbytes(FINGERPRINT_BYTES)
         header = rng.choice([replace(header, model=other), replace(header, codecs=other)])
+    elif kind < 0.15:
+        rng.shuffle(frames)
+        records, images = list(frames[chosen].records), frames[chosen].images
     else:
         place = rng.randrange(len(records))
         body = bytearray(records[place][4:])
@@ -201,7 +262,8 @@ def run(count: int, seed: int = 0) -> dict[str, object]:
         AssertionError: damage was decoded as if it were none.
     """
     pressed, images = pressed_network()
-    small = _encode(pressed, images[:3], images[3:5])
+    small = _encode(pressed, images[:3], images[3:5], images[5:6])
+    other = _encode(pressed, images[6:8], images[8:11], images[11:12])
     large = _encode(pressed, large_batch(images))
     rng = random.Random(seed)
     refused: Counter[str] = Counter()
@@ -209,7 +271,10 @@ def run(count: int, seed: int = 0) -> dict[str, object]:
     for index in range(count):
         forged = index % 2 == 1
         whole = large if index % LARGE_EVERY < 2 else small
-        data = (forgery if forged else accident)(whole, rng)
+        if not forged and whole is small and rng.random() < MOVED:
+            data = moved(small, other, rng)
+        else:
+            data = (forgery if forged else accident)(whole, rng)
         traced = index % MEMORY_EVERY < 2
         if traced:
             tracemalloc.start()

@@ -6,8 +6,7 @@ from math import ceil, prod
 
 from torch import Tensor
 
-from actpress.bitstream import Frame
-from actpress.bitstream.container import end_bytes
+from actpress.bitstream.container import framing_bytes
 from actpress.errors import ModelError
 from actpress.graph import macs_per_image
 from actpress.pressing import CompressedModel
@@ -46,7 +45,7 @@ def cut_at(pressed: CompressedModel, at: str, site_bits: Mapping[str, float], x:
     """
     head, _ = split(pressed, at)
     bits = sum(site_bits[name] for name in head.sites)
-    framing = len(head.header.to_bytes()) + len(Frame(1, ()).to_bytes()) + len(end_bytes(1))
+    framing = len(head.header.to_bytes()) + framing_bytes(1)
     return Cut(at, head.sites, ceil(bits / 8) + framing, _head_macs(head, x))
 
 

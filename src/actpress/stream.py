@@ -1,6 +1,7 @@
 """Streams: the activations of a pressed network as bytes, batch by batch."""
 
 import hashlib
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from actpress.bitstream import (
     read_record,
     select,
 )
-from actpress.bitstream.container import FINGERPRINT_BYTES, end_bytes
+from actpress.bitstream.container import FINGERPRINT_BYTES, VERSION, framing_bytes
 from actpress.bitstream.numbers import write_number
 from actpress.codec import SiteCodec, all_finite, carried_by
 from actpress.errors import StreamError
@@ -107,7 +108,7 @@ class Decoder:
         self.pressed, self.any_size = pressed, any_size
         self.max_images, self.max_bytes = max_images, max_bytes
         self.reader = StreamReader(file, max_frame_bytes=max_bytes)
-        header, own = self.reader.header, header_of(pressed)
+        header, own = self.reader.header, header_of(pressed, version=self.reader.version)
         if header.model != own.model:
             raise StreamError(
                 "the stream is of another network; give the run that it was made with"
@@ -242,13 +243,14 @@ def stream_bytes(
     pressed: CompressedModel, transports: Mapping[str, ByteTransport], *, frames: int
 ) -> int:
     """Length of the stream of everything that the transports carried, in so many frames."""
-    head, end = len(header_of(pressed, list(transports)).to_bytes()), len(end_bytes(frames))
-    per_frame = len(Frame(1, ()).to_bytes())
-    return head + frames * per_frame + sum(t.total_bytes for t in transports.values()) + end
+    head = len(header_of(pressed, list(transports)).to_bytes())
+    return head + framing_bytes(frames) + sum(t.total_bytes for t in transports.values())
 
 
-def header_of(pressed: CompressedModel, sites: Sequence[str] | None = None) -> Header:
-    """The header of a stream of a pressed model.
+def header_of(
+    pressed: CompressedModel, sites: Sequence[str] | None = None, *, version: int = VERSION
+) -> Header:
+    """The header of a stream of a pressed model, as a version of the format has it.
 
     Raises:
         StreamError: a name that the plan does not have, or none.
@@ -263,15 +265,15 @@ def header_of(pressed: CompressedModel, sites: Sequence[str] | None = None) -> H
         )
     positions = tuple(sorted({names.index(name) for name in wanted}))
     model = bytes.fromhex(pressed.plan.fingerprint)[:FINGERPRINT_BYTES]
-    return Header(model, fingerprint(pressed), positions)
+    return Header(model, fingerprint(pressed, version=version), positions)
 
 
-def fingerprint(pressed: CompressedModel) -> bytes:
+def fingerprint(pressed: CompressedModel, *, version: int = VERSION) -> bytes:
     """16 bytes that change with plan, projections, steps, ranges or tables of any site."""
-    return pressed.whole or fingerprint_of(pressed.plan, pressed.codecs)
+    return pressed.whole or fingerprint_of(pressed.plan, pressed.codecs, version=version)
 
 
-def fingerprint_of(plan: Plan, codecs: Mapping[str, SiteCodec]) -> bytes:
+def fingerprint_of(plan: Plan, codecs: Mapping[str, SiteCodec], *, version: int = VERSION) -> bytes:
     """The same of a plan and some of its codecs, in the plan's order.
 
     The frequencies that the coder scaled from the counts are covered too: a machine whose logarithm
@@ -284,16 +286,21 @@ def fingerprint_of(plan: Plan, codecs: Mapping[str, SiteCodec]) -> bytes:
             if key != "rate_scale":  # it only steers training
                 digest.update(f"{key}{tuple(tensor.shape)}".encode())
                 digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        digest.update(_frequencies(codec))
+        digest.update(_coding(codec, version))
     return digest.digest()[:FINGERPRINT_BYTES]
 
 
-def _frequencies(codec: SiteCodec) -> bytes:
+def _coding(codec: SiteCodec, version: int) -> bytes:
     """What is coded with; nothing for a site that cannot be coded, as when it is only packed."""
     try:
-        return codec.coder().tables.frequencies.astype("<u2").tobytes()
+        tables = codec.coder().tables
     except StreamError:
         return b""
+    frequencies = tables.frequencies.astype("<u2").tobytes()
+    if version == 1:
+        return frequencies
+    names = codec.table_of.cpu().numpy()
+    return frequencies + struct.pack("<i", tables.q_min[0]) + names.tobytes()
 
 
 def run_eval(module: nn.Module, *inputs: Tensor) -> Any:

@@ -1,7 +1,9 @@
 """Real bytes: the law, the streaming interface, and what is measured."""
 
 import io
+import struct
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actpress.bitstream import Frame, StreamWriter, read_record, tables, write_record
+from actpress.bitstream import (
+    Frame,
+    StreamReader,
+    StreamWriter,
+    read_record,
+    select,
+    tables,
+    write_record,
+)
+from actpress.bitstream.numbers import write_number
 from actpress.codec import SiteCodec, seen_by
 from actpress.data.dataset import Dataset
 from actpress.errors import StreamError
@@ -170,6 +181,78 @@ def test_new_tables_make_another_fingerprint(make_pressed: MakePressed, images: 
     assert fingerprint(make_pressed()) == before
     fit_tables(pressed, [images[:50]])
     assert fingerprint(pressed) != before
+
+
+def test_tables_that_are_named_otherwise_make_another_fingerprint(
+    make_pressed: MakePressed, images: Tensor
+) -> None:
+    """The frequencies are the same, and would decode other symbols in silence."""
+    pressed = make_pressed()
+    content = encoded(pressed, images[:2])
+    tables = pressed.tables
+    assert tables is not None
+    classes = {name: codec.class_of for name, codec in pressed.codecs.items()}
+    for changed in (
+        replace(tables, table_of=tables.table_of.roll(1, 1)),
+        replace(tables, lowest=tables.lowest - 1),
+    ):
+        pressed.set_tables(changed, classes)
+        with pytest.raises(StreamError, match="of other codecs"):
+            Decoder(pressed, io.BytesIO(content))
+    pressed.set_tables(tables, classes)
+    assert len(list(Decoder(pressed, io.BytesIO(content)))) == 1
+
+
+def as_version_1(pressed: CompressedModel, content: bytes) -> bytes:
+    """A stream as it was written before frames had numbers."""
+    reader = StreamReader(io.BytesIO(content))
+    frames = list(reader)
+    head = bytearray(header_of(pressed, list(reader_sites(pressed, reader)), version=1).to_bytes())
+    head[8:10] = struct.pack("<H", 1)
+    head[-4:] = struct.pack("<I", zlib.crc32(head[:-4]))
+    written = bytes(head)
+    for frame in frames:
+        lengths = b"".join(write_number(len(record)) for record in frame.records)
+        images = struct.pack("<I", frame.images)
+        written += images + struct.pack("<I", zlib.crc32(images + lengths)) + lengths
+        written += b"".join(frame.records)
+    end = struct.pack("<IQ", 0, len(frames))
+    return written + end[:4] + struct.pack("<I", zlib.crc32(end)) + end[4:]
+
+
+def reader_sites(pressed: CompressedModel, reader: StreamReader) -> tuple[str, ...]:
+    return select(reader.header, list(pressed.codecs))
+
+
+def test_streams_of_version_1_are_decoded(make_pressed: MakePressed, images: Tensor) -> None:
+    pressed = make_pressed(Transform.PCA)
+    content = encoded(pressed, images[:3], images[3:5], sites=["relu", "mean"])
+    older = as_version_1(pressed, content)
+    assert older[:56] != content[:56]
+    frames, expected = (list(Decoder(pressed, io.BytesIO(each))) for each in (older, content))
+    assert len(frames) == 2
+    for frame, other in zip(frames, expected, strict=True):
+        assert all(frame[name].equal(value) for name, value in other.items())
+    with pytest.raises(StreamError, match="of another plan, or of other codecs"):
+        Decoder(make_pressed(Transform.PCA, coarseness=0.6), io.BytesIO(older))
+
+
+def test_frames_of_two_streams_do_not_mix(make_pressed: MakePressed, images: Tensor) -> None:
+    """Both are of one network, and every frame is right in itself."""
+    pressed = make_pressed()
+    mine, other = (encoded(pressed, *images[first : first + 4].split(2)) for first in (0, 4))
+    reader = StreamReader(io.BytesIO(mine))
+    start = reader.offset
+    next(frames := iter(reader))
+    middle = reader.offset
+    next(frames)
+    assert len(list(Decoder(pressed, io.BytesIO(mine)))) == 2
+    theirs = StreamReader(io.BytesIO(other))
+    next(iter(theirs))
+    with pytest.raises(StreamError, match="frames of another stream are here"):
+        list(Decoder(pressed, io.BytesIO(mine[:middle] + other[theirs.offset :])))
+    with pytest.raises(StreamError, match="frame 0 stands in the place of frame 1"):
+        list(Decoder(pressed, io.BytesIO(mine[:middle] + mine[start:])))
 
 
 def test_a_machine_that_scales_the_same_counts_otherwise_refuses_the_stream(

@@ -1,9 +1,11 @@
 """The container: a header that names model and plan, then one frame per batch, then an end mark.
 
-The layout is specified in FORMAT.md. Frames are written and read one at a time.
+The layout is specified in FORMAT.md. Frames are written and read one at a time. Each says which one
+it is, and its checksum covers the one before, so that a frame is only right in its place.
 """
 
 import struct
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from actpress.bitstream.numbers import read_number, write_number
 from actpress.errors import StreamError
 
 MAGIC = b"\x89apz\r\n\x1a\n"
-VERSION = 1
+VERSION = 2
 MAX_SITES = 1 << 16
 MAX_RECORD_BYTES = 1 << 34
 FINGERPRINT_BYTES = 16
@@ -56,25 +58,46 @@ class Frame:
     images: int
     records: tuple[bytes, ...]
 
-    def to_bytes(self) -> bytes:
-        """As it is written."""
-        lengths = b"".join(write_number(len(record)) for record in self.records)
-        checksum = zlib.crc32(struct.pack("<I", self.images) + lengths)
-        return _FRAME.pack(self.images, checksum) + lengths + b"".join(self.records)
+
+def framing_bytes(frames: int) -> int:
+    """What so many frames take besides their records and the lengths of these, the end included."""
+    return _END.size + sum(_FRAME.size + len(write_number(index)) for index in range(frames))
 
 
-def end_bytes(frames: int) -> bytes:
-    """The end mark: zero images, then how many frames there were."""
-    checksum = zlib.crc32(struct.pack("<IQ", 0, frames))
-    return _END.pack(0, checksum, frames)
+@dataclass
+class _Chain:
+    """The checksums of a stream, each of which covers the one before.
+
+    Attributes:
+        version: of the format; in version 1 checksums knew nothing of each other.
+        link: last checksum, of the header at first.
+    """
+
+    version: int
+    link: int
+
+    def checksum(self, images: int, rest: bytes | bytearray) -> int:
+        """Of a frame's number and lengths, or of the number of frames in the end mark."""
+        before = struct.pack("<I", self.link) if self.version > 1 else b""
+        return zlib.crc32(before + struct.pack("<I", images) + rest)
+
+    def add(self, checksum: int, records: Sequence[bytes]) -> None:
+        """Go on behind a frame; records begin with checksums of their own."""
+        self.link = zlib.crc32(b"".join(record[:4] for record in records), checksum)
 
 
 class StreamWriter:
-    """Writes header, frames and end mark to a binary file; holds nothing."""
+    """Writes header, frames and end mark to a binary file; holds nothing.
+
+    Several threads may write to it: frames are in the order in which they came.
+    """
 
     def __init__(self, file: BinaryIO, header: Header) -> None:
         self.header, self.frames, self._file = header, 0, file
-        file.write(header.to_bytes())
+        self._lock = threading.Lock()
+        head = header.to_bytes()
+        self._chain = _Chain(VERSION, _last_number(head))
+        file.write(head)
 
     def write(self, frame: Frame) -> None:
         """Append a frame.
@@ -87,12 +110,19 @@ class StreamWriter:
                 f"a frame needs at least one image and {len(self.header.sites)} records; got "
                 f"{frame.images} images and {len(frame.records)} records"
             )
-        self._file.write(frame.to_bytes())
-        self.frames += 1
+        lengths = b"".join(write_number(len(record)) for record in frame.records)
+        with self._lock:
+            numbers = write_number(self.frames) + lengths
+            checksum = self._chain.checksum(frame.images, numbers)
+            head = _FRAME.pack(frame.images, checksum) + numbers
+            self._file.write(head + b"".join(frame.records))
+            self._chain.add(checksum, frame.records)
+            self.frames += 1
 
     def close(self) -> None:
         """Write the end mark; the file stays open."""
-        self._file.write(end_bytes(self.frames))
+        checksum = self._chain.checksum(0, struct.pack("<Q", self.frames))
+        self._file.write(_END.pack(0, checksum, self.frames))
 
 
 class StreamReader:
@@ -104,11 +134,15 @@ class StreamReader:
 
     Raises:
         StreamError: not a stream, a newer version, or a damaged header.
+
+    Attributes:
+        version: of the stream's format.
     """
 
     def __init__(self, file: BinaryIO, *, max_frame_bytes: int = MAX_RECORD_BYTES) -> None:
         self._file, self.offset, self.max_frame_bytes = file, 0, max_frame_bytes
-        self.header = self._read_header()
+        self.version, self.header, link = self._read_header()
+        self._chain = _Chain(self.version, link)
 
     def __iter__(self) -> Iterator[Frame]:
         frames = 0
@@ -120,14 +154,15 @@ class StreamReader:
             yield self._read_frame(frames, images, checksum)
             frames += 1
 
-    def _read_header(self) -> Header:
+    def _read_header(self) -> tuple[int, Header, int]:
+        """Version, header and its checksum."""
         head = self._read(_HEAD.size, "header")
         magic, version, reserved, count, model, codecs = _HEAD.unpack(head)
         if magic != MAGIC:
             raise StreamError("this is no actpress stream: its first bytes are others")
         if version > VERSION:
             raise StreamError(
-                f"the stream has format version {version}, but this actpress reads version "
+                f"the stream has format version {version}, but this actpress reads versions 1 to "
                 f"{VERSION}; upgrade actpress"
             )
         if reserved or version < 1 or not 1 <= count <= MAX_SITES:
@@ -139,7 +174,7 @@ class StreamReader:
         positions = struct.unpack(f"<{count}H", sites)
         if list(positions) != sorted(set(positions)):
             raise StreamError("the header is damaged: its sites are not in rising order")
-        return Header(model, codecs, positions)
+        return version, Header(model, codecs, positions), checksum
 
     def _read_frame(self, frames: int, images: int, checksum: int) -> Frame:
         packed = bytearray()
@@ -148,9 +183,18 @@ class StreamReader:
             packed.extend(self._read(1, f"frame {frames}"))
             return packed[-1]
 
+        number = read_number(next_byte) if self.version > 1 else frames
         lengths = [read_number(next_byte) for _ in self.header.sites]
-        if zlib.crc32(struct.pack("<I", images) + packed) != checksum:
-            raise StreamError(f"frame {frames} at byte {self.offset} is damaged: wrong checksum")
+        if number != frames:
+            raise StreamError(
+                f"frame {number} stands in the place of frame {frames}: frames were dropped, "
+                f"repeated or moved, or it is damaged"
+            )
+        if self._chain.checksum(images, packed) != checksum:
+            raise StreamError(
+                f"frame {frames} at byte {self.offset} is damaged, or frames of another stream "
+                f"are here: wrong checksum"
+            )
         if max(lengths) > MAX_RECORD_BYTES:
             raise StreamError(f"frame {frames} declares a record of {max(lengths)} bytes")
         if sum(lengths) > self.max_frame_bytes:
@@ -159,13 +203,17 @@ class StreamReader:
                 f"{self.max_frame_bytes:,} are accepted here, see max_bytes"
             )
         records = [self._read(length, f"frame {frames}") for length in lengths]
+        self._chain.add(checksum, records)
         return Frame(images, tuple(records))
 
     def _check_end(self, frames: int, checksum: int) -> None:
         packed = self._read(8, "end mark")
         (declared,) = struct.unpack("<Q", packed)
-        if zlib.crc32(struct.pack("<I", 0) + packed) != checksum or declared != frames:
-            raise StreamError(f"the end mark is damaged: {declared} frames declared, {frames} read")
+        if self._chain.checksum(0, packed) != checksum or declared != frames:
+            raise StreamError(
+                f"the end mark is damaged, or of another stream: {declared} frames declared, "
+                f"{frames} read"
+            )
         if self._file.read(1):
             raise StreamError(f"bytes follow the end mark at byte {self.offset}")
 
@@ -183,6 +231,12 @@ class StreamReader:
             missing -= len(part)
             self.offset += len(part)
         return b"".join(parts)
+
+
+def _last_number(head: bytes) -> int:
+    """The checksum at the end of a header."""
+    (checksum,) = struct.unpack("<I", head[-4:])
+    return int(checksum)
 
 
 def select(header: Header, names: Sequence[str]) -> tuple[str, ...]:

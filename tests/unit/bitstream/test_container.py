@@ -4,6 +4,8 @@ import io
 import struct
 import tracemalloc
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 
@@ -16,7 +18,7 @@ from actpress.bitstream import (
     select,
     write_record,
 )
-from actpress.bitstream.container import MAGIC
+from actpress.bitstream.container import MAGIC, framing_bytes
 from actpress.errors import StreamError
 
 HEADER = Header(b"m" * 16, b"c" * 16, (0, 2, 5))
@@ -74,8 +76,9 @@ def test_every_flipped_bit_outside_of_records_is_refused() -> None:
 
 def test_newer_and_foreign_files_are_named() -> None:
     content = bytearray(stream(1))
-    content[8:10] = struct.pack("<H", 2)
-    with pytest.raises(StreamError, match="version 2, but this actpress reads version 1; upgrade"):
+    content[8:10] = struct.pack("<H", 3)
+    told = "version 3, but this actpress reads versions 1 to 2; upgrade"
+    with pytest.raises(StreamError, match=told):
         read(bytes(content))
     with pytest.raises(StreamError, match="no actpress stream"):
         read(b"PK" + bytes(100))
@@ -84,26 +87,108 @@ def test_newer_and_foreign_files_are_named() -> None:
 
 def test_a_forged_length_costs_no_memory() -> None:
     """The checksum is right, the length is a lie of 16 GiB."""
-    lengths = b"\x80\x80\x80\x80\x40" + bytes(2)
-    checksum = zlib.crc32(struct.pack("<I", 1) + lengths)
+    link = HEADER.to_bytes()[-4:]
+    lengths = b"\0" + b"\x80\x80\x80\x80\x40" + bytes(2)
+    checksum = zlib.crc32(link + struct.pack("<I", 1) + lengths)
     forged = HEADER.to_bytes() + struct.pack("<II", 1, checksum) + lengths + b"few"
     tracemalloc.start()
     with pytest.raises(StreamError, match="17179869181 of 17179869184 bytes are missing"):
         read(forged)
     assert tracemalloc.get_traced_memory()[1] < 1 << 26
     tracemalloc.stop()
-    lengths = b"\x80\x80\x80\x80\x41" + bytes(2)
-    checksum = zlib.crc32(struct.pack("<I", 1) + lengths)
+    lengths = b"\0" + b"\x80\x80\x80\x80\x41" + bytes(2)
+    checksum = zlib.crc32(link + struct.pack("<I", 1) + lengths)
     with pytest.raises(StreamError, match="declares a record of 17448304640 bytes"):
         read(HEADER.to_bytes() + struct.pack("<II", 1, checksum) + lengths)
 
 
-def test_missing_frames_are_noticed() -> None:
-    whole, one = stream(1, 1), stream(1)
-    size = len(one) - len(stream())
-    head = len(HEADER.to_bytes())
+def parts(*sizes: int) -> list[bytes]:
+    """Header, frames and end of a stream of frames with so many images."""
+    content = stream(*sizes)
+    reader = StreamReader(io.BytesIO(content))
+    edges = [0, reader.offset, *(reader.offset for _ in reader), len(content)]
+    return [content[a:b] for a, b in pairwise(edges)]
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ((1, 2), "frame 1 stands in the place of frame 0: frames were dropped, repeated or moved"),
+        ((0, 2), "frame 2 stands in the place of frame 1"),
+        ((0, 1), "the end mark is damaged, or of another stream: 3 frames declared, 2 read"),
+        ((), "3 frames declared, 0 read"),
+        ((0, 0, 1, 2), "frame 0 stands in the place of frame 1"),
+        ((0, 1, 2, 2), "frame 2 stands in the place of frame 3"),
+        ((1, 0, 2), "frame 1 stands in the place of frame 0"),
+        ((0, 2, 1), "frame 2 stands in the place of frame 1"),
+    ],
+)
+def test_frames_that_were_dropped_repeated_or_moved_are_told(
+    order: tuple[int, ...], told: str
+) -> None:
+    head, *frames, end = parts(1, 2, 1)
+    with pytest.raises(StreamError, match=told):
+        read(head + b"".join(frames[index] for index in order) + end)
+
+
+def test_equal_frames_do_not_change_places_either() -> None:
+    head, first, second, end = parts(1, 1)
+    assert first != second
+    with pytest.raises(StreamError, match="frame 1 stands in the place of frame 0"):
+        read(head + second + first + end)
+
+
+def test_a_frame_of_another_stream_is_told_by_the_one_after_it() -> None:
+    """It is right in itself, and of the right number, but not what the next one followed."""
+    head, first, second, end = parts(1, 1)
+    _, other, third, other_end = parts(2, 1)
+    with pytest.raises(StreamError, match=r"frame 1 at byte \d+ is damaged, or frames of another"):
+        read(head + other + second + end)
+    with pytest.raises(StreamError, match="frame 1 at byte"):
+        read(head + first + third + other_end)
+    with pytest.raises(StreamError, match="the end mark is damaged, or of another stream"):
+        read(parts(1)[0] + other + parts(1)[2])
+
+
+def test_a_frame_does_not_fit_under_another_header() -> None:
+    _, frame, end = parts(1)
+    other = Header(HEADER.model, HEADER.codecs, (0, 2, 6)).to_bytes()
+    with pytest.raises(StreamError, match="frame 0 at byte"):
+        read(other + frame + end)
+
+
+def test_version_1_has_no_numbers() -> None:
+    """Written by hand, as nothing writes it any more."""
+    head = bytearray(HEADER.to_bytes())
+    head[8:10] = struct.pack("<H", 1)
+    head[-4:] = struct.pack("<I", zlib.crc32(head[:-4]))
+    lengths = bytes((3, 0, 5))
+    checksum = zlib.crc32(struct.pack("<I", 1) + lengths)
+    frame = struct.pack("<II", 1, checksum) + lengths + b"onethree"
+    end = struct.pack("<IIQ", 0, zlib.crc32(struct.pack("<IQ", 0, 2)), 2)
+    assert read(head + frame + frame + end) == 2 * [Frame(1, (b"one", b"", b"three"))]
     with pytest.raises(StreamError, match="2 frames declared, 1 read"):
-        read(whole[:head] + whole[head + size :])
+        read(head + frame + end)
+
+
+def test_threads_write_whole_frames() -> None:
+    file = io.BytesIO()
+    writer = StreamWriter(file, HEADER)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: writer.write(Frame(n + 1, (b"x" * n, b"", b""))), range(300)))
+    writer.close()
+    frames = read(file.getvalue())
+    assert sorted(frame.images for frame in frames) == list(range(1, 301))
+    assert all(len(frame.records[0]) == frame.images - 1 for frame in frames)
+
+
+def test_framing_is_counted_to_the_byte() -> None:
+    """The number of a frame takes a second byte from 128 on."""
+    for frames in (0, 1, 200):
+        lengths_and_records = frames * (3 + 8)
+        size = len(HEADER.to_bytes()) + framing_bytes(frames) + lengths_and_records
+        assert len(stream(*[1] * frames)) == size
+    assert framing_bytes(200) - framing_bytes(128) == 72 * (8 + 2)
 
 
 @pytest.mark.parametrize("frame", [Frame(0, (b"", b"", b"")), Frame(1, (b"",))])

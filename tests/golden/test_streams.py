@@ -1,4 +1,4 @@
-"""A stream of format version 1, byte for byte; it must be readable for ever.
+"""Streams of every format version, byte for byte; they must be readable for ever.
 
 `decode_by_the_book` follows FORMAT.md and shares nothing with the library.
 """
@@ -10,6 +10,7 @@ import struct
 import zlib
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from actpress.bitstream import (
@@ -29,10 +30,15 @@ COUNTS = np.array(
     [[3, 0, 40, 300, 50, 7, 0, 1], [401, 0, 0, 0, 0, 0, 0, 0], [9, 350, 30, 0, 9, 2, 1, 0]]
 )
 HEADER = Header(bytes(range(16)), bytes(range(16, 32)), (0, 7))
-GOLDEN = """
+GOLDEN_1 = """
 iWFweg0KGgoBAAAAAgAAAAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4fAAAHAGfNSvcCAAAACQNFsRoaOA4S1QEEAgME
 BHB0GYLYDmK8M1dKdkcRaSo4DhLVAQQCAwQEcHQZgtgOYrwzV0p2RxFpKgEAAAAhcZ3fDAxnvsGhAQIBAzCUAQBnvsGhAQIBAzCU
 AQAAAAAAEsHwOQIAAAAAAAAA
+"""
+GOLDEN_2 = """
+iWFweg0KGgoCAAAAAgAAAAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4fAAAHAMGFMokCAAAANOTvnQAaGjgOEtUBBAIDBA
+RwdBmC2A5ivDNXSnZHEWkqOA4S1QEEAgMEBHB0GYLYDmK8M1dKdkcRaSoBAAAAdfZIKgEMDGe+waEBAgEDMJQBAGe+waEBAgEDMJQB
+AAAAAABH9snSAgAAAAAAAAA=
 """
 
 
@@ -64,15 +70,19 @@ def written() -> bytes:
     return file.getvalue()
 
 
-def test_the_bytes_of_version_1_never_change() -> None:
-    assert written() == base64.b64decode(GOLDEN)
+def test_the_bytes_of_version_2_never_change() -> None:
+    assert written() == base64.b64decode(GOLDEN_2)
 
 
-def test_a_stream_of_version_1_is_read() -> None:
+@pytest.mark.parametrize(("version", "golden"), [(1, GOLDEN_1), (2, GOLDEN_2)])
+def test_a_stream_of_every_version_is_read(version: int, golden: str) -> None:
     coder = RansCoder(FrequencyTables.from_counts(COUNTS, Q_MIN, Q_MAX))
-    reader = StreamReader(io.BytesIO(base64.b64decode(GOLDEN)))
+    reader = StreamReader(io.BytesIO(base64.b64decode(golden)))
     assert reader.header == HEADER
-    for seed, frame in enumerate(reader):
+    assert reader.version == version
+    frames = list(reader)
+    assert len(frames) == 2
+    for seed, frame in enumerate(frames):
         expected = symbols(seed, SHAPES[seed])
         for data in frame.records:
             record = read_record(data)
@@ -148,9 +158,29 @@ def test_the_specification_decodes_what_the_library_encodes() -> None:
 def test_the_header_is_as_specified() -> None:
     content = written()
     assert content[:8] == bytes([0x89, 0x61, 0x70, 0x7A, 0x0D, 0x0A, 0x1A, 0x0A])
-    assert struct.unpack_from("<HHI", content, 8) == (1, 0, 2)
+    assert struct.unpack_from("<HHI", content, 8) == (2, 0, 2)
     assert struct.unpack_from("<HH", content, 48) == (0, 7)
     assert struct.unpack_from("<I", content, 52) == (zlib.crc32(content[:52]),)
+
+
+def test_frames_and_end_are_as_specified() -> None:
+    """Numbers below 128 take one byte, as all do here."""
+    content, at, link = written(), 56, zlib.crc32(written()[:52])
+    for index, shape in enumerate(SHAPES[:2]):
+        images, checksum = struct.unpack_from("<II", content, at)
+        numbers = content[at + 8 : at + 11]
+        assert (images, numbers[0]) == (shape[0], index)
+        assert checksum == zlib.crc32(struct.pack("<II", link, images) + numbers)
+        at += 11
+        records = [content[at : at + numbers[1]], content[at + numbers[1] :][: numbers[2]]]
+        link = checksum
+        for record in records:
+            assert struct.unpack_from("<I", record) == (zlib.crc32(record[4:]),)
+            link = zlib.crc32(record[:4], link)
+        at += numbers[1] + numbers[2]
+    end = struct.pack("<Q", 2)
+    checksum = zlib.crc32(struct.pack("<II", link, 0) + end)
+    assert content[at:] == struct.pack("<II", 0, checksum) + end
 
 
 TABLE_OF = np.array([[(3 * j + 2 * c + c * c) % 3 for c in range(25)] for j in range(3)], np.uint8)
