@@ -43,6 +43,7 @@ class Transform(StrEnum):
     BLOCK_PCA = "block_pca"
     HAAR_PCA = "haar_pca"
     LEARNED = "learned"
+    LEARNED_PCA = "learned_pca"
     DCT = "dct"
     HADAMARD = "hadamard"
 

@@ -36,6 +36,15 @@ MOST_GAIN, TRIALS = 2.0, 3
 LEAST_MOVE = 1 / 16
 """Octaves that steps are coarsened by at least; less would be rounded away."""
 
+LEARNED_FROM = {
+    Transform.FISHER_PCA: Transform.LEARNED,
+    Transform.PCA: Transform.LEARNED_PCA,
+}
+"""What may be trained from where; steps of a plan are in the units of its transform's components."""
+
+SETTLED, SETTLINGS = 0.005, 3
+"""Share of the bits that training may leave unused, and how often steps are scaled for the rest."""
+
 SAVED_PER_OCTAVE = 0.6
 """Share of the bits that doubling all steps saves, roughly."""
 
@@ -114,8 +123,10 @@ def learnable(job: Job, plan: Plan, method: str) -> Plan:
             return site
         folds = folds_of(job.graph.site(site.site), site)
         free = folds.encoder or not folds.decodes or not job.objective.kind.counts_codecs
-        pair = site.transform == Transform.FISHER_PCA
-        return site.model_copy(update={"transform": Transform.LEARNED}) if free or pair else site
+        learned = LEARNED_FROM.get(site.transform)
+        if learned is None or not (free or site.transform == Transform.FISHER_PCA):
+            return site
+        return site.model_copy(update={"transform": learned})
 
     return plan.model_copy(update={"method": method, "sites": tuple(map(freed, plan))})
 
@@ -187,8 +198,9 @@ class Watch:
     Attributes:
         symbol_target: what the stored bits of all sites may cost: the bound, less what is fetched
             and computed whatever the symbols are.
-        measure: fits tables to the present state, without keeping them, aligns the smooth rate, and
+        measure: scales steps so that the price is just below the bound, aligns the smooth rate, and
             returns the excess of the price over the bound, as a share of the symbols' target.
+            Tables are fitted for it, and not kept.
     """
 
     symbol_target: float
@@ -202,14 +214,34 @@ def watch_price(job: Job, pressed: CompressedModel, bound: float) -> Watch:
     align_rate_model(pressed, batches, prices)
     target = bound - (job.price(pressed) - sum(prices.values()))
 
-    def measure() -> float:
+    def present() -> tuple[float, dict[str, float]]:
         with preserved_tables(pressed):
             fit_tables(pressed, job.calibration_batches(), within_ranges=True)
-            prices, price = job.symbol_prices(pressed), job.price(pressed)
+            return (job.price(pressed) - bound) / target + ROUNDING, job.symbol_prices(pressed)
+
+    def measure() -> float:
+        excess, prices = present()
+        for _ in range(SETTLINGS if job.budget.view is View.ENTROPY else 0):
+            if -SETTLED <= excess <= 0:
+                break
+            scale_symbols(pressed, 2 ** ((excess + SETTLED / 2) / SAVED_PER_OCTAVE))
+            excess, prices = present()
         align_rate_model(pressed, batches, prices)
-        return (price - bound) / target + ROUNDING
+        return excess
 
     return Watch(target, measure)
+
+
+@torch.no_grad()
+def scale_symbols(pressed: CompressedModel, factor: float) -> None:
+    """Make all steps larger by a factor, and ranges of symbols smaller by it.
+
+    Values at the ends of the ranges stay where they were, as far as whole numbers allow.
+    """
+    for codec in pressed.codecs.values():
+        codec.step.mul_(factor)
+        for bound in (codec.q_min, codec.q_max):
+            bound.copy_((bound / factor).round())
 
 
 def finish(job: Job, pressed: CompressedModel, bound: float) -> None:

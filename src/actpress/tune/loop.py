@@ -62,8 +62,9 @@ def tune(
         learned: what is trained; None is what `settings.trainable` says.
         keep_last: end with the last state, whatever its validation.
         purpose: what else decides the run; a checkpoint of another purpose does not fit.
-        measure: what the present state really costs over the target, as a share; asked at every
-            validation, and may align the rate model anew. Without it the smooth rate decides.
+        measure: what the present state really costs over the target, as a share; asked before
+            every validation, and may scale the steps and align the rate model anew. Without it the
+            smooth rate decides.
         checkpoint: file to write and continue from; None keeps nothing.
         adjust: called after every step with their number; may change the codecs and the optimizer's
             state, as long as what it does depends on them and the step alone.
@@ -90,7 +91,7 @@ def tune(
     if checkpoint is not None and checkpoint.exists():
         run_state.restore(Checkpoint.load(checkpoint, identity=run_state.identity))
     else:
-        run_state.keep_if_best(run_state.loss_before)
+        run_state.keep_if_best()
     return run_state.train(checkpoint, on_step)
 
 
@@ -152,7 +153,7 @@ class TuningRun:
             self.adjust(self.step, self.optimizer)
             on_step(progress)
             if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
-                self.keep_if_best(self._validation_loss())
+                self.keep_if_best()
                 self.seconds = before + time.perf_counter() - began
                 if checkpoint is not None:
                     self.snapshot().save(checkpoint)
@@ -165,17 +166,14 @@ class TuningRun:
         self.pressed.eval().requires_grad_(False)
         return TuneReport(self.step, self.loss_before, self.best_loss, self.seconds)
 
-    def keep_if_best(self, loss: float) -> None:
-        """Keep the present state if it is the best so far that holds its bits, or always.
-
-        Args:
-            loss: of the present state on the held-out images.
-        """
+    def keep_if_best(self) -> None:
+        """Keep the present state if it is the best so far that holds its bits, or always."""
         if self.measure is None:
             held = self.bound.recent_excess <= TOLERATED_EXCESS
         else:
             self.bound.recent_excess = self.measure()
             held = self.bound.recent_excess <= 0
+        loss = self._validation_loss()
         better = loss < self.best_loss and held
         if better or self.keep_last:
             self.best_loss, self.best = loss, _state(self.pressed)

@@ -99,12 +99,14 @@ class MatrixPairFamily:
 
     `fisher_pca` is PCA of M^(1/2) x, with M the Fisher information lifted by `METRIC_FLOOR`, since
     directions without influence in a finite sample may still have some. `learned` starts from it,
-    or from PCA where there is no M, and may be trained.
+    or from PCA where there is no M, and may be trained; `learned_pca` starts from PCA, in whose
+    units the steps of a plan then are.
     """
 
     name: str
-    needs_metric: bool
     trained: bool
+    needs_metric: bool = False
+    uses_metric: bool = True
     fitted: bool = True
 
     def refuses(self, channels: int, block: int) -> str | None:
@@ -112,7 +114,7 @@ class MatrixPairFamily:
         return None
 
     def fit(self, moments: Moments) -> Basis:
-        if moments.metric is None and not self.needs_metric:
+        if not self.uses_metric or (moments.metric is None and not self.needs_metric):
             return PcaFamily().fit(moments)
         check_covariance(moments.covariance)
         scales, directions = torch.linalg.eigh(normalised_metric(moments))
@@ -148,5 +150,6 @@ def _scales(moments: Moments) -> Tensor:
 
 PCA = PcaFamily()
 SCALED_PCA = ScaledPcaFamily()
-FISHER_PCA = MatrixPairFamily("fisher_pca", needs_metric=True, trained=False)
-LEARNED = MatrixPairFamily("learned", needs_metric=False, trained=True)
+FISHER_PCA = MatrixPairFamily("fisher_pca", trained=False, needs_metric=True)
+LEARNED = MatrixPairFamily("learned", trained=True)
+LEARNED_PCA = MatrixPairFamily("learned_pca", trained=True, uses_metric=False)

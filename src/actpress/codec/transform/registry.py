@@ -4,13 +4,23 @@ from actpress.codec.transform.block_pca import BLOCK_PCA
 from actpress.codec.transform.family import Family
 from actpress.codec.transform.formula import DCT, HADAMARD
 from actpress.codec.transform.haar import HAAR_PCA
-from actpress.codec.transform.pca import FISHER_PCA, LEARNED, PCA, SCALED_PCA
+from actpress.codec.transform.pca import FISHER_PCA, LEARNED, LEARNED_PCA, PCA, SCALED_PCA
 from actpress.errors import PlanError
 from actpress.plan import Transform
 
 FAMILIES: dict[str, Family] = {
     family.name: family
-    for family in (HADAMARD, DCT, PCA, SCALED_PCA, FISHER_PCA, BLOCK_PCA, HAAR_PCA, LEARNED)
+    for family in (
+        HADAMARD,
+        DCT,
+        PCA,
+        SCALED_PCA,
+        FISHER_PCA,
+        BLOCK_PCA,
+        HAAR_PCA,
+        LEARNED,
+        LEARNED_PCA,
+    )
 }
 
 
