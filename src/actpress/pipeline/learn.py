@@ -14,7 +14,6 @@ from actpress.codec import family_of, on_grid
 from actpress.cost import folds_of
 from actpress.errors import BudgetError, TuningError
 from actpress.pipeline.job import Job, Outcome
-from actpress.pipeline.scaling import scale_steps
 from actpress.plan import Plan, SitePlan, Transform
 from actpress.pressing import CompressedModel, fit_tables, preserved_tables, press
 from actpress.tune import align_rate_model, fit_decoders, held_out_divergence, tune
@@ -36,14 +35,20 @@ MOST_GAIN, TRIALS = 2.0, 3
 LEAST_MOVE = 1 / 16
 """Octaves that steps are coarsened by at least; less would be rounded away."""
 
-LEARNED_FROM = {
+LEARNED_FROM: dict[str, Transform] = {
     Transform.FISHER_PCA: Transform.LEARNED,
     Transform.PCA: Transform.LEARNED_PCA,
 }
-"""What may be trained from where; steps of a plan are in the units of its transform's components."""
+"""What may be trained from where; a plan's steps are in units of its transform's components."""
 
-SETTLED, SETTLINGS = 0.005, 3
+MOST_SETTLED = 0.1
+"""Share by which what training begins with may exceed its bound, where steps are scaled to it."""
+
+SETTLED, SETTLINGS = 0.005, 4
 """Share of the bits that training may leave unused, and how often steps are scaled for the rest."""
+
+LEAST_SAVED, MOST_SAVED = 0.1, 2.0
+"""Between these lies what doubling all steps is believed to save, as a share of the bits."""
 
 SAVED_PER_OCTAVE = 0.6
 """Share of the bits that doubling all steps saves, roughly."""
@@ -99,7 +104,7 @@ def untrained(start: Outcome, method: str, tune_seconds: float) -> Outcome:
 def _best_start(
     job: Job, starts: Sequence[Outcome], method: str
 ) -> tuple[Outcome, CompressedModel]:
-    """The outcome whose plan loses least with decoders in closed form, and that network."""
+    """The outcome whose network loses least before training, and that network."""
     best: tuple[float, Outcome, CompressedModel] | None = None
     for start in starts:
         plan = learnable(job, start.pressed.plan, method)
@@ -144,33 +149,29 @@ def _held_out(job: Job, pressed: CompressedModel) -> float:
 
 
 def compensate(job: Job, plan: Plan, statistics: Statistics, bound: float) -> CompressedModel:
-    """Press a plan and fit all its decoders in closed form (see `fit_decoders`).
+    """Press a plan, and fit its decoders in closed form (see `fit_decoders`) where that helps.
 
-    With values restored better, the sites after them have less noise to code; steps are scaled
-    together so that what this saves is spent on finer ones.
+    It helps where much is projected, and everything after has less noise to code. Where little is,
+    least squares shrink values for hardly less error; held-out images decide.
 
     Args:
         job: data and settings.
         plan: with learned transforms.
         statistics: for the plan's placements.
-        bound: largest price (see `Job.price`); infinity leaves the steps as they are.
+        bound: largest price (see `Job.price`).
     """
-    images = job.decoder_batches()
-
-    def press_and_fit(plan: Plan) -> CompressedModel:
-        pressed = press(job.graph, plan, statistics)
-        if images:
-            fit_decoders(pressed, job.graph, images)
-        fit_tables(pressed, job.calibration_batches())
-        return pressed
-
     job.progress.start("decoders", 1)
-    if not images or not math.isfinite(bound):
-        pressed = press_and_fit(plan)
-    else:
-        pressed = scale_steps(
-            plan, press_and_fit, lambda pressed: job.price(pressed) / bound - 1 + ROUNDING
-        ).pressed
+    pressed = job.press(plan, statistics)
+    images = job.decoder_batches()
+    if images and any(family_of(site.transform).trained for site in plan if not site.is_identity):
+        fitted = press(job.graph, plan, statistics)
+        fit_decoders(fitted, job.graph, images)
+        fit_tables(fitted, job.calibration_batches())
+        # In the entropy view steps are scaled to the bound whenever training validates.
+        room = MOST_SETTLED if job.budget.view is View.ENTROPY else 0.0
+        held = job.price(fitted) <= max(bound * (1 + room), job.price(pressed))
+        if held and _held_out(job, fitted) < _held_out(job, pressed):
+            pressed = fitted
     job.progress.advance(1)
     return pressed
 
@@ -221,11 +222,14 @@ def watch_price(job: Job, pressed: CompressedModel, bound: float) -> Watch:
 
     def measure() -> float:
         excess, prices = present()
+        saved_per_octave = SAVED_PER_OCTAVE
         for _ in range(SETTLINGS if job.budget.view is View.ENTROPY else 0):
             if -SETTLED <= excess <= 0:
                 break
-            scale_symbols(pressed, 2 ** ((excess + SETTLED / 2) / SAVED_PER_OCTAVE))
+            before, octaves = excess, (excess + SETTLED / 2) / saved_per_octave
+            scale_symbols(pressed, 2**octaves)
             excess, prices = present()
+            saved_per_octave = min(max((before - excess) / octaves, LEAST_SAVED), MOST_SAVED)
         align_rate_model(pressed, batches, prices)
         return excess
 
