@@ -14,6 +14,7 @@ from actpress.codec import family_of, on_grid
 from actpress.cost import folds_of
 from actpress.errors import BudgetError, TuningError
 from actpress.pipeline.job import Job, Outcome
+from actpress.pipeline.scaling import MOST_LEVELS
 from actpress.plan import Plan, SitePlan, Transform
 from actpress.pressing import CompressedModel, fit_tables, preserved_tables, press
 from actpress.tune import align_rate_model, fit_decoders, held_out_divergence, tune
@@ -46,6 +47,9 @@ MOST_SETTLED = 0.1
 
 SETTLED, SETTLINGS = 0.005, 4
 """Share of the bits that training may leave unused, and how often steps are scaled for the rest."""
+
+MOST_SCALED = 0.5
+"""Octaves that steps are scaled by at once, at most; further on, the ranges would not follow."""
 
 LEAST_SAVED, MOST_SAVED = 0.1, 2.0
 """Between these lies what doubling all steps is believed to save, as a share of the bits."""
@@ -227,6 +231,9 @@ def watch_price(job: Job, pressed: CompressedModel, bound: float) -> Watch:
             if -SETTLED <= excess <= 0:
                 break
             before, octaves = excess, (excess + SETTLED / 2) / saved_per_octave
+            octaves = min(max(octaves, -MOST_SCALED), MOST_SCALED)
+            if most_levels(pressed) > MOST_LEVELS * 2**octaves:
+                break
             scale_symbols(pressed, 2**octaves)
             excess, prices = present()
             saved_per_octave = min(max((before - excess) / octaves, LEAST_SAVED), MOST_SAVED)
@@ -234,6 +241,12 @@ def watch_price(job: Job, pressed: CompressedModel, bound: float) -> Watch:
         return excess
 
     return Watch(target, measure)
+
+
+def most_levels(pressed: CompressedModel) -> int:
+    """Symbols that the widest range of any component holds."""
+    codecs = pressed.codecs.values()
+    return max(int((codec.q_max - codec.q_min).max()) + 1 for codec in codecs)
 
 
 @torch.no_grad()
