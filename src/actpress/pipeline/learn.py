@@ -14,7 +14,7 @@ from actpress.codec import family_of, on_grid
 from actpress.cost import folds_of
 from actpress.errors import BudgetError, TuningError
 from actpress.pipeline.job import Job, Outcome
-from actpress.pipeline.scaling import MOST_LEVELS
+from actpress.pipeline.scaling import MOST_LEVELS, scale_steps
 from actpress.plan import Plan, SitePlan, Transform
 from actpress.pressing import CompressedModel, fit_tables, preserved_tables, press
 from actpress.tune import align_rate_model, fit_decoders, held_out_divergence, tune
@@ -166,6 +166,11 @@ def compensate(job: Job, plan: Plan, statistics: Statistics, bound: float) -> Co
     """
     job.progress.start("decoders", 1)
     pressed = job.press(plan, statistics)
+    if job.price(pressed) > bound * (1 + MOST_SETTLED):
+        pressed = scale_steps(
+            plan, lambda plan: job.press(plan, statistics), lambda own: job.price(own) / bound - 1
+        ).pressed
+        plan = pressed.plan
     images = job.decoder_batches()
     if images and any(family_of(site.transform).trained for site in plan if not site.is_identity):
         fitted = press(job.graph, plan, statistics)
@@ -232,7 +237,7 @@ def watch_price(job: Job, pressed: CompressedModel, bound: float) -> Watch:
                 break
             before, octaves = excess, (excess + SETTLED / 2) / saved_per_octave
             octaves = min(max(octaves, -MOST_SCALED), MOST_SCALED)
-            if most_levels(pressed) > MOST_LEVELS * 2**octaves:
+            if octaves < 0 and most_levels(pressed) > MOST_LEVELS * 2**octaves:
                 break
             scale_symbols(pressed, 2**octaves)
             excess, prices = present()
