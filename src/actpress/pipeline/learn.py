@@ -42,7 +42,7 @@ LEARNED_FROM: dict[str, Transform] = {
 }
 """What may be trained from where; a plan's steps are in units of its transform's components."""
 
-MOST_SETTLED = 0.1
+MOST_SETTLED = 0.02
 """Share by which what training begins with may exceed its bound, where steps are scaled to it."""
 
 SETTLED, SETTLINGS = 0.005, 4
