@@ -231,7 +231,8 @@ def watch_price(job: Job, pressed: CompressedModel, bound: float) -> Watch:
 
     def measure() -> float:
         excess, prices = present()
-        saved_per_octave = SAVED_PER_OCTAVE
+        moved, saved_per_octave = 0.0, SAVED_PER_OCTAVE
+        held = [0.0] if excess <= 0 else []
         for _ in range(SETTLINGS if job.budget.view is View.ENTROPY else 0):
             if -SETTLED <= excess <= 0:
                 break
@@ -240,8 +241,13 @@ def watch_price(job: Job, pressed: CompressedModel, bound: float) -> Watch:
             if octaves < 0 and most_levels(pressed) > MOST_LEVELS * 2**octaves:
                 break
             scale_symbols(pressed, 2**octaves)
+            moved += octaves
             excess, prices = present()
+            held += [moved] if excess <= 0 else []
             saved_per_octave = min(max((before - excess) / octaves, LEAST_SAVED), MOST_SAVED)
+        if excess > 0 and held:
+            scale_symbols(pressed, 2 ** (min(held) - moved))
+            excess, prices = present()
         align_rate_model(pressed, batches, prices)
         return excess
 
