@@ -56,7 +56,7 @@ def test_a_training_that_leaves_bits_or_exceeds_them_is_brought_to_its_bound(
     watch = watch_price(job, pressed, bound)
     scale_symbols(pressed, factor)
     excess = watch.measure()
-    assert -0.01 <= excess <= 0.005
+    assert -0.03 <= excess <= 0
     fit_tables(pressed, job.calibration_batches(), within_ranges=True)
     assert job.price(pressed) == pytest.approx(bound, rel=0.03)
 
