@@ -24,6 +24,7 @@ from actpress.evaluation import Metrics, RunInfo, evaluate, predict
 from actpress.graph import Graph, capture
 from actpress.methods import METHODS, Job, Settings
 from actpress.plan import Transform
+from actpress.settings import Trainable
 from actpress.tune import TuneSettings, WidthSettings
 from actpress.zoo import reference
 from benchmarks.net_page import write_page
@@ -41,7 +42,10 @@ BUDGETS = (6.0, 4.0, 8.0, 3.0, 10.0)
 BASELINES = ("layerwise_ilp", "layerwise_search", "entropy_training", "lsq", "transform_coding")
 OWN = ("codesign", "cap", "gdr")
 SEEDS = (0, 1, 2)
-STEPS, WIDTH_STEPS = 300, 60
+STEPS, NETWORK_STEPS, WIDTH_STEPS = 300, 600, 60
+NETWORK = "network"
+"""Variant in which the network's own weights are trained besides (`--train network`)."""
+
 CALIBRATION_IMAGES = 500
 
 
@@ -63,6 +67,8 @@ class Wanted:
 
 def wanted() -> Iterator[Wanted]:
     """All rows, the ones of most interest first."""
+    yield from _headlines("cap", 0, NETWORK)
+    yield from _headlines("gdr", 0)
     yield from _headlines("cap", 0)
     yield from _everywhere("gdr")
     for method, seed in (("codesign", 0), ("cap", 1), ("cap", 2)):
@@ -74,10 +80,11 @@ def wanted() -> Iterator[Wanted]:
     yield from (Wanted(model, "int8", _x(1.0, View.ENTROPY)) for model in MODELS)
 
 
-def _headlines(method: str, seed: int) -> Iterator[Wanted]:
+def _headlines(method: str, seed: int, variant: str = "") -> Iterator[Wanted]:
     """A method at the points that targets name."""
     for view, ratios in HEADLINES.items():
-        yield from (Wanted(model, method, _x(ratios[model], view), seed) for model in MODELS)
+        for model in MODELS:
+            yield Wanted(model, method, _x(ratios[model], view), seed, variant)
 
 
 def _everywhere(method: str) -> Iterator[Wanted]:
@@ -110,7 +117,9 @@ def float_predictions(model: str) -> torch.Tensor:
 
 def settings_of(row: Wanted) -> Settings:
     """The same for all methods: images, steps, seeds."""
-    tune = TuneSettings(steps=STEPS, seed=row.seed, validate_every=40)
+    tune = TuneSettings(steps=STEPS, seed=row.seed, validate_every=100)
+    if row.variant == NETWORK:
+        tune = replace(tune, steps=NETWORK_STEPS, trainable=Trainable.NETWORK, lr_scale=1 / 3)
     search = SearchSettings(seed=row.seed)
     if row.budget.count.value == "activations":  # as published: dense projections everywhere
         search = replace(search, transforms=(Transform.FISHER_PCA,))
