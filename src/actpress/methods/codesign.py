@@ -8,6 +8,7 @@ meaning dropped. Then steps and projections are tuned for the plan that is bette
 from dataclasses import replace
 from time import perf_counter
 
+from actpress.errors import BudgetError
 from actpress.graph import insert_codecs
 from actpress.methods.cap import gdr
 from actpress.pipeline.groups import Groups, groups_of, mixture_of
@@ -35,12 +36,17 @@ def codesign(job: Job) -> Outcome:
             job, gdr(_in_subfolder(job, "gdr")), codesign, method_name="codesign"
         )
     start = gdr(_in_subfolder(job, "gdr"))
-    searched = choose_widths(job, start)
-    outcome = learn(job, searched, start, method="codesign")
-    outcome = replace(outcome, search_seconds=searched.search_seconds)
-    if outcome.variant or outcome.pressed.plan.sites == searched.pressed.plan.sites:
-        return outcome
-    return replace(outcome, variant=",".join(filter(None, (GREEDY, outcome.variant))))
+    try:
+        searched = choose_widths(job, start)
+    except BudgetError:  # what groups need besides their symbols is more than is left
+        greedy = learn(job, start, method="codesign")
+    else:
+        outcome = learn(job, searched, start, method="codesign")
+        outcome = replace(outcome, search_seconds=searched.search_seconds)
+        if outcome.variant or outcome.pressed.plan.sites == searched.pressed.plan.sites:
+            return outcome
+        greedy = outcome
+    return replace(greedy, variant=",".join(filter(None, (GREEDY, greedy.variant))))
 
 
 def choose_widths(job: Job, start: Outcome) -> Outcome:
