@@ -53,3 +53,14 @@ class RunError(ActpressError):
 
 class StreamError(ActpressError):
     """A stream of bytes is damaged, of a newer format, or belongs to another model or plan."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is short; PyTorch has no type of its own for that on a CPU.
+
+    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"))
+    True
+    """
+    text = str(error).lower()
+    told = "out of memory" in text or "allocate memory" in text or "not enough memory" in text
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and told)

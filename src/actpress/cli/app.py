@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from actpress._version import __version__
-from actpress.budget import Budget, Count, View
+from actpress.budget import LARGEST_BATCH, Budget, Count, View
 from actpress.cli.arguments import check_model, parse_input
 from actpress.cli.export import export_command
 from actpress.cli.options import (
@@ -282,7 +282,9 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
     weights: WeightsOption = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write metrics there.")] = None,
     memory: Annotated[str, typer.Option(help="For the energy.")] = "lpddr4",
-    batch: Annotated[int, typer.Option(min=1, help="Images per batch and per frame.")] = 100,
+    batch: Annotated[
+        int, typer.Option(min=1, max=LARGEST_BATCH, help="Images per batch and per frame.")
+    ] = 100,
     device: DeviceOption = "cpu",
     *,
     measured: Annotated[

@@ -108,8 +108,8 @@ def device_of(name: str) -> torch.device:
     """
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).cpu()  # the device `meta` computes shapes alone
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RunError(f"--device {name} cannot be used here: {reason}; try cpu") from error
     return device

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from actpress.budget import Count
-from actpress.errors import ActpressError, RunError
+from actpress.errors import ActpressError, RunError, is_out_of_memory
 from actpress.interruption import EXIT_INTERRUPTED
 from actpress.settings import MAX_BLOCK, PROJECTING, SEARCHED, TRAINING, NumberBits, Trainable
 
@@ -141,7 +141,14 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             complain(f"error: {error}")
             raise typer.Exit(EXIT_BAD_INPUT) from error
         except OSError as error:
-            complain(f"error: {error.strerror or error}: {error.filename}; check the path")
+            where = "" if error.filename is None else f": {error.filename}; check the path"
+            complain(f"error: {error.strerror or error}{where}")
+            raise typer.Exit(EXIT_BAD_INPUT) from error
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = (str(error).splitlines() or ["MemoryError"])[0]
+            complain(f"error: not enough memory: {reason}; give smaller inputs or batches")
             raise typer.Exit(EXIT_BAD_INPUT) from error
         except KeyboardInterrupt:
             complain("interrupted; nothing was written")

@@ -121,7 +121,7 @@ class Split:
             if generator is None
             else torch.randperm(len(self), generator=generator)
         )
-        for indices in order.split(size):
+        for indices in order.split(min(size, len(self))):
             yield self.load(indices), self.labels[indices]
 
     def load(self, indices: Tensor) -> Tensor:

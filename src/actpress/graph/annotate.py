@@ -7,7 +7,7 @@ from torch import Tensor, fx
 from torch.fx.node import Argument, map_aggregate, map_arg
 from torch.fx.passes.shape_prop import _extract_tensor_metadata
 
-from actpress.errors import ModelError
+from actpress.errors import ModelError, is_out_of_memory
 from actpress.graph.channels import note_channel_axis
 from actpress.graph.operators import human_name
 from actpress.graph.state import buffers_restored
@@ -62,10 +62,14 @@ class _ShapeRecorder(fx.Interpreter):
             return mixed
         got = shapes_text(tensors) or "no tensor"
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        mend = (
+            "give an example with the batch axis, channels and size that the network was made for"
+        )
+        if is_out_of_memory(error):
+            mend = "there is not enough memory; give a smaller example"
         return (
             f"the network cannot run on the example of shape {self._input_shapes}: "
-            f"{human_name(node, self.module)} got {got} and failed with: {reason}; "
-            "give an example with the batch axis, channels and size that the network was made for"
+            f"{human_name(node, self.module)} got {got} and failed with: {reason}; {mend}"
         )
 
     def _mixed_types(self, node: fx.Node, operands: tuple[Tensor, ...]) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf, isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
 from torch import Tensor, nn
@@ -40,10 +40,18 @@ class Checkpoint:
     seconds: float
 
     def save(self, path: Path) -> None:
-        """Write a file whole or not at all."""
+        """Write a file whole or not at all.
+
+        Raises:
+            OSError: it cannot be written, as where the disk is full.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
-            torch.save(vars(self), file)
+            writer = _Writer(file)
+            try:
+                torch.save(vars(self), cast(BinaryIO, writer))
+            except RuntimeError as error:  # torch's own word for whatever stopped the writer
+                raise writer.failure or error from error
 
     @classmethod
     def load(cls, path: Path, *, identity: str) -> "Checkpoint":
@@ -88,6 +96,24 @@ class Checkpoint:
         for name, state in (("model", self.model), ("best", self.best)):
             _check_state(name, state, own)
         _check_optimizer(self.optimizer, optimizer)
+
+
+class _Writer:
+    """Writes to a file, and remembers what went wrong."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failure: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        try:
+            return self._file.write(content)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def _check_state(name: str, state: object, own: Mapping[str, Tensor]) -> None:

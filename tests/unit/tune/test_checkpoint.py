@@ -1,6 +1,8 @@
 """A checkpoint that is damaged, or of another network, gets one line and changes nothing."""
 
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +160,29 @@ def test_one_of_something_else_is_refused(
     Checkpoint(**{**fields, "identity": identity}).save(path)
     with pytest.raises(TuningError, match="belongs to another plan or other settings"):
         Checkpoint.load(path, identity="mine")
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes, as where a disk is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [0, 100, 3000])
+def test_a_disk_that_is_full_is_told_with_the_path_and_the_old_file_stays(
+    fields: dict[str, Any], tmp_path: Path, size: int
+) -> None:
+    path = tmp_path / "tune.pt"
+    Checkpoint(**fields).save(path)
+    before = path.read_bytes()
+    assert len(before) > size
+    with files_up_to(size), pytest.raises(OSError, match="File too large") as failure:
+        Checkpoint(**{**fields, "step": 5}).save(path)
+    assert failure.value.filename == str(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["tune.pt"]
