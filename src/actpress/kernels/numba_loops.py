@@ -1,5 +1,7 @@
 """The compiled loops; imported on first use, as numba takes a while to load."""
 
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,20 +12,27 @@ import torch
 
 from actpress.kernels.context_format import LIMIT, SPREAD
 
+_turn = threading.Lock()
+os.register_at_fork(
+    before=_turn.acquire, after_in_parent=_turn.release, after_in_child=_turn.release
+)
+
 
 @contextmanager
 def threads_of_torch() -> Iterator[None]:
     """Run compiled loops on as many threads as torch uses, and leave torch's number as it was.
 
-    Numba's OpenMP layer shares torch's pool: starting it would set torch to all cores.
+    Numba's OpenMP layer shares torch's pool: starting it would set torch to all cores. Its own
+    layer, where there is no OpenMP, ends a process in which two threads use it: they take turns.
     """
     threads = torch.get_num_threads()
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    numba.set_num_threads(min(threads, most))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    with _turn:
+        numba.set_num_threads(min(threads, most))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def run_streams(loop: Any, streams: int, *arguments: object) -> None:
