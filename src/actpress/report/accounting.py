@@ -98,16 +98,26 @@ def extra_macs_fact(metrics: Metrics) -> str:
 
 
 def credit_fact(metrics: Metrics) -> str:
-    """What folding does to the weights of neighbours, in one sentence; empty without folds."""
-    shrunk = sum(max(site.credit_bits, 0.0) for site in metrics.sites)
-    grown = sum(max(-site.credit_bits, 0.0) for site in metrics.sites)
-    if not shrunk and not grown:
+    """What folding does to the layers beside codecs, in one sentence; empty without folds."""
+    bits, macs = (
+        [getattr(site, name) for site in metrics.sites] for name in ("credit_bits", "credit_macs")
+    )
+    if not any(bits) and not any(macs):
         return ""
     return (
-        f"layers that take in matrices shrink by {kib(shrunk)} KiB of weights and grow by "
-        f"{kib(grown)} KiB; a site's parameters are free up to what its neighbours shrink by, and "
-        f"nothing beyond that is counted"
+        f"layers that take in matrices shrink by {kib(_gains(bits))} KiB of weights and grow by "
+        f"{kib(_losses(bits))} KiB; they save {count(_gains(macs))} multiply-accumulates and take "
+        f"{count(_losses(macs))} more; this pays for the codec of the same site, and nothing "
+        f"beyond that is counted"
     )
+
+
+def _gains(changes: list[float]) -> float:
+    return sum(max(change, 0.0) for change in changes)
+
+
+def _losses(changes: list[float]) -> float:
+    return sum(max(-change, 0.0) for change in changes)
 
 
 def _kib_row(label: str, bits: Views, before: str = "") -> AccountRow:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from actpress.evaluation.metrics import Metrics
-from actpress.report.accounting import extra_macs_fact
+from actpress.report.accounting import credit_fact, extra_macs_fact
 
 
 def test_extra_operations_stand_beside_those_of_the_network(vary: Callable[..., Metrics]) -> None:
@@ -16,3 +16,18 @@ def test_extra_operations_stand_beside_those_of_the_network(vary: Callable[..., 
     )
     unknown = extra_macs_fact(vary(sites=(site,), network_macs=None))
     assert unknown == "3.00 M folded, 4.00 M unfolded"
+
+
+def test_what_neighbours_save_and_what_they_take_more_are_told_apart(
+    vary: Callable[..., Metrics],
+) -> None:
+    site = vary().sites[0]
+    shrunk = site.model_copy(update={"credit_bits": 81_920.0, "credit_macs": 2_500_000.0})
+    grown = site.model_copy(update={"credit_bits": -8_192.0, "credit_macs": -40_000.0})
+    assert credit_fact(vary(sites=(shrunk, grown))) == (
+        "layers that take in matrices shrink by 10.0 KiB of weights and grow by 1.0 KiB; they save "
+        "2.50 M multiply-accumulates and take 40,000 more; this pays for the codec of the same "
+        "site, and nothing beyond that is counted"
+    )
+    plain = site.model_copy(update={"credit_bits": 0.0, "credit_macs": 0.0})
+    assert credit_fact(vary(sites=(plain,))) == ""
