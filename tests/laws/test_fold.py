@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from actpress.budget import View
 from actpress.calibration import calibrate
 from actpress.codec import divides
-from actpress.cost import folds_of, use_of
+from actpress.cost import folds_of, partners_of, use_of, use_of_plan
 from actpress.deploy.fold import FoldReport, fold
 from actpress.deploy.freeze import freeze
 from actpress.errors import ModelError
@@ -188,7 +188,7 @@ def test_folded_is_frozen(
 def test_the_account_credits_what_folding_saves(
     layers: list[Layer], choices: list[Choice], seed: int
 ) -> None:
-    """Exactly, site by site; together at most, as two sites may share a layer."""
+    """To the weight; what is credited while other sites are open is at most that."""
     torch.manual_seed(seed)
     x = torch.randn(6, 2, SIDE, SIDE)
     graph, pressed = pressed_network(layers, choices, x)
@@ -198,17 +198,17 @@ def test_the_account_credits_what_folding_saves(
         return
 
     saved = neighbour_weights(freeze(pressed)) - neighbour_weights(folded)
-    credit = 0.0
+    partners = partners_of(graph.sites, pressed.plan)
+    credit = certain = 0.0
     for plan, done in zip(pressed.plan, report.sites, strict=True):
         site, codec = graph.site(plan.site), pressed.codecs[plan.site]
         folds = folds_of(site, plan)
         if plan.rank < plan.channels or not plan.is_identity:
             assert (done.encoder, done.decoder) == (folds.encoder_path, folds.decoder_paths)
-        use = use_of(site, plan, codec, 0.0, View.FIXED)
-        credit += use.credit_bits / 8
-        if len(pressed.plan) == 1:
-            assert folds.weights_saved == saved
-    assert credit <= saved
+        credit += use_of(site, plan, codec, 0.0, View.FIXED, partners=partners).credit_bits / 8
+        certain += use_of_plan(site, plan, stored_bits=0.0, quantizer_bits=0.0).credit_bits / 8
+    assert credit == saved
+    assert certain <= saved
 
 
 def neighbour_weights(network: nn.Module) -> int:

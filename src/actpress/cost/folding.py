@@ -1,6 +1,6 @@
 """What neighbours of a site take into their weights, and what a codec costs after that."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from actpress.budget import View
@@ -9,7 +9,7 @@ from actpress.codec.transform import NUMBER_BITS
 from actpress.cost.energy import EnergyModel
 from actpress.cost.site_use import SiteUse
 from actpress.graph import DenseLayer, Neighbours, Site
-from actpress.plan import SitePlan
+from actpress.plan import Plan, SitePlan
 
 WEIGHT_BITS = 8
 """Of a neighbour's weight, as int8 networks store it."""
@@ -21,21 +21,59 @@ class Fold:
 
     Attributes:
         layer: as it is.
-        folded: as it becomes.
+        is_encoder: whether its output becomes components, or its input.
+        rank, block: of the codec.
+        offset: whether the codec's decoder has one.
     """
 
     layer: DenseLayer
-    folded: DenseLayer
+    is_encoder: bool
+    rank: int
+    block: int = 1
+    offset: bool = False
+
+    def on(self, layer: DenseLayer) -> DenseLayer | None:
+        """What becomes of a layer; None where it cannot take the matrix in."""
+        if self.is_encoder:
+            return layer.with_encoder(self.rank, self.block)
+        return layer.with_decoder(self.rank, self.block, offset=self.offset)
 
     @property
-    def weights_saved(self) -> int:
-        """By which its weights shrink; negative where they grow."""
-        return self.layer.weights - self.folded.weights
+    def folded(self) -> DenseLayer:
+        """What becomes of its own layer."""
+        folded = self.on(self.layer)
+        assert folded is not None, "folds are only made where they are possible"
+        return folded
 
     @property
-    def macs_saved(self) -> int:
-        """The same of its multiply-accumulates per image."""
-        return self.layer.macs - self.folded.macs
+    def saved(self) -> "Saved":
+        """By which its layer shrinks, if nothing else folds into it."""
+        return Saved.between(self.layer, self.folded)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Weights, and multiply-accumulates per image; negative where they become more."""
+
+    weights: float = 0.0
+    macs: float = 0.0
+
+    @classmethod
+    def between(cls, before: DenseLayer, after: DenseLayer) -> "Saved":
+        """What a layer needs less."""
+        return cls(before.weights - after.weights, before.macs - after.macs)
+
+    def __add__(self, other: "Saved") -> "Saved":
+        return Saved(self.weights + other.weights, self.macs + other.macs)
+
+    def half(self) -> "Saved":
+        """Of each."""
+        return Saved(self.weights / 2, self.macs / 2)
+
+    def at_least(self) -> "Saved":
+        """What is left if another fold makes the same layer smaller: half, or all of a loss."""
+        weights, macs = (value / 2 if value > 0 else value for value in (self.weights, self.macs))
+        return Saved(weights, macs)
 
 
 @dataclass(frozen=True)
@@ -68,14 +106,9 @@ class Folds:
         return tuple(fold.layer.path for fold in self.decoder)
 
     @property
-    def weights_saved(self) -> int:
+    def saved(self) -> Saved:
         """Of all layers, where no other site folds into them."""
-        return sum(fold.weights_saved for fold in self.all)
-
-    @property
-    def macs_saved(self) -> int:
-        """The same of their multiply-accumulates per image."""
-        return sum(fold.macs_saved for fold in self.all)
+        return sum((fold.saved for fold in self.all), Saved())
 
     def unfolded_macs(self, size: Size) -> int:
         """Multiply-accumulates per block that are left of a codec."""
@@ -134,7 +167,7 @@ def _options(neighbours: Neighbours, plan: SitePlan, reads: int) -> Iterator[Fol
     if plan.is_identity and plan.rank == plan.channels:
         return
     encoder, readers = _encoder(neighbours, plan), tuple(_decoders(neighbours, plan))
-    small = tuple(fold for fold in readers if fold.weights_saved >= 0 and fold.macs_saved >= 0)
+    small = tuple(fold for fold in readers if fold.saved.weights >= 0 and fold.saved.macs >= 0)
     others = neighbours.others or len(readers) < len(neighbours.readers)
     for first in dict.fromkeys((None, encoder)):
         for decoder in dict.fromkeys(((), small, readers)):
@@ -143,24 +176,23 @@ def _options(neighbours: Neighbours, plan: SitePlan, reads: int) -> Iterator[Fol
 
 
 def _encoder(neighbours: Neighbours, plan: SitePlan) -> Fold | None:
-    layer = neighbours.writer
-    if layer is None or not (neighbours.affine or plan.is_identity):
+    if neighbours.writer is None or not (neighbours.affine or plan.is_identity):
         return None
-    folded = layer.with_encoder(plan.rank, plan.block)
-    return None if folded is None else Fold(layer, folded)
+    fold = Fold(neighbours.writer, True, plan.rank, plan.block)
+    return None if fold.on(fold.layer) is None else fold
 
 
 def _decoders(neighbours: Neighbours, plan: SitePlan) -> Iterator[Fold]:
     for layer in neighbours.readers:
-        folded = layer.with_decoder(plan.rank, plan.block, offset=not plan.is_identity)
-        if folded is not None:
-            yield Fold(layer, folded)
+        fold = Fold(layer, False, plan.rank, plan.block, offset=not plan.is_identity)
+        if fold.on(layer) is not None:
+            yield fold
 
 
-def _macs_and_bits(folds: Folds, plan: SitePlan, blocks: int) -> tuple[int, int]:
+def _macs_and_bits(folds: Folds, plan: SitePlan, blocks: int) -> tuple[float, float]:
     """Of codec and neighbours, up to what folding does not change."""
     size = size_of(plan)
-    macs = folds.unfolded_macs(size) * blocks - folds.macs_saved
+    macs = folds.unfolded_macs(size) * blocks - folds.saved.macs
     constants = 0 if plan.is_identity else NUMBER_BITS * plan.components
     left = unfolded_bits(
         size,
@@ -170,7 +202,7 @@ def _macs_and_bits(folds: Folds, plan: SitePlan, blocks: int) -> tuple[int, int]
         encoder=folds.encoder is None,
         decoder=folds.decodes > 0,
     )
-    return macs, left - WEIGHT_BITS * folds.weights_saved
+    return macs, left - WEIGHT_BITS * folds.saved.weights
 
 
 def size_of(plan: SitePlan) -> Size:
@@ -178,6 +210,25 @@ def size_of(plan: SitePlan) -> Size:
     if plan.is_identity:
         return Size(vectors=plan.rank if plan.rank < plan.channels else 0)
     return family_of(plan.transform).size(plan.channels, plan.block, plan.rank)
+
+
+Partners = Mapping[tuple[str, bool], Fold]
+"""Every fold of a network, by the path of its layer and whether it is an encoder's."""
+
+
+def partners_of(sites: Iterable[Site], plan: Plan) -> Partners:
+    """All folds of a plan.
+
+    Args:
+        sites: of the graph.
+        plan: of all or some of them.
+    """
+    by_name = {site.name: site for site in sites}
+    return {
+        (fold.layer.path, fold.is_encoder): fold
+        for own in plan
+        for fold in folds_of(by_name[own.site], own).all
+    }
 
 
 def use_of_plan(
@@ -188,13 +239,14 @@ def use_of_plan(
     quantizer_bits: float,
     constant_bits: tuple[int, int] | None = None,
     index_bits: float = 0.0,
-    folded: bool = True,
+    partners: Partners | None = None,
 ) -> SiteUse:
     """What the codec of a plan makes of its site.
 
-    A layer between two sites may take in a matrix of either. What it then loses is less than the
-    sum of what each fold alone would save, so a saving of such a layer counts half at each site:
-    that is never more than what `actpress.fold` saves in all. Of a layer that grows, all counts.
+    A layer between two sites may take in a matrix of either, and then saves less than the two folds
+    would one by one. What both save together is divided between the sites: each is credited with
+    the mean of what its fold saves before the other one and after it. As long as the other site is
+    open, a saving counts half, which is never too much.
 
     Args:
         site: of the graph.
@@ -203,10 +255,9 @@ def use_of_plan(
         quantizer_bits: of steps and ranges.
         constant_bits: of what encoder and decoder subtract and add, where that is known.
         index_bits: of the class of each component.
-        folded: whether neighbours take in what they can.
+        partners: folds of the whole plan; None while it is open.
     """
-    folds = folds_of(site, plan) if folded else nothing_folds(site)
-    size = size_of(plan)
+    folds, size = folds_of(site, plan), size_of(plan)
     nominal = 0 if plan.is_identity else NUMBER_BITS * plan.components
     mean_bits, offset_bits = constant_bits or (nominal, nominal)
     parameters = unfolded_bits(
@@ -217,28 +268,43 @@ def use_of_plan(
         encoder=folds.encoder is None,
         decoder=folds.decodes > 0,
     )
-    credit = [_credited(site, fold) for fold in folds.all]
+    credit = sum((_credited(site, fold, partners) for fold in folds.all), Saved())
     return SiteUse(
         values=site.values,
         reads=site.reads,
         stored_bits=stored_bits,
         parameter_bits=float(parameters + quantizer_bits),
         index_bits=index_bits,
-        credit_bits=WEIGHT_BITS * sum(weights for weights, _ in credit),
+        credit_bits=WEIGHT_BITS * credit.weights,
         macs=float(folds.unfolded_macs(size) * (site.values // plan.components)),
-        credit_macs=sum(macs for _, macs in credit),
+        credit_macs=credit.macs,
     )
 
 
-def _credited(site: Site, fold: Fold) -> tuple[float, float]:
-    """Weights and multiply-accumulates that a site may claim as saved in a layer."""
-    share = 0.5 if fold.layer.path in site.shared_layers else 1.0
-    saved = fold.weights_saved, fold.macs_saved
-    weights, macs = (share * part if part > 0 else float(part) for part in saved)
-    return weights, macs
+def _credited(site: Site, fold: Fold, partners: Partners | None) -> Saved:
+    """What a site may claim as saved in a layer."""
+    alone = fold.saved
+    if partners is None:
+        return alone.at_least() if fold.layer.path in site.shared_layers else alone
+    partner = partners.get((fold.layer.path, not fold.is_encoder))
+    if partner is None:
+        return alone
+    first, last = (partner, fold) if fold.is_encoder else (fold, partner)
+    both = last.on(first.folded)
+    if both is None:  # blocks whose sides do not divide each other: the encoder stays
+        return Saved() if fold.is_encoder else alone
+    return (alone + Saved.between(partner.folded, both)).half()
 
 
-def use_of(site: Site, plan: SitePlan, codec: SiteCodec, stored_bits: float, view: View) -> SiteUse:
+def use_of(
+    site: Site,
+    plan: SitePlan,
+    codec: SiteCodec,
+    stored_bits: float,
+    view: View,
+    *,
+    partners: Partners,
+) -> SiteUse:
     """What a codec makes of its site.
 
     Args:
@@ -247,6 +313,7 @@ def use_of(site: Site, plan: SitePlan, codec: SiteCodec, stored_bits: float, vie
         codec: as it would be stored now.
         stored_bits: per inference, under the view.
         view: the entropy view needs a class of each component besides.
+        partners: folds of the whole plan.
     """
     return use_of_plan(
         site,
@@ -255,4 +322,5 @@ def use_of(site: Site, plan: SitePlan, codec: SiteCodec, stored_bits: float, vie
         quantizer_bits=codec.quantizers().bits(),
         constant_bits=codec.projection.constant_bits(),
         index_bits=codec.class_bits() if view is View.ENTROPY else 0,
+        partners=partners,
     )

@@ -72,11 +72,15 @@ class CodecAmongLayers:
 
     def take_out(self, network: fx.GraphModule) -> None:
         """Edit the graph: layers have taken in what `folds` says."""
-        taking = {fold.layer.path: fold.folded for fold in self.folds.decoder}
+        keep = self.keeps_all
+        taking = {
+            fold.layer.path: self.plan.rank if keep else fold.folded.inputs
+            for fold in self.folds.decoder
+        }
         readers = [reader for reader in self.readers if reader.layer.path in taking]
         ones: fx.Node | None = None
         for reader in readers:
-            channels, source = taking[reader.layer.path].inputs, self.quantize
+            channels, source = taking[reader.layer.path], self.quantize
             if channels > self.plan.rank:
                 ones = ones or call_after(network, source, f"{self.path}.ones", AppendOnes())
                 source = ones
@@ -190,15 +194,22 @@ def _scaling(codec: CodecAmongLayers) -> Folds:
     """Where steps of channels go: into the writer, and into readers if that spares the decoder."""
     encoder = None
     if codec.writer is not None and codec.writer.homogeneous:
-        encoder = Fold(codec.writer.layer, codec.writer.layer)
+        encoder = Fold(codec.writer.layer, True, codec.plan.rank)
     if codec.others or not codec.readers:
         return Folds(encoder, (), 1)
-    return Folds(encoder, tuple(Fold(reader.layer, reader.layer) for reader in codec.readers), 0)
+    return Folds(
+        encoder, tuple(Fold(reader.layer, False, codec.plan.rank) for reader in codec.readers), 0
+    )
 
 
 def _compatible(codecs: Sequence[CodecAmongLayers]) -> Iterator[CodecAmongLayers]:
     """Leave an encoder where its layer reads blocks whose side does not divide its own."""
-    reads = {fold.layer.path: fold.folded for codec in codecs for fold in codec.folds.decoder}
+    reads = {
+        fold.layer.path: fold.folded
+        for codec in codecs
+        for fold in codec.folds.decoder
+        if not codec.keeps_all
+    }
     for codec in codecs:
         encoder = codec.folds.encoder
         if encoder is not None and not codec.keeps_all:

@@ -7,7 +7,17 @@ from dataclasses import replace
 from actpress.budget import View
 from actpress.calibration import Statistics
 from actpress.codec import SiteCodec, SymbolCounter, entropy_bits, family_of
-from actpress.cost import EnergyModel, Kind, Objective, SiteUse, folds_of, nothing_folds, use_of
+from actpress.cost import (
+    EnergyModel,
+    Kind,
+    Objective,
+    Partners,
+    SiteUse,
+    folds_of,
+    nothing_folds,
+    partners_of,
+    use_of,
+)
 from actpress.evaluation.metrics import EnergyMetrics, SiteMetrics, TrafficMetrics, Views
 from actpress.graph import Graph, Site
 from actpress.plan import SitePlan
@@ -29,8 +39,17 @@ def account_sites(
         statistics: for the spectra of the report; None leaves them empty.
     """
     total_traffic = sum(_traffic(graph.site(site.site)) for site in pressed.plan)
+    partners = partners_of(graph.sites, pressed.plan)
     return tuple(
-        _account_site(graph, pressed, site, counters[site.site], statistics, total_traffic)
+        _account_site(
+            graph,
+            pressed,
+            site,
+            counters[site.site],
+            statistics=statistics,
+            partners=partners,
+            total_traffic=total_traffic,
+        )
         for site in pressed.plan
     )
 
@@ -122,7 +141,9 @@ def _account_site(
     pressed: CompressedModel,
     plan: SitePlan,
     counter: SymbolCounter,
+    *,
     statistics: Statistics | None,
+    partners: Partners,
     total_traffic: float,
 ) -> SiteMetrics:
     site, codec = graph.site(plan.site), pressed.codecs[plan.site]
@@ -133,7 +154,7 @@ def _account_site(
         entropy=float((counter.counts * codec.code_lengths_bits()).sum()) / images,
     )
     size, folds = codec.projection.size(), folds_of(site, plan)
-    use = use_of(site, plan, codec, bits.entropy, View.ENTROPY)
+    use = use_of(site, plan, codec, bits.entropy, View.ENTROPY, partners=partners)
     without = entropy_bits(counter.counts.sum(1)).sum() * (counter.counts.sum() / codec.rank)
     return SiteMetrics(
         name=site.name,

@@ -13,7 +13,7 @@ from actpress.allocate import Offer, Search, SearchSettings
 from actpress.budget import Budget, View
 from actpress.calibration import Statistics, calibrate, fisher_information
 from actpress.codec import block_side
-from actpress.cost import EnergyModel, Objective, SiteUse, use_of
+from actpress.cost import EnergyModel, Objective, SiteUse, partners_of, use_of
 from actpress.data.dataset import Dataset, Split
 from actpress.errors import PlanError, TuningError
 from actpress.evaluation import Comparison, PathPoint, predict
@@ -254,6 +254,7 @@ class Job:
 
     def uses(self, pressed: CompressedModel) -> dict[str, SiteUse]:
         """What each site costs, on the images that fitted the tables."""
+        partners = partners_of(self.graph.sites, pressed.plan)
         return {
             site.site: use_of(
                 self.graph.site(site.site),
@@ -261,6 +262,7 @@ class Job:
                 pressed.codecs[site.site],
                 self._stored_bits(pressed, site),
                 self.budget.view,
+                partners=partners,
             )
             for site in pressed.plan
         }

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from actpress.calibration import calibrate
-from actpress.cost import MEMORY_PJ_PER_BIT, EnergyModel, SiteUse, use_of_plan
+from actpress.cost import (
+    MEMORY_PJ_PER_BIT,
+    EnergyModel,
+    Partners,
+    SiteUse,
+    partners_of,
+    use_of_plan,
+)
 from actpress.data.dataset import Split
 from actpress.evaluation import Metrics, RunInfo, evaluate, predict
 from actpress.graph import Graph, capture
@@ -171,13 +178,13 @@ def test_parameters_by_hand(case: Case) -> None:
 def test_neighbours_that_shrink_are_credited(case: Case) -> None:
     """Two of six output channels of the layer before go, each of so many weights of 8 bits.
 
-    `left` lies between two sites, either of which could make it smaller: half counts at each.
+    So do its multiply-accumulates.
     """
     first, second = case.metrics.sites
     assert first.credit_bits == 8 * (CHANNELS - 4) * 9
-    assert second.credit_bits == 8 * (CHANNELS - 4) * CHANNELS * 9 / 2
+    assert second.credit_bits == 8 * (CHANNELS - 4) * CHANNELS * 9
     assert first.credit_macs == (CHANNELS - 4) * 9 * PIXELS
-    assert second.credit_macs == (CHANNELS - 4) * CHANNELS * 9 * PIXELS / 2
+    assert second.credit_macs == (CHANNELS - 4) * CHANNELS * 9 * PIXELS
     traffic = case.metrics.traffic
     left = [max(s.folded_parameter_bits - s.credit_bits, 0) for s in (first, second)]
     assert traffic.fetched_bits.fixed == sum(left)
@@ -239,6 +246,44 @@ def use(plan: dict[str, object], outputs: int = 5) -> SiteUse:
     options = {"placement": Placement.POST_ACT, "channels": CHANNELS, "step": 0.1, **plan}
     full = SitePlan.model_validate({"site": site.name, **options})
     return use_of_plan(site, full, stored_bits=100.0, quantizer_bits=0.0)
+
+
+class Between(nn.Module):
+    """`middle` reads one site and writes another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.middle = nn.Conv2d(1, 6, 3), nn.Conv2d(6, 8, 1)
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(self.middle(self.stem(x).relu()).relu()).flatten(1)
+
+
+def test_a_layer_between_two_sites_is_credited_once() -> None:
+    """8 x 6 weights become 5 x 4: 28 less, where the folds save 18 and 16 one by one."""
+    graph = capture(Between(), torch.randn(2, 1, 6, 6))
+    options = {"transform": Transform.PCA, "step": 0.1}
+    before, after = (
+        SitePlan(site=site.name, placement=place, channels=site.channels, rank=rank, **options)
+        for site, place, rank in zip(
+            graph.sites, (Placement.POST_ACT, Placement.PRE_ACT), (4, 5), strict=True
+        )
+    )
+    plan = Plan(method="test", fingerprint=graph.fingerprint, sites=(before, after))
+
+    def credited(partners: Partners | None) -> list[float]:
+        uses = (
+            use_of_plan(site, own, stored_bits=0.0, quantizer_bits=0.0, partners=partners)
+            for site, own in zip(graph.sites, plan, strict=True)
+        )
+        return [use.credit_bits / 8 for use in uses]
+
+    # The decoder saves 16 in 8 outputs, 10 in 5; the encoder 18 with 6 inputs, 12 with 4.
+    assert credited(partners_of(graph.sites, plan)) == [13.0, 15.0]
+    assert credited(None) == [8.0, 9.0], "as long as the other site is open"
+    alone = plan.model_copy(update={"sites": (after,)})
+    assert credited(partners_of(graph.sites, alone))[1] == 18.0
 
 
 def test_a_padded_reader_is_debited_for_its_channel_of_ones() -> None:
