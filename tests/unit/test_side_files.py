@@ -103,13 +103,18 @@ def test_numbers_are_finite_once_they_are_scaled(
     assert told in refused(lambda: load_model_from(tmp_path, graph))
 
 
+@pytest.mark.parametrize("name", ["order", "clusters"])
 @pytest.mark.parametrize("how", [lambda t: t[:0], lambda t: t.repeat(2)])
 def test_indices_are_as_many_as_the_transform_has(
-    make_pressed: MakePressed, graph: Graph, tmp_path: Path, how: Callable[[Tensor], Tensor]
+    make_pressed: MakePressed,
+    graph: Graph,
+    tmp_path: Path,
+    how: Callable[[Tensor], Tensor],
+    name: str,
 ) -> None:
     save_model(make_pressed(Transform.BLOCK_PCA), tmp_path)
     tensors = read_tensors(tmp_path / CODEC)
-    tensors["relu/order"] = how(tensors["relu/order"])
+    tensors[f"relu/{name}"] = how(tensors[f"relu/{name}"])
     write_tensors(tmp_path / CODEC, tensors)
     told = refused(lambda: load_model_from(tmp_path, graph))
     assert "the transform of relu" in told

@@ -35,8 +35,35 @@ def errors(pressed: CompressedModel, graph: Graph, images: Tensor) -> dict[str, 
     }
 
 
+def test_every_site_comes_closer_to_the_float_network(
+    graph: Graph, images: Tensor, make_pressed: Make
+) -> None:
+    pressed = make_pressed(Transform.LEARNED, coarseness=1.5)
+    before = errors(pressed, graph, images)
+    encoders = {name: codec.projection.encoder.clone() for name, codec in pressed.codecs.items()}
+    fit_decoders(pressed, graph, list(images.split(20)))
+    after = errors(pressed, graph, images)
+    assert after.keys() == before.keys() == {site.name for site in graph.sites}
+    ratios = {name: after[name] / before[name] for name in before}
+    assert max(ratios.values()) <= 1.005, "decoders are rounded to eight bits"
+    assert sum(after.values()) < 0.97 * sum(before.values())
+    for name, codec in pressed.codecs.items():
+        decoder = codec.projection.decoder.clone()
+        assert codec.projection.encoder.equal(encoders[name])
+        codec.projection.round_to_stored()
+        assert codec.projection.decoder.equal(decoder), "as it is stored"
+
+
+def test_decoders_that_are_not_free_stay(graph: Graph, images: Tensor, make_pressed: Make) -> None:
+    pressed = make_pressed(Transform.PCA, coarseness=1.5)
+    before = {name: tensor.clone() for name, tensor in pressed.state_dict().items()}
+    fit_decoders(pressed, graph, [images])
+    assert all(tensor.equal(before[name]) for name, tensor in pressed.state_dict().items())
+
+
 def test_batches_do_not_matter(graph: Graph, images: Tensor, make_pressed: Make) -> None:
-    whole, parts = (make_pressed(Transform.PCA, coarseness=1.5) for _ in range(2))
+    whole, parts = (make_pressed(Transform.LEARNED, coarseness=1.5) for _ in range(2))
+    start = whole.codecs["relu"].projection.decoder.clone()
     fit_decoders(whole, graph, [images])
     fit_decoders(parts, graph, list(images.split(7)))
     for one, other in zip(whole.codecs.values(), parts.codecs.values(), strict=True):
@@ -44,6 +71,7 @@ def test_batches_do_not_matter(graph: Graph, images: Tensor, make_pressed: Make)
         torch.testing.assert_close(
             one.projection.decoder, other.projection.decoder, rtol=0.01, atol=0.01
         )
+    assert not torch.allclose(whole.codecs["relu"].projection.decoder, start, rtol=0.01, atol=0.01)
 
 
 def test_a_codec_without_a_projection_stays(

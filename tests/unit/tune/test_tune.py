@@ -21,6 +21,7 @@ from actpress.plan import Transform
 from actpress.pressing import CompressedModel, fit_tables
 from actpress.tasks import CLASSIFICATION
 from actpress.tune import (
+    Learned,
     Progress,
     RateBound,
     Trainable,
@@ -314,6 +315,58 @@ def test_a_checkpoint_never_executes_code(train: Callable[..., Any], tmp_path: P
 def changed(pressed: CompressedModel, before: dict[str, Tensor]) -> set[str]:
     after = pressed.state_dict()
     return {name.split(".")[-1] for name in before if not after[name].equal(before[name])}
+
+
+@pytest.mark.parametrize(
+    ("trainable", "expected"),
+    [
+        (Trainable.DECODER, {"decoder", "offset", "step"}),
+        (Trainable.PROJECTIONS, {"encoder", "mean", "decoder", "offset", "step"}),
+    ],
+)
+def test_only_what_may_learn_changes(
+    graph: Graph,
+    dataset: Dataset,
+    aggressive: Make,
+    trainable: Trainable,
+    expected: set[str],
+) -> None:
+    pressed, bits = aggressive()
+    before = state(pressed)
+    weights = {name: tensor.clone() for name, tensor in graph.root.state_dict().items()}
+    settings = replace(QUICK, trainable=trainable)
+
+    tune(pressed, graph, dataset.train, dataset.holdout, settings, target_bits=2 * bits)
+
+    assert changed(pressed, before) == expected
+    assert_same(weights, dict(graph.root.state_dict()))
+    assert not any(parameter.requires_grad for parameter in pressed.parameters())
+    assert not pressed.training
+
+
+def test_matrices_that_are_not_free_keep_to_their_transform(
+    graph: Graph, dataset: Dataset, make_pressed: Callable[..., CompressedModel]
+) -> None:
+    """Their steps alone are trained."""
+    pressed = make_pressed(Transform.PCA, rank=3, coarseness=2.5)
+    before, bits = state(pressed), sum(pressed.coded_bits.values())
+    tune(pressed, graph, dataset.train, dataset.holdout, QUICK, target_bits=2 * bits)
+    assert changed(pressed, before) == {"step"}
+
+
+def test_nothing_to_train_is_said(graph: Graph, dataset: Dataset, aggressive: Make) -> None:
+    pressed, bits = aggressive()
+    for learned in ([], [Learned((), 0.1)]):
+        with pytest.raises(TuningError, match="nothing to train: no site of the plan has a learn"):
+            tune(
+                pressed,
+                graph,
+                dataset.train,
+                dataset.holdout,
+                QUICK,
+                target_bits=bits,
+                learned=learned,
+            )
 
 
 def test_the_network_learns_when_asked_but_keeps_its_norm_statistics(

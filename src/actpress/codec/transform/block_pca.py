@@ -8,6 +8,7 @@ from torch import Tensor
 
 from actpress.codec.transform.basis import Basis, Moments, check_covariance, principal_components
 from actpress.codec.transform.family import Factors, Size
+from actpress.errors import CalibrationError
 
 MOST = 16
 """Channels of a cluster, at most."""
@@ -56,6 +57,10 @@ class BlockPcaFamily:
 
     def matrices(self, factors: Factors, channels: int, block: int) -> tuple[Tensor, Tensor]:
         del block
+        if len(factors["clusters"]) != len(factors["vectors"]):
+            raise CalibrationError(
+                f"{len(factors['vectors'])} vectors are of {len(factors['clusters'])} clusters"
+            )
         encoder = _scattered(
             factors["vectors"].float(), factors["clusters"], factors["order"], channels
         )
