@@ -113,7 +113,8 @@ def _headline(rows: Sequence[Row], model: str, view: str, ratio: float) -> list[
 
 def _way(row: Row) -> str:
     """Method and variant, in words."""
-    return row["method"] + (f", {VARIANTS[row['variant']]}" if row["variant"] else "")
+    method, variant = row["method"], row["variant"]
+    return f"{method}, {VARIANTS[variant]}" if variant else f"{method}"
 
 
 def _target(what: str, target: str, measured: str, *, met: bool) -> Target:
