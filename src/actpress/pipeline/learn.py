@@ -33,8 +33,8 @@ SMALLEST_STEP = 0.05
 MOST_GAIN, TRIALS = 2.0, 3
 """For an accuracy budget: how much more training may save, and how often that is bisected."""
 
-LEAST_MOVE = 1 / 16
-"""Octaves that steps are coarsened by at least; less would be rounded away."""
+LEAST_MOVE = 1 / 64
+"""Octaves that steps are coarsened by at least; less would be rounded away everywhere."""
 
 LEARNED_FROM: dict[str, Transform] = {
     Transform.FISHER_PCA: Transform.LEARNED,
