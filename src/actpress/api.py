@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from actpress.budget import Budget, View
 from actpress.cost import EnergyModel
 from actpress.data.dataset import Dataset
+from actpress.deploy.freeze import freeze
 from actpress.errors import ActpressError, ModelError
-from actpress.evaluation import Metrics, RunInfo, evaluate, predict
+from actpress.evaluation import Metrics, RunInfo, evaluate, measure_latency, predict
 from actpress.graph import Graph, Site, capture, check_weights_finite, hash_weights, unwrapped
 from actpress.methods import METHODS, Job, Outcome, Progress, Settings, Silence, read_images
 from actpress.pressing import CompressedModel
@@ -139,7 +140,8 @@ def compress(
         float_predictions=float_predictions,
         on_batch=progress.advance,
     )
-    return Result(outcome.pressed, metrics, source)
+    latency = measure_latency(graph.eval_module, freeze(outcome.pressed), example[:1])
+    return Result(outcome.pressed, metrics.model_copy(update={"latency": latency}), source)
 
 
 def inspect(

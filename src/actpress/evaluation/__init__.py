@@ -7,10 +7,12 @@ from actpress.evaluation.confidence import (
     is_guessing,
 )
 from actpress.evaluation.evaluate import RunInfo, evaluate, predict
-from actpress.evaluation.metrics import Metrics, PathPoint, SiteMetrics, Views
+from actpress.evaluation.latency import measure_latency
+from actpress.evaluation.metrics import LatencyMetrics, Metrics, PathPoint, SiteMetrics, Views
 
 __all__ = [
     "Comparison",
+    "LatencyMetrics",
     "Metrics",
     "PathPoint",
     "RunInfo",
@@ -20,5 +22,6 @@ __all__ = [
     "guessing_accuracy",
     "images_to_tell",
     "is_guessing",
+    "measure_latency",
     "predict",
 ]

@@ -188,6 +188,21 @@ class PathPoint(_Record):
     loss: float
 
 
+class LatencyMetrics(_Record):
+    """Of one image in PyTorch on one thread, medians of paired runs.
+
+    Attributes:
+        device: type of the device, such as cpu.
+        before_ms: the float network.
+        after_ms: the compressed one, frozen. PyTorch stores and reads whole floats either way, so
+            that codecs are work on top; a device that moves fewer bytes may be faster.
+    """
+
+    device: str
+    before_ms: Annotated[float, Field(gt=0)]
+    after_ms: Annotated[float, Field(gt=0)]
+
+
 class Metrics(_Record):
     """Everything that `metrics.json` holds.
 
@@ -212,6 +227,7 @@ class Metrics(_Record):
         objective: what searches and training priced, in words.
         search_node_evals: graph nodes that the search executed.
         search_seconds, tune_seconds: wall clock.
+        latency: of one image in PyTorch; None where it was not measured.
         budget: as asked; empty when the plan was given.
         scope: which sites are counted, in words.
         measured: length of real bytes; None when only the two estimates were asked for.
@@ -241,6 +257,7 @@ class Metrics(_Record):
     search_node_evals: int
     search_seconds: float
     tune_seconds: float
+    latency: LatencyMetrics | None = None
     budget: str
     objective: str
     scope: str

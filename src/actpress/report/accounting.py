@@ -97,6 +97,18 @@ def extra_macs_fact(metrics: Metrics) -> str:
     return f"{text}; the network's own are {count(metrics.network_macs)}, folded {share} on top"
 
 
+def latency_fact(metrics: Metrics) -> str:
+    """What one image takes in PyTorch, in one sentence; empty where it was not measured."""
+    latency = metrics.latency
+    if latency is None:
+        return ""
+    return (
+        f"{latency.before_ms:.2f} ms -> {latency.after_ms:.2f} ms for one image in PyTorch on "
+        f"{latency.device}, one thread, which stores floats either way and computes the codecs on "
+        f"top"
+    )
+
+
 def credit_fact(metrics: Metrics) -> str:
     """What folding does to the layers beside codecs, in one sentence; empty without folds."""
     bits, macs = (

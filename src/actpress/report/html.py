@@ -9,6 +9,7 @@ from actpress.report.accounting import (
     credit_fact,
     energy_assumptions,
     extra_macs_fact,
+    latency_fact,
     measured_fact,
 )
 from actpress.report.environment import environment
@@ -44,6 +45,7 @@ def render_html(metrics: Metrics) -> str:
         credit=credit_fact(metrics),
         alone=left_alone(metrics),
         extra_macs=extra_macs_fact(metrics),
+        latency=latency_fact(metrics),
         assumptions=energy_assumptions(metrics.energy),
         blocks=block_fact(metrics),
         contexts=context_fact(metrics),

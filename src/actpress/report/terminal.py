@@ -15,6 +15,7 @@ from actpress.report.accounting import (
     credit_fact,
     energy_assumptions,
     extra_macs_fact,
+    latency_fact,
     measured_fact,
 )
 from actpress.report.columns import Column, Layout, print_fitting
@@ -117,6 +118,8 @@ def _facts(metrics: Metrics) -> Iterator[tuple[str, str]]:
     yield "accuracy", f"{before} -> {after} ({drop(metrics)})"
     yield "tested on", f"{metrics.images:,} images, {percent(metrics.agreement)} agreement"
     yield "extra MACs", extra_macs_fact(metrics)
+    if latency := latency_fact(metrics):
+        yield "latency", latency
     evaluations = f"{metrics.search_node_evals:,} node evaluations"
     yield "search", f"{duration(metrics.search_seconds)}, {evaluations}"
     yield "tuning", duration(metrics.tune_seconds)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from actpress.evaluation import LatencyMetrics
 from actpress.evaluation.metrics import Metrics
-from actpress.report.accounting import credit_fact, extra_macs_fact
+from actpress.report.accounting import credit_fact, extra_macs_fact, latency_fact
 
 
 def test_extra_operations_stand_beside_those_of_the_network(vary: Callable[..., Metrics]) -> None:
@@ -31,3 +32,9 @@ def test_what_neighbours_save_and_what_they_take_more_are_told_apart(
     )
     plain = site.model_copy(update={"credit_bits": 0.0, "credit_macs": 0.0})
     assert credit_fact(vary(sites=(plain,))) == ""
+
+
+def test_latency_is_told_where_it_was_measured(vary: Callable[..., Metrics]) -> None:
+    told = latency_fact(vary(latency=LatencyMetrics(device="cpu", before_ms=4.0, after_ms=9.5)))
+    assert told.startswith("4.00 ms -> 9.50 ms for one image in PyTorch on cpu, one thread")
+    assert not latency_fact(vary(latency=None))
