@@ -287,16 +287,19 @@ def finish(job: Job, pressed: CompressedModel, bound: float) -> None:
     Raises:
         BudgetError: coarser steps do not meet the bound either.
     """
+    trained = {name: codec.step.detach().clone() for name, codec in pressed.codecs.items()}
     for codec in pressed.codecs.values():
         codec.round_to_stored()
-    excess = 0.0
+    moved, excess = 0.0, 0.0
     for _ in range(COARSENINGS):
         fit_tables(pressed, job.calibration_batches(), within_ranges=True)
         excess = job.price(pressed) / bound - 1
         if excess <= 0:
             return
-        for codec in pressed.codecs.values():
-            codec.step.copy_(on_grid(codec.step * 2 ** max(excess / SAVED_PER_OCTAVE, LEAST_MOVE)))
+        # From what was trained: a move that is rounded away now adds to the next one.
+        moved += max(excess / SAVED_PER_OCTAVE, LEAST_MOVE)
+        for name, codec in pressed.codecs.items():
+            codec.step.copy_(on_grid(trained[name] * 2**moved))
     raise BudgetError(
         f"the tuned network exceeds its bits by {100 * excess:.1f} % and coarser steps do not mend "
         f"it; ask for more than {job.budget}, or tune longer"
