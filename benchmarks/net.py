@@ -22,9 +22,9 @@ from actpress.data import Dataset, load_dataset
 from actpress.errors import BudgetError, TuningError
 from actpress.evaluation import Metrics, RunInfo, evaluate, predict
 from actpress.graph import Graph, capture
-from actpress.methods import METHODS, Job, Settings
+from actpress.methods import METHODS, Job, Outcome, Settings
 from actpress.plan import Transform
-from actpress.settings import Trainable
+from actpress.settings import NumberBits, Trainable
 from actpress.tune import TuneSettings, WidthSettings
 from actpress.zoo import reference
 from benchmarks.net_page import write_page
@@ -45,6 +45,9 @@ SEEDS = (0, 1, 2)
 STEPS, NETWORK_STEPS, WIDTH_STEPS = 300, 600, 60
 NETWORK = "network"
 """Variant in which the network's own weights are trained besides (`--train network`)."""
+
+WIDTHS = {"matrices16": NumberBits.HALF, "matrices4": NumberBits.NIBBLE}
+"""Variants of a plan whose matrices are stored in other widths than the one it was made for."""
 
 CALIBRATION_IMAGES = 500
 
@@ -68,16 +71,22 @@ class Wanted:
 def wanted() -> Iterator[Wanted]:
     """All rows, the ones of most interest first."""
     yield from _headlines("cap", 0, NETWORK)
+    yield from _published()
     yield from _headlines("gdr", 0)
+    yield from (Wanted("resnet18", "gdr", _x(9.0, View.ENTROPY), 0, name) for name in WIDTHS)
     yield from _headlines("cap", 0)
     yield from _everywhere("gdr")
     for method, seed in (("codesign", 0), ("cap", 1), ("cap", 2)):
         yield from _headlines(method, seed)
-    for text, view in (("0.8bits", View.ENTROPY), ("1.34bits", View.FIXED)):
-        yield Wanted("resnet18", "cap", Budget.parse(f"{text} ({view}, activations)"))
     for method in (*BASELINES, *OWN):
         yield from _everywhere(method)
     yield from (Wanted(model, "int8", _x(1.0, View.ENTROPY)) for model in MODELS)
+
+
+def _published() -> Iterator[Wanted]:
+    """Activations alone, as published: dense projections everywhere."""
+    for text, view in (("0.8bits", View.ENTROPY), ("1.34bits", View.FIXED)):
+        yield Wanted("resnet18", "cap", Budget.parse(f"{text} ({view}, activations)"))
 
 
 def _headlines(method: str, seed: int, variant: str = "") -> Iterator[Wanted]:
@@ -115,6 +124,14 @@ def float_predictions(model: str) -> torch.Tensor:
     return predict(graph_of(model).eval_module, data().test)
 
 
+def with_number_bits(job: Job, outcome: Outcome, number_bits: NumberBits) -> Outcome:
+    """The same plan with its matrices stored in other widths."""
+    plan = outcome.pressed.plan
+    sites = tuple(site.model_copy(update={"number_bits": number_bits}) for site in plan)
+    pressed = job.press(plan.model_copy(update={"sites": sites}), outcome.statistics)
+    return replace(outcome, pressed=pressed)
+
+
 def settings_of(row: Wanted) -> Settings:
     """The same for all methods: images, steps, seeds."""
     tune = TuneSettings(steps=STEPS, seed=row.seed, validate_every=100)
@@ -140,6 +157,8 @@ def measure(row: Wanted) -> Row:
     except (BudgetError, TuningError) as error:
         return _common(row) | {"failed": str(error)}
     seconds = time.perf_counter() - began
+    if row.variant in WIDTHS:
+        outcome = with_number_bits(job, outcome, WIDTHS[row.variant])
     info = RunInfo(method=row.method, budget=str(row.budget), batch=row.budget.batch)
     metrics = evaluate(
         outcome.pressed,

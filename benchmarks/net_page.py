@@ -17,7 +17,12 @@ NET = {
 }
 ENERGY = {"resnet18": 7.0, "vgg16_bn": 6.0, "mobilenet_v2": 5.0}
 OWN = ("codesign", "cap", "gdr")
-VARIANTS = {"network": "network trained"}
+VARIANTS = {
+    "network": "network trained",
+    "matrices16": "matrices in 16 bits",
+    "matrices4": "matrices in 4 bits",
+}
+TRAINED = ("", "network")
 Target = dict[str, Any]
 INTRODUCTION = (
     "What `make bench-net` measures: the three reference networks on all 10,000 test images of "
@@ -63,6 +68,7 @@ def judged(rows: Sequence[Row]) -> list[Target]:
         for row in measured
         if row["model"] == "resnet18" and row["view"] == "entropy" and row["method"] in OWN
     ]
+    found += _widths(rows) + _published(rows)
     if tables:
         found.append(
             _target(
@@ -81,7 +87,7 @@ def _headline(rows: Sequence[Row], model: str, view: str, ratio: float) -> list[
     asked = [row for row in rows if (row["model"], row["budget"]) == (model, budget)]
     ways: dict[str, list[Row]] = {}
     for row in asked:
-        if row["method"] in OWN and "accuracy_drop_pp" in row:
+        if row["method"] in OWN and "accuracy_drop_pp" in row and row["variant"] in TRAINED:
             ways.setdefault(_way(row), []).append(row)
     if not ways:
         return []
@@ -109,6 +115,43 @@ def _headline(rows: Sequence[Row], model: str, view: str, ratio: float) -> list[
             )
         )
     return found
+
+
+def _widths(rows: Sequence[Row]) -> list[Target]:
+    """Matrices in 8 bits against 16, the same plan."""
+    plans = [row for row in rows if row["method"] == "gdr" and "agreement" in row]
+    found = []
+    for wide in plans:
+        if wide["variant"] != "matrices16":
+            continue
+        for row in plans:
+            same = all(row[key] == wide[key] for key in ("model", "budget", "seed"))
+            if same and not row["variant"]:
+                lost = row["accuracy_drop_pp"] - wide["accuracy_drop_pp"]
+                apart = 100 * (row["agreement"] - wide["agreement"])
+                found.append(
+                    _target(
+                        f"{TITLES[row['model']]}, {row['budget']}: matrices in 8 bits, not 16",
+                        "at most 0.05 points lost, agreement within 0.2 %",
+                        f"{lost:+.2f} points lost, agreement {apart:+.2f} %",
+                        met=lost <= 0.05 and abs(apart) <= 0.2,
+                    )
+                )
+    return found
+
+
+def _published(rows: Sequence[Row]) -> list[Target]:
+    """Activations alone, against the drop of the earlier build at the same bits."""
+    return [
+        _target(
+            f"{TITLES[row['model']]}, {row['budget']}",
+            "not worse than 0.39 points lost by more than 0.15",
+            f"{row['accuracy_drop_pp']:.2f} points lost (one seed)",
+            met=row["accuracy_drop_pp"] <= 0.39 + 0.15,
+        )
+        for row in rows
+        if "activations" in row["budget"] and "accuracy_drop_pp" in row
+    ]
 
 
 def _way(row: Row) -> str:
