@@ -15,10 +15,11 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch.nn import functional as F
 
 from actpress.allocate import SearchSettings
 from actpress.budget import Budget, View
-from actpress.data import Dataset, load_dataset
+from actpress.data import Dataset, Split, load_dataset
 from actpress.errors import BudgetError, TuningError
 from actpress.evaluation import Metrics, RunInfo, evaluate, predict
 from actpress.graph import Graph, capture
@@ -26,12 +27,15 @@ from actpress.methods import METHODS, Job, Outcome, Settings
 from actpress.plan import Transform
 from actpress.settings import NumberBits, Trainable
 from actpress.tune import TuneSettings, WidthSettings
-from actpress.zoo import reference
+from actpress.zoo import reference, resnet18
 from benchmarks.net_page import write_page
 from benchmarks.store import Row, environment
 
 RESULTS = Path("benchmarks/results/net.json")
 MODELS = ("resnet18", "vgg16_bn", "mobilenet_v2")
+LARGE = "resnet18_224"
+"""torchvision's layout at 3x224x224; weights are random, so that accuracy says nothing there."""
+
 HEADLINES = {
     View.ENTROPY: {"resnet18": 9.0, "vgg16_bn": 7.0, "mobilenet_v2": 6.0},
     View.FIXED: {"resnet18": 4.5, "vgg16_bn": 4.0, "mobilenet_v2": 3.5},
@@ -72,6 +76,7 @@ def wanted() -> Iterator[Wanted]:
     """All rows, the ones of most interest first."""
     yield from _headlines("cap", 0, NETWORK)
     yield from _published()
+    yield Wanted(LARGE, "gdr", _x(6.0, View.ENTROPY))
     yield from _headlines("gdr", 0)
     yield from (Wanted("resnet18", "gdr", _x(9.0, View.ENTROPY), 0, name) for name in WIDTHS)
     yield from _headlines("cap", 0)
@@ -107,21 +112,33 @@ def _x(ratio: float, view: View) -> Budget:
 
 
 @cache
-def data() -> Dataset:
-    """All of Fashion-MNIST."""
-    return load_dataset("fashion-mnist")
+def data(model: str) -> Dataset:
+    """All of Fashion-MNIST; for `LARGE`, some of its images enlarged."""
+    whole = load_dataset("fashion-mnist")
+    if model != LARGE:
+        return whole
+
+    def enlarged(split: Split, size: int) -> Split:
+        x, labels = next(split.batches(size))
+        wide = F.interpolate(x, size=(224, 224), mode="bilinear").expand(-1, 3, -1, -1)
+        return Split.in_memory(wide.contiguous(), labels)
+
+    splits = enlarged(whole.train, 64), enlarged(whole.holdout, 32), enlarged(whole.test, 32)
+    return Dataset("fashion-mnist, enlarged", *splits, 1000)
 
 
 @cache
 def graph_of(model: str) -> Graph:
     """The captured network of the zoo."""
-    return capture(reference.load(model), next(data().train.batches(2))[0])
+    torch.manual_seed(0)
+    network = resnet18(num_classes=1000).eval() if model == LARGE else reference.load(model)
+    return capture(network, next(data(model).train.batches(2))[0])
 
 
 @cache
 def float_predictions(model: str) -> torch.Tensor:
     """Of the float network on the test set."""
-    return predict(graph_of(model).eval_module, data().test)
+    return predict(graph_of(model).eval_module, data(model).test)
 
 
 def with_number_bits(job: Job, outcome: Outcome, number_bits: NumberBits) -> Outcome:
@@ -150,7 +167,7 @@ def settings_of(row: Wanted) -> Settings:
 
 def measure(row: Wanted) -> Row:
     """Run a method and evaluate it on the whole test set; a method that fails says why."""
-    job = Job(graph_of(row.model), data(), row.budget, settings_of(row))
+    job = Job(graph_of(row.model), data(row.model), row.budget, settings_of(row))
     began = time.perf_counter()
     try:
         outcome = METHODS[row.method](job)
@@ -163,7 +180,7 @@ def measure(row: Wanted) -> Row:
     metrics = evaluate(
         outcome.pressed,
         job.graph,
-        data().test,
+        data(row.model).test,
         info,
         float_predictions=float_predictions(row.model),
     )
