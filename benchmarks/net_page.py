@@ -35,19 +35,20 @@ INTRODUCTION = (
 
 TRIED = """## What was tried against the misses
 
-- *Training the network's own weights too* (rows "network trained": `--train network --steps 600
-  --lr-scale 0.33`) gains more than anything else tried. Held-out divergence still fell when these runs
-  ended; they are as short as a bench on two cores has to be.
-- *Plain PCA that became trainable* had been given the basis of Fisher PCA, while its steps were meant
-  for its own: such sites took twice their bits, and all steps were made coarser to pay for it. Rows of
-  commits before that was mended are not in the file any more.
-- *Bits that training leaves* are spent now, by scaling all steps to just below the bound before a state
-  is judged; networks had ended up to 7 % below their budget.
-- *Decoders in closed form* raise the divergence where few sites are projected; they are kept only where
-  held-out images gain.
+- *Training the network's own weights too* (rows "network trained": `--train network --steps
+  600 --lr-scale 0.33`) gains more than anything else tried. Held-out divergence still fell
+  when these runs ended; they are as short as a bench on two cores has to be.
+- *Plain PCA that became trainable* had been given the basis of Fisher PCA, while its steps
+  were meant for its own: such sites took twice their bits, and all steps were made coarser
+  to pay for it. Rows of commits before that was mended are not in the file any more.
+- *Bits that training leaves* are spent now, by scaling all steps to just below the bound
+  before a state is judged; networks had ended up to 7 % below their budget.
+- *Decoders in closed form* raise the divergence where few sites are projected; they are kept
+  only where held-out images gain.
 - *Four times the search images* choose a plan that is hardly better, in four times the time.
-- *A dead zone* around zero, without shifted levels, ruined the network; steps for every component of a
-  site cost more than they gain; offsets for channels that are not mixed gain nothing.
+- *A dead zone* around zero, without shifted levels, ruined the network; steps for every
+  component of a site cost more than they gain; offsets for channels that are not mixed gain
+  nothing.
 """
 
 
