@@ -59,6 +59,7 @@ def export_c(
     title: str,
     force: bool = False,
     whole_bytes: bool = False,
+    cascades: bool = True,
 ) -> Firmware:
     """Write C99 for a network: net.c, net.h, weights.c, main.c, Makefile, memory.md and a check.
 
@@ -69,13 +70,14 @@ def export_c(
         title: what the network is called.
         force: replace an earlier export.
         whole_bytes: a byte for every symbol instead of packed ones, to compare with.
+        cascades: let stages hand on rows where that lowers the peak.
 
     Raises:
         ExportError: something has no C form; names the module.
         RunError: `out` exists.
     """
-    plan = memory_plan(network, whole_bytes=whole_bytes)
-    int8 = plan if whole_bytes else memory_plan(network, whole_bytes=True)
+    plan = memory_plan(network, whole_bytes=whole_bytes, cascades=cascades)
+    int8 = plan if whole_bytes else memory_plan(network, whole_bytes=True, cascades=cascades)
     made = sources(network, plan, title)
     report = memory_text(title, network, plan, int8, weight_bytes=made.weight_bytes)
     text = {

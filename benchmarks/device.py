@@ -1,0 +1,202 @@
+"""C on emulated Cortex-M boards (`make bench-device`): RAM, flash, instructions, accuracy.
+
+Needs `ACTPRESS_DATA` with the cifar10 data (docs/networks.md) for ResNet8, gcc-arm-none-eabi,
+libnewlib-arm-none-eabi and qemu-system-arm. Runs and exports are kept in `runs/device`; rows that
+`benchmarks/results/device.json` holds already are not measured again. `--page` only writes the
+page and judges targets anew.
+"""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from actpress.cli.integers import integer_form
+from actpress.cli.opened import OpenedRun, open_run
+from actpress.data import Dataset, load_dataset
+from actpress.deploy.c import Firmware, export_c
+from actpress.deploy.integer import Convolution, IntegerNetwork, Stage, integer_score
+from benchmarks.device_boards import on_board, on_host
+from benchmarks.device_page import write_page
+from benchmarks.device_runs import COMPRESSED, INT8, RUNS, DeviceRun
+from benchmarks.store import Row, environment
+
+RESULTS = Path("benchmarks/results/device.json")
+GOLDEN_IMAGES = 3
+BOARDS = ("m4", "m7")
+FEWER_HOST_IMAGES = 100
+"""For other forms of a network that was compared on more images already."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One row.
+
+    Attributes:
+        run: that is exported.
+        form: `c-packed`, or `c-int8`, a byte for every symbol.
+        cascades: whether stages may hand on rows.
+    """
+
+    run: DeviceRun
+    form: str
+    cascades: bool
+
+    @property
+    def key(self) -> tuple[str, str, bool]:
+        """What tells rows apart."""
+        return self.run.name, self.form, self.cascades
+
+
+def wanted() -> Iterator[Wanted]:
+    """All rows, those of most interest first."""
+    for run in COMPRESSED:
+        yield Wanted(run, "c-packed", cascades=True)
+    for run in COMPRESSED:
+        yield Wanted(run, "c-int8", cascades=True)
+        yield Wanted(run, "c-packed", cascades=False)
+        yield Wanted(run, "c-int8", cascades=False)
+
+
+@cache
+def data_of(name: str) -> Dataset:
+    """A data set."""
+    return load_dataset(name)
+
+
+@cache
+def opened(run: DeviceRun) -> OpenedRun:
+    """A run, made where it is missing."""
+    return open_run(run.make(), weights=None, device=torch.device("cpu"))
+
+
+@cache
+def network_of(run: DeviceRun) -> IntegerNetwork:
+    """Its integer form."""
+    return integer_form(opened(run), data_of(run.data))
+
+
+@cache
+def accuracy_of(run: DeviceRun, images: int) -> float:
+    """In integers, on the first test images; kept beside the run."""
+    kept = run.folder / f"integer-accuracy-{images}.json"
+    if not kept.exists():
+        data = data_of(run.data)
+        test = data.test.take(images)
+        score = integer_score(network_of(run), opened(run).pressed, test, data.task)
+        kept.write_text(json.dumps(dataclasses.asdict(score)) + "\n")
+    return float(json.loads(kept.read_text())["accuracy"])
+
+
+def measure(row: Wanted, *, host_images: int, test_images: int) -> Row:
+    """Export, compare with the reference on this machine and on both boards, and count."""
+    data, network = data_of(row.run.data), network_of(row.run)
+    folder = RUNS / "-".join((row.run.name, row.form, "cascades" if row.cascades else "plain"))
+    firmware = export_c(
+        network,
+        next(data.holdout.batches(GOLDEN_IMAGES))[0],
+        folder,
+        title=row.run.name,
+        force=True,
+        whole_bytes=row.form == "c-int8",
+        cascades=row.cascades,
+    )
+    host = on_host(folder, network, firmware.plan, next(data.test.batches(host_images))[0].numpy())
+    boards = {board: on_board(folder, board) for board in BOARDS}
+    accuracy = accuracy_of(row.run, test_images)
+    reference = accuracy_of(INT8[row.run.network], test_images)
+    return {
+        "network": row.run.network,
+        "run": row.run.name,
+        "form": row.form,
+        "cascades": row.cascades,
+        **_memory(firmware),
+        "runtime_ram_bytes": _buffers(firmware) + boards["m7"].stack_bytes,
+        "stack_bytes": boards["m7"].stack_bytes,
+        "total_ram_bytes": boards["m7"].ram_bytes + boards["m7"].stack_bytes,
+        "flash_bytes": boards["m7"].code_bytes + boards["m7"].constant_bytes,
+        "code_bytes": boards["m7"].code_bytes,
+        "instructions": boards["m7"].instructions,
+        "boards": {name: dataclasses.asdict(figures) for name, figures in boards.items()},
+        "accuracy": accuracy,
+        "accuracy_int8": reference,
+        "accuracy_drop_pp": 100 * (reference - accuracy),
+        "test_images": min(test_images, len(data.test)),
+        "macs": _macs(network),
+        "host": dataclasses.asdict(host),
+        "equal": host.equal and all(figures.equal for figures in boards.values()),
+        "commit": environment()["commit"],
+    }
+
+
+def _memory(firmware: Firmware) -> Row:
+    plan = firmware.plan
+    return {
+        "arena_bytes": plan.arena_bytes,
+        "activation_ram_bytes": plan.arena_bytes - _buffers(firmware),
+        "line_buffer_bytes": _buffers(firmware),
+        "largest_int8_pair_bytes": largest_pair(firmware),
+    }
+
+
+def _buffers(firmware: Firmware) -> int:
+    return firmware.plan.buffers[firmware.plan.peak_chain].bytes
+
+
+def largest_pair(firmware: Firmware) -> int:
+    """What a stage reads and writes as whole int8 maps, skip connections included, at most."""
+    return max(
+        sum(size for size in _sizes(stage).values())
+        for chain in firmware.int8_plan.chains
+        for stage in chain.stages
+    )
+
+
+def _sizes(stage: Stage) -> dict[str, int]:
+    maps = {reading.map.name: reading.map for reading in stage.readings}
+    if stage.target is not None:
+        maps[stage.target.name] = stage.target
+    return {name: each.channels * each.height * each.width for name, each in maps.items()}
+
+
+def _macs(network: IntegerNetwork) -> int:
+    total = 0
+    for stage in network.stages:
+        if isinstance(stage.operation, Convolution):
+            _, height, width = stage.size
+            total += stage.operation.macs_per_pixel * height * width
+    return total
+
+
+def main() -> None:
+    """Measure what is missing, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host-images", type=int, default=1000)
+    parser.add_argument("--test-images", type=int, default=10_000)
+    parser.add_argument("--page", action="store_true", help="only write the page anew")
+    asked = parser.parse_args()
+    rows: list[Row] = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+    done = {(row["run"], row["form"], row["cascades"]) for row in rows}
+    for row in () if asked.page else wanted():
+        if row.key not in done:
+            most = row.form == "c-packed" and row.cascades
+            images = asked.host_images if most else min(asked.host_images, FEWER_HOST_IMAGES)
+            found = measure(row, host_images=images, test_images=asked.test_images)
+            rows.append(found)
+            write_page(rows, RESULTS)
+            print(
+                f"{found['run']}, {found['form']}, cascades {found['cascades']}: "
+                f"{found['total_ram_bytes']:,} bytes, {found['instructions']:,} instructions, "
+                f"equal {found['equal']}, {found['accuracy_drop_pp']:.2f} points lost",
+                flush=True,
+            )
+    write_page(rows, RESULTS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""The JSON file and the page of `make bench-device`, with its targets judged."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.page import TARGETS, table, target_line
+from benchmarks.store import Row
+
+PAGE = Path("docs/results-device.md")
+KIB = 1024
+DROP_PP = 0.5
+Target = dict[str, Any]
+RAM = {
+    ("resnet8_cifar10", False): (16, "ResNet8, whole RAM without cascades"),
+    ("resnet8_cifar10", True): (12, "ResNet8, whole RAM with cascades"),
+    ("resnet18_fashion_mnist", True): (28, "ResNet18 (32 channels, 32x32), whole RAM"),
+}
+"""KiB at most, by network and cascades."""
+
+INTRODUCTION = (
+    "What `make bench-device` measures: exported C on the emulated boards mps2-an386 (Cortex-M4) "
+    "and mps2-an500 (Cortex-M7), compiled by gcc-arm-none-eabi with the flags of the exported "
+    "Makefile. Whole RAM is the static memory of the network (its arena) and the deepest stack, "
+    "painted. Instructions are counted by the emulator, of one inference. Drops are against the "
+    "network's own int8 plan, in integers, too; forms called c-int8 store a byte for every symbol "
+    "of the same plan. Rows are in `benchmarks/results/device.json`.\n"
+)
+MISSING = (
+    "## Not measured\n\n"
+    "Peers (Vela, TFLM's arena, aidge-export-cpp) were not run here. Maps in rANS have no C form "
+    "yet, and traffic of maps alone is not told from that of line buffers. ResNet18 and "
+    "MobileNetV2 are tested on the bundled subset of Fashion-MNIST, 2,000 images.\n"
+)
+
+
+def write_page(rows: Sequence[Row], results: Path) -> None:
+    """Write rows and targets as JSON, and the page."""
+    targets = list(judged(rows))
+    results.parent.mkdir(parents=True, exist_ok=True)
+    partial = results.with_suffix(".part")
+    partial.write_text(json.dumps({"rows": list(rows), "targets": targets}, indent=1) + "\n")
+    partial.replace(results)
+    PAGE.write_text(page(rows, targets))
+
+
+def judged(rows: Sequence[Row]) -> Iterator[Target]:
+    """The targets that rows exist for."""
+    packed = [row for row in rows if row["form"] == "c-packed"]
+    for (network, cascades), (most, what) in RAM.items():
+        own = [r for r in packed if (r["network"], r["cascades"]) == (network, cascades)]
+        if own:
+            best = _best(own)
+            yield _target(
+                f"{what}, at most {DROP_PP:g} points lost",
+                f"at most {most} KiB",
+                f"{best['total_ram_bytes'] / KIB:.1f} KiB with {_lost(best)}",
+                met=best["total_ram_bytes"] <= most * KIB and best["accuracy_drop_pp"] <= DROP_PP,
+            )
+    yield from _mobilenet(packed)
+    yield from _ratios(rows)
+    if rows:
+        yield from _equality(rows)
+        yield from _instructions(packed)
+
+
+def _lost(row: Row) -> str:
+    return (
+        f"{row['accuracy_drop_pp']:.2f} points lost on {row['test_images']:,} images ({row['run']})"
+    )
+
+
+def _best(rows: Sequence[Row]) -> Row:
+    """The least RAM within the drop; without any, the least drop."""
+    within = [row for row in rows if row["accuracy_drop_pp"] <= DROP_PP]
+    if within:
+        return min(within, key=lambda row: int(row["total_ram_bytes"]))
+    return min(rows, key=lambda row: float(row["accuracy_drop_pp"]))
+
+
+def _mobilenet(packed: Sequence[Row]) -> Iterator[Target]:
+    own = [row for row in packed if row["network"].startswith("mobilenet") and row["cascades"]]
+    if own:
+        best = _best(own)
+        ratio = best["largest_int8_pair_bytes"] / best["total_ram_bytes"]
+        yield _target(
+            f"MobileNetV2, whole RAM against its largest pair of int8 maps "
+            f"({best['largest_int8_pair_bytes']:,} bytes), at most {DROP_PP:g} points lost",
+            "at least 4x less",
+            f"{ratio:.2f}x less ({best['total_ram_bytes']:,} bytes) with {_lost(best)}",
+            met=ratio >= 4 and best["accuracy_drop_pp"] <= DROP_PP,
+        )
+
+
+def _ratios(rows: Sequence[Row]) -> Iterator[Target]:
+    """Instructions of packed maps against the same export with int8 maps."""
+    by_key = {(row["run"], row["form"], row["cascades"]): row for row in rows}
+    found = [
+        row["instructions"] / by_key[run, "c-int8", cascades]["instructions"]
+        for (run, form, cascades), row in by_key.items()
+        if form == "c-packed" and (run, "c-int8", cascades) in by_key
+    ]
+    if found:
+        yield _target(
+            "instructions on M7 with packed maps, against the same export with int8 maps",
+            "at most 1.15x",
+            f"{min(found):.3f}x to {max(found):.3f}x",
+            met=max(found) <= 1.15,
+        )
+
+
+def _equality(rows: Sequence[Row]) -> Iterator[Target]:
+    images = min(
+        row["host"]["images"] for row in rows if row["form"] == "c-packed" and row["cascades"]
+    )
+    yield _target(
+        "C on the host against the numpy reference, every stored symbol and every logit",
+        "all equal on 1,000 images",
+        f"{sum(row['host']['equal'] for row in rows)} of {len(rows)} exports all equal; "
+        f"those with packed maps and cascades on {images:,} images each",
+        met=images >= 1000 and all(row["host"]["equal"] for row in rows),
+    )
+    boards = [board for row in rows for board in row["boards"].values()]
+    yield _target(
+        "C on M4 and M7 in the emulator, 3 images a network",
+        "all equal",
+        f"{sum(board['equal'] for board in boards)} of {len(boards)} all equal",
+        met=all(board["equal"] for board in boards),
+    )
+
+
+def _instructions(packed: Sequence[Row]) -> Iterator[Target]:
+    own = [row for row in packed if row["network"] == "resnet8_cifar10"]
+    if own:
+        most = max(row["instructions"] / row["macs"] for row in own)
+        yield _target(
+            "M7 instructions per product, of all that ResNet8 does (its 3x3 convolutions are most)",
+            "at most 2.5 in a 3x3 convolution of 16 to 16 channels",
+            f"{most:.2f}",
+            met=most <= 2.5,
+        )
+
+
+def _target(what: str, target: str, measured: str, *, met: bool) -> Target:
+    return {"what": what, "target": target, "measured": measured, "met": met}
+
+
+def page(rows: Sequence[Row], targets: Sequence[Target]) -> str:
+    """docs/results-device.md."""
+    lines = [target_line(t["what"], t["target"], t["measured"], met=t["met"]) for t in targets]
+    commits = Counter(row["commit"] for row in rows)
+    listed = ", ".join(f"{commit} ({count})" for commit, count in commits.items())
+    columns = (
+        *("run", "form", "cascades", "maps, bytes", "line buffers", "stack", "whole RAM"),
+        *("flash", "code", "M7 instructions", "a product", "accuracy, %", "drop, points"),
+    )
+    return "\n".join(
+        (
+            "# C on microcontrollers",
+            "",
+            INTRODUCTION,
+            TARGETS,
+            *lines,
+            "",
+            "## Rows",
+            "",
+            table(columns, map(_cells, rows), words=3),
+            MISSING,
+            f"Rows by the commit that measured them: {listed}.",
+            "",
+        )
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row["run"],
+        row["form"],
+        "yes" if row["cascades"] else "no",
+        f"{row['activation_ram_bytes']:,}",
+        f"{row['line_buffer_bytes']:,}",
+        f"{row['stack_bytes']:,}",
+        f"{row['total_ram_bytes']:,}",
+        f"{row['flash_bytes']:,}",
+        f"{row['code_bytes']:,}",
+        f"{row['instructions']:,}",
+        f"{row['instructions'] / row['macs']:.2f}",
+        f"{100 * row['accuracy']:.2f}",
+        f"{row['accuracy_drop_pp']:.2f}",
+    )

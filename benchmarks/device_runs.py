@@ -1,0 +1,70 @@
+"""The compressed networks that `make bench-device` exports, made by `actpress compress`."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+RUNS = Path("runs/device")
+CALIBRATION_IMAGES, STEPS = 500, 300
+
+
+@dataclass(frozen=True)
+class DeviceRun:
+    """A network with a plan.
+
+    Attributes:
+        network: of the zoo.
+        data: name of its data set.
+        method: of `actpress compress`.
+        budget: of activations under plain packing; empty for int8.
+        search_images: that plans are judged by.
+    """
+
+    network: str
+    data: str
+    method: str
+    budget: str = ""
+    search_images: int = 500
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return "-".join(filter(None, (self.network, self.method, self.budget)))
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept."""
+        return RUNS / self.name
+
+    def make(self) -> Path:
+        """Compress, unless that was done already; returns the folder."""
+        if self.folder.exists():
+            return self.folder
+        command = ["compress", "--model", f"actpress.zoo:{self.network}", "--data", self.data]
+        command += ["--method", self.method, "--calibration-images", str(CALIBRATION_IMAGES)]
+        if self.budget:
+            command += ["--budget", self.budget, "--view", "fixed", "--count", "activations"]
+            command += ["--transform", "identity", "--search-images", str(self.search_images)]
+        if self.method == "cap":
+            command += ["--steps", str(STEPS)]
+        subprocess.run(  # noqa: S603  our own command
+            [sys.executable, "-m", "actpress", *command, "--out", str(self.folder)], check=True
+        )
+        return self.folder
+
+
+SUBSET = "fashion-mnist-subset"
+INT8 = {
+    "resnet8_cifar10": DeviceRun("resnet8_cifar10", "cifar10", "int8"),
+    "resnet18_fashion_mnist": DeviceRun("resnet18_fashion_mnist", SUBSET, "int8"),
+    "mobilenet_v2_fashion_mnist": DeviceRun("mobilenet_v2_fashion_mnist", SUBSET, "int8"),
+}
+"""What drops are measured against, by network."""
+
+COMPRESSED = (
+    DeviceRun("resnet8_cifar10", "cifar10", "gdr", "2x"),
+    DeviceRun("resnet8_cifar10", "cifar10", "cap", "2.6x"),
+    DeviceRun("resnet18_fashion_mnist", SUBSET, "gdr", "2.5x", 200),
+    DeviceRun("mobilenet_v2_fashion_mnist", SUBSET, "gdr", "3x", 200),
+)
