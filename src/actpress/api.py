@@ -1,6 +1,6 @@
 """The library in a few calls: `compress`, `inspect`, `Result.save`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +11,12 @@ from actpress.budget import Budget, View
 from actpress.cost import EnergyModel
 from actpress.data.dataset import Dataset
 from actpress.deploy.freeze import freeze
-from actpress.errors import ActpressError, ModelError
+from actpress.deploy.memory import PlannedPeak
+from actpress.errors import ActpressError, BudgetError, ModelError
 from actpress.evaluation import Metrics, RunInfo, evaluate, measure_latency, predict
 from actpress.graph import Graph, Site, capture, check_weights_finite, hash_weights, unwrapped
 from actpress.methods import METHODS, Job, Outcome, Progress, Settings, Silence, read_images
+from actpress.pipeline.job import PeakRam
 from actpress.pressing import CompressedModel
 from actpress.report import render_html
 from actpress.run import (
@@ -30,6 +32,9 @@ from actpress.run import (
     write_text,
 )
 from actpress.tasks import CLASSIFICATION, Task
+
+RAM_IMAGES = 256
+"""Training images that bound what no codec bounds, where a budget is of RAM."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,8 @@ def compress(
         model: trained network, logits out; it is not changed.
         data: images to calibrate, tune and, at the very end, test on.
         method: one of `METHODS`.
-        budget: `8x` less moved than at 8 bit, codecs included; `6x-energy`, `1bits` per value, or
-            `0.5pp` accuracy drop.
+        budget: `8x` less moved than at 8 bit, codecs included; `6x-energy`, `1bits` per value,
+            `0.5pp` accuracy drop, or `24KiB-ram`, peak RAM of packed maps and line buffers in C.
         settings: data amounts, search and tuning.
         energy: of the memory, for the report.
         source: where model and data came from, for `evaluate` in a later process; one with digests
@@ -99,6 +104,8 @@ def compress(
     budget = Budget.parse(budget) if isinstance(budget, str) else budget
     if method not in METHODS:
         raise ActpressError(f"there is no method {method!r}; expected {', '.join(METHODS)}")
+    if budget.is_ram and method != "gdr":
+        raise BudgetError(f"a budget of peak RAM is met by the method gdr alone, not by {method}")
     model = unwrapped(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     example = next(data.train.batches(2))[0].to(device)
@@ -123,6 +130,7 @@ def compress(
         energy or EnergyModel(),
         None if folder is None else Path(folder),
         progress,
+        peak_ram=_peak_ram(data) if budget.is_ram else None,
     )
     outcome = METHODS[method](job)
     info = replace(
@@ -142,6 +150,15 @@ def compress(
     )
     latency = measure_latency(graph.eval_module, freeze(outcome.pressed), example[:1])
     return Result(outcome.pressed, metrics.model_copy(update={"latency": latency}), source)
+
+
+def _peak_ram(data: Dataset) -> Callable[[CompressedModel], PeakRam]:
+    """Peak RAM in C; only ranges of values without a codec come from the images."""
+
+    def of(pressed: CompressedModel) -> PeakRam:
+        return PlannedPeak.of(pressed, [next(data.train.batches(RAM_IMAGES))[0]])
+
+    return of
 
 
 def inspect(

@@ -1,4 +1,4 @@
-"""What the user asks for: net bits per value, a ratio of traffic or energy, an accuracy floor."""
+"""What the user asks for: bits per value, a ratio of traffic or energy, accuracy, peak RAM."""
 
 import re
 from dataclasses import dataclass
@@ -46,10 +46,11 @@ class BudgetKind(StrEnum):
     TRAFFIC_RATIO = "x"
     ENERGY = "x-energy"
     ACCURACY_DROP = "pp"
+    RAM = "KiB-ram"
 
 
 _FORM = re.compile(
-    rf"\s*(\d+(?:\.\d+)?)\s*(bits|x-energy|x|pp)\s*"
+    rf"\s*(\d+(?:\.\d+)?)\s*(bits|x-energy|x|pp|KiB-ram)\s*"
     rf"(?:\((?P<view>{'|'.join(View)})(?:, (?:batch (?P<batch>\d+)|(?P<count>activations)))?\))?\s*"
 )
 
@@ -60,8 +61,9 @@ class Budget:
 
     Attributes:
         kind: what is bounded.
-        amount: at most so many bits per value, at least such a ratio against 8 bit, or at most such
-            a drop of accuracy in percentage points on held-out training images.
+        amount: at most so many bits per value, at least such a ratio against 8 bit, at most such a
+            drop of accuracy in percentage points on held-out training images, or at most so many
+            KiB of packed maps and line buffers at once, which C code takes beside its stack.
         view: how the bits are counted.
         count: whether the codecs' own parameters count. Net bits per value are those moved per
             value moved, so that `1bits` is `8x`; those of activations alone are stored per value.
@@ -75,6 +77,9 @@ class Budget:
     batch: int = 1
 
     def __post_init__(self) -> None:
+        if self.is_ram:  # maps are packed plainly, and nothing else counts
+            object.__setattr__(self, "view", View.FIXED)
+            object.__setattr__(self, "count", Count.ACTIVATIONS)
         if not 1 <= self.batch <= LARGEST_BATCH:
             raise BudgetError(
                 f"a batch of {self.batch} images makes no sense; give 1 to {LARGEST_BATCH:,}"
@@ -96,7 +101,7 @@ class Budget:
     def parse(
         cls, text: str, *, view: View = View.ENTROPY, count: Count = Count.NET, batch: int = 1
     ) -> "Budget":
-        """Read `8x`, `6x-energy`, `1.34bits` or `0.5pp`, also as `str` writes it.
+        """Read `8x`, `6x-energy`, `1.34bits`, `0.5pp` or `24KiB-ram`, also as `str` writes it.
 
         >>> Budget.parse("8x").amount
         8.0
@@ -116,8 +121,8 @@ class Budget:
         if match is None:
             raise BudgetError(
                 f"cannot read the budget {text!r}; write 8x (less traffic than at 8 bit), "
-                f"6x-energy (less energy), 1.34bits (bits per value) or 0.5pp (accuracy drop in "
-                f"percentage points)"
+                f"6x-energy (less energy), 1.34bits (bits per value), 0.5pp (accuracy drop in "
+                f"percentage points) or 24KiB-ram (peak RAM in C)"
             )
         amount, kind = float(match[1]), BudgetKind(match[2])
         _check_amount(text, amount, kind)
@@ -133,8 +138,13 @@ class Budget:
         return self.kind is BudgetKind.ACCURACY_DROP
 
     @property
+    def is_ram(self) -> bool:
+        """Whether it bounds the peak RAM of exported C."""
+        return self.kind is BudgetKind.RAM
+
+    @property
     def ratio(self) -> float:
-        """How many times less than at 8 bit; not for an accuracy budget."""
+        """How many times less than at 8 bit; not for a budget of accuracy or RAM."""
         if self.kind is BudgetKind.BITS_PER_VALUE:
             return REFERENCE_BITS / self.amount
         return self.amount

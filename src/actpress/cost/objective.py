@@ -84,8 +84,8 @@ class Objective:
         return sum(self.price(SiteUse.uncompressed(site)) for site in sites)
 
     def target(self, sites: Iterable[Stored], budget: Budget) -> float:
-        """The price that a budget allows; zero for an accuracy budget, which allows any."""
-        if budget.is_accuracy:
+        """The price that a budget allows; zero for one of accuracy or RAM, which allows any."""
+        if budget.is_accuracy or budget.is_ram:
             return 0.0
         return self.reference(sites) / budget.ratio
 
@@ -99,4 +99,5 @@ def _kind(budget: Budget) -> Kind:
         return Kind.ENERGY
     if budget.count is Count.NET:
         return Kind.NET
-    return Kind.STORED if budget.kind is BudgetKind.BITS_PER_VALUE else Kind.TRAFFIC
+    stored = budget.kind in (BudgetKind.BITS_PER_VALUE, BudgetKind.RAM)
+    return Kind.STORED if stored else Kind.TRAFFIC

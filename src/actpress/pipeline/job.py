@@ -1,6 +1,6 @@
 """What every method is given, and what it hands back."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -51,6 +51,16 @@ class Progress(Protocol):
 
     def advance(self, done: float, note: str = "") -> None:
         """So much of the present stage is done."""
+
+
+class PeakRam(Protocol):
+    """Peak RAM of a network in C, which a layer above knows."""
+
+    def peak_bytes(self, stored_bits: Mapping[str, float]) -> int:
+        """Of packed maps and line buffers, where sites store other bits than the network's own."""
+
+    def at_peak(self, stored_bits: Mapping[str, float]) -> str:
+        """Names of the maps and line buffers that set the peak."""
 
 
 class Silence:
@@ -129,6 +139,7 @@ class Job:
         energy: of the memory and of arithmetic.
         folder: where checkpoints go; None keeps none.
         progress: where to report.
+        peak_ram: of a compressed network; only a budget of RAM asks.
     """
 
     graph: Graph
@@ -138,6 +149,7 @@ class Job:
     energy: EnergyModel = field(default_factory=EnergyModel)
     folder: Path | None = None
     progress: Progress = field(default_factory=Silence)
+    peak_ram: Callable[[CompressedModel], PeakRam] | None = None
 
     @property
     def device(self) -> torch.device:

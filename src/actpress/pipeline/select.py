@@ -8,6 +8,7 @@ from actpress.errors import BudgetError
 from actpress.evaluation import PathPoint
 from actpress.pipeline.job import Job, Outcome
 from actpress.pipeline.meet import meet
+from actpress.pipeline.ram import with_integer_form, within_ram
 from actpress.plan import Plan
 from actpress.pressing import CompressedModel
 
@@ -19,6 +20,8 @@ def select(job: Job, *, method: str) -> Outcome:
         BudgetError: no plan meets it; says what can be reached.
     """
     kinds = offers(job.graph, job.settings.search.transforms, block=job.settings.block)
+    if job.budget.is_ram:
+        kinds = with_integer_form(kinds)
     parts = job.observe(kinds)
     job.progress.start("search", 100)
     done = 0.0
@@ -55,6 +58,8 @@ def take_from(job: Job, parts: Sequence[Statistics], found: Search, *, method: s
 
     if job.budget.is_accuracy:
         index, pressed = _within_accuracy(job, parts, found, method)
+    elif job.budget.is_ram:
+        index, pressed = within_ram(job, found, press, method=method)
     else:
         # What all sites share is not part of their states' prices.
         shared = job.objective.table_price(SHARED_TABLE_BITS)

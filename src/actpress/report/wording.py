@@ -153,7 +153,7 @@ def _excess(metrics: Metrics) -> float:
         budget = Budget.parse(metrics.budget)
     except BudgetError:  # int8 has none
         return 0.0
-    if budget.is_accuracy:
+    if budget.is_accuracy or budget.is_ram:
         return 0.0
     reached = reached_ratio(metrics, budget)
     return budget.ratio / reached - 1 if reached > 0 else 0.0

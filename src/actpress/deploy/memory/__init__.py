@@ -1,6 +1,7 @@
 """Where maps and line buffers of an integer network lie in one block of memory, and when."""
 
 from actpress.deploy.memory.layout import Group, RowLayout, layout_of, packed
+from actpress.deploy.memory.peak import PlannedPeak
 from actpress.deploy.memory.plan import MemoryPlan, memory_plan
 from actpress.deploy.memory.schedule import Buffers, Chain, buffers_of, chains_of
 
@@ -9,6 +10,7 @@ __all__ = [
     "Chain",
     "Group",
     "MemoryPlan",
+    "PlannedPeak",
     "RowLayout",
     "buffers_of",
     "chains_of",

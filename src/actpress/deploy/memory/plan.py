@@ -111,6 +111,13 @@ def memory_plan(
         cascades: leave out maps that a chain can hand on row by row, where that takes less.
     """
     layouts = {each.name: layout_of(each, whole_bytes=whole_bytes) for each in network.maps}
+    return planned(network, layouts, cascades=cascades)
+
+
+def planned(
+    network: IntegerNetwork, layouts: Mapping[str, RowLayout], *, cascades: bool = True
+) -> MemoryPlan:
+    """The same for maps of any layouts, by name."""
     best = _planned(network, layouts, ())
     if not cascades:
         return best

@@ -1,0 +1,103 @@
+"""A budget of peak RAM: the plan's arena in C fits, and what does not set the peak stays fine."""
+
+import re
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from actpress.api import compress
+from actpress.budget import Budget, Count, View
+from actpress.data.dataset import Dataset, Split
+from actpress.deploy.integer import integer_network
+from actpress.deploy.memory import PlannedPeak, memory_plan
+from actpress.errors import BudgetError
+from actpress.methods import Settings
+from actpress.pressing import CompressedModel
+from actpress.report.wording import caveats
+
+SMALL = Settings(calibration_images=64, search_images=16)
+
+
+class Residual(nn.Module):
+    """Two maps of 4,608 values live at once, then smaller ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 8, 3, padding=1)
+        self.a, self.b = (nn.Conv2d(8, 8, 3, padding=1) for _ in range(2))
+        self.down = nn.Conv2d(8, 8, 3, stride=2, padding=1)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.stem(x))
+        x = torch.relu(x + self.b(torch.relu(self.a(x))))
+        return self.head(torch.relu(self.down(x)).mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Residual().eval()
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Dataset:
+    def split(count: int, seed: int) -> Split:
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.randint(4, (count,), generator=generator)
+        return Split.in_memory(torch.randn(count, 1, 24, 24, generator=generator), labels)
+
+    return Dataset("pictures", split(96, 1), split(48, 2), split(32, 3), 4)
+
+
+def arena(pressed: CompressedModel, pictures: Dataset) -> int:
+    batch = next(pictures.train.batches(256))[0]
+    return memory_plan(integer_network(pressed, [batch])).arena_bytes
+
+
+def test_a_budget_of_ram_counts_packed_maps() -> None:
+    budget = Budget.parse("24KiB-ram")
+    assert (budget.amount, budget.view, budget.count) == (24.0, View.FIXED, Count.ACTIVATIONS)
+    assert Budget.parse(str(budget)) == budget
+    assert budget.is_ram
+    assert not budget.is_accuracy
+
+
+def test_the_arena_fits_and_more_ram_keeps_more_bits(network: nn.Module, pictures: Dataset) -> None:
+    bits = []
+    for kib in (4, 6):
+        result = compress(network, pictures, method="gdr", budget=f"{kib}KiB-ram", settings=SMALL)
+        assert 0.75 * kib * 1024 < arena(result.model, pictures) <= kib * 1024
+        assert result.metrics.budget == f"{kib}KiB-ram (fixed, activations)"
+        assert not any("exceed" in caveat for caveat in caveats(result.metrics))
+        bits.append(result.metrics.bits_per_value.fixed)
+    assert bits[0] < bits[1]
+
+
+def test_what_cannot_be_reached_names_the_floor_and_what_sets_it(
+    network: nn.Module, pictures: Dataset
+) -> None:
+    with pytest.raises(BudgetError) as raised:
+        compress(network, pictures, method="gdr", budget="0.5KiB-ram", settings=SMALL)
+    form = (
+        r"the budget 0\.5KiB-ram cannot be reached; the least that this search finds is "
+        r"\d\.\dKiB-ram, set by .*\(\d+ bytes\) and the line buffers of \S.* \([\d,]+ bytes\)"
+    )
+    assert re.fullmatch(form, str(raised.value))
+
+
+def test_other_methods_say_so(network: nn.Module, pictures: Dataset) -> None:
+    with pytest.raises(BudgetError, match="by the method gdr alone, not by cap"):
+        compress(network, pictures, method="cap", budget="1KiB-ram", settings=SMALL)
+
+
+def test_other_bits_of_a_site_change_the_peak(network: nn.Module, pictures: Dataset) -> None:
+    pressed = compress(network, pictures, method="int8").model
+    peak = PlannedPeak.of(pressed, [torch.zeros(1, 1, 24, 24)])
+    half = dict.fromkeys(pressed.codecs, 24 * 24 * 8 * 4.0)
+    assert peak.peak_bytes({}) == arena(pressed, pictures)
+    assert peak.peak_bytes(half) < peak.peak_bytes({})
+    assert peak.peak_bytes(dict.fromkeys(pressed.codecs, 0.0)) < peak.peak_bytes(half)
+    assert "the line buffers of" in peak.at_peak({})
