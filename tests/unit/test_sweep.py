@@ -1,5 +1,7 @@
 """A sweep keeps every run, goes on where it stopped, and compares honestly."""
 
+import csv
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,10 +13,11 @@ from torch import nn
 
 from actpress.budget import Budget, View
 from actpress.data.dataset import Dataset
-from actpress.errors import RunError
-from actpress.methods import Settings
+from actpress.errors import ActpressError, BudgetError, RunError, TuningError
+from actpress.methods import METHODS, Job, Outcome, Settings
 from actpress.report.sweep import Point, compare, pareto, print_sweep, render_sweep, text_chart
-from actpress.sweeping import HTML, Sweep, sweep
+from actpress.run import PLAN
+from actpress.sweeping import CSV, HTML, JSON, NextRun, Sweep, sweep
 from actpress.tune import TuneSettings
 
 SMALL = Settings(
@@ -67,6 +70,87 @@ def test_budgets_of_both_views_make_curves_of_their_own(run: Run) -> None:
     for entry in entries:
         assert entry.point.bits == entry.run.bits_per_value[entry.view]
         assert entry.traffic_ratio == entry.run.traffic.ratio_8bit[entry.view]
+
+
+def test_every_run_is_a_run_directory_and_the_files_agree(run: Run, tmp_path: Path) -> None:
+    found, folder = run(), tmp_path / "sweep"
+    assert [(metrics.method, metrics.budget) for metrics in found.runs] == [
+        ("int8", ""),
+        ("gdr", "1.5bits (entropy, batch 1)"),
+        ("gdr", "3bits (entropy, batch 1)"),
+    ]
+    assert {path.parent.name for path in folder.glob(f"*/{PLAN}")} == {
+        "int8",
+        "gdr-3bits-entropy-batch1",
+        "gdr-1.5bits-entropy-batch1",
+    }
+    rows = json.loads((folder / JSON).read_text())["runs"]
+    lines = list(csv.DictReader((folder / CSV).read_text().splitlines()))
+    for metrics, row, line in zip(found.runs, rows, lines, strict=True):
+        assert row["accuracy"] == metrics.accuracy == float(line["accuracy"])
+        assert float(line["bits_per_value_entropy"]) == metrics.bits_per_value.entropy
+        assert line["method"] == metrics.method
+    page = (folder / HTML).read_text()
+    assert page.count("<tr") == 1 + len(found.runs)
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_finished_runs_are_not_made_again(run: Run) -> None:
+    begun: list[NextRun] = []
+    first = run("int8 gdr", "3bits", on_run=begun.append)
+    assert [(each.method, each.number, each.runs) for each in begun] == [
+        ("int8", 1, 2),
+        ("gdr", 2, 2),
+    ]
+    second = run("int8 gdr", "3bits 2bits", on_run=begun.append)
+    assert begun[2:] == [NextRun("gdr", "2bits (entropy, batch 1)", 3, 3)]
+    assert second.runs[0] == first.runs[0]
+    assert len(second.runs) == 3
+
+
+def test_what_was_asked_for_twice_is_listed_once(run: Run, tmp_path: Path) -> None:
+    found = run("int8 gdr int8", "3bits 3.0bits")
+    assert [metrics.budget for metrics in found.runs] == ["", "3bits (entropy, batch 1)"]
+    left = [path.name for path in (tmp_path / "sweep").glob("*/*") if "partial" in path.name]
+    assert not left, "checkpoints of finished runs are gone"
+
+
+def test_training_that_fails_is_a_reason_like_any_other(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(_: Job) -> Outcome:
+        raise TuningError("training diverged at step 3")
+
+    monkeypatch.setitem(METHODS, "cap", diverge)
+    found = run("cap int8", "2bits")
+    assert [metrics.method for metrics in found.runs] == ["int8"]
+    assert found.failed == (("cap", "2bits (entropy, batch 1)", "training diverged at step 3"),)
+
+
+def test_a_budget_that_cannot_be_met_is_left_out_with_its_reason(run: Run, tmp_path: Path) -> None:
+    found = run("int8 gdr", "0.0001bits")
+    assert [metrics.method for metrics in found.runs] == ["int8"]
+    ((method, budget, reason),) = found.failed
+    assert (method, budget) == ("gdr", "0.0001bits (entropy, batch 1)")
+    assert "cannot be reached; the best" in reason
+
+    def missed() -> list[dict[str, str]]:
+        listed: list[dict[str, str]] = json.loads((tmp_path / "sweep" / JSON).read_text())["failed"]
+        return listed
+
+    assert missed() == [{"method": method, "budget": budget, "reason": reason}]
+    run("int8", "3bits", on_run=lambda _: None)
+    assert missed() == [{"method": method, "budget": budget, "reason": reason}], "it is remembered"
+    with pytest.raises(BudgetError, match=r"no method met any budget: .*cannot be reached"):
+        run("gdr", "0.0001bits")
+
+
+def test_nonsense_is_refused_before_anything_runs(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ActpressError, match=r"no method magic; expected some of best, int8"):
+        run("magic gdr")
+    with pytest.raises(ActpressError, match="at least one method and one budget"):
+        run("gdr", "")
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_what_a_killed_command_left_is_no_run(run: Run, tmp_path: Path) -> None:
@@ -159,11 +243,3 @@ def test_a_damaged_request_and_a_run_of_an_unknown_method_are_told(
     metrics.write_text(before[1].replace('"method": "int8"', '"method": "magic"'))
     with pytest.raises(RunError, match="holds a run of the method 'magic'"):
         run("int8", "3bits")
-
-
-def test_a_budget_out_of_reach_is_remembered(run: Run) -> None:
-    found = run("int8 gdr", "0.001bits")
-    assert [row[:2] for row in found.failed] == [("gdr", "0.001bits (entropy, batch 1)")]
-    again = run("int8", "0.001bits")
-    assert not again.failed
-    assert again.runs == found.runs
