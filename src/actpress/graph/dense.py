@@ -17,6 +17,7 @@ class DenseLayer:
         padding: before and after, by spatial axis.
         in_size, out_size: pixels by spatial axis; `out_size` before `shuffle`.
         zero_padded: whether pixels of zeros are read, the layer's own or those of a layer before.
+        padded_before: whether a layer before pads or crops what is stored.
         zeros: whether the layer's own padding, if any, is of zeros.
         groups: of channels that do not mix.
         transposed: a transposed convolution.
@@ -34,6 +35,7 @@ class DenseLayer:
     in_size: tuple[int, ...] = ()
     out_size: tuple[int, ...] = ()
     zero_padded: bool = False
+    padded_before: bool = False
     zeros: bool = True
     groups: int = 1
     transposed: bool = False
@@ -121,7 +123,7 @@ class DenseLayer:
 
         Output pixel block * o + phase * s + tap lies in block o + floor((phase * s + tap) / block).
         """
-        own = self.zero_padded == any(map(any, self.padding)) and self.zeros
+        own = self.zeros and not self.padded_before
         square = len(self.kernel) == 2 and len(set(self.stride)) == 1
         if self.transposed or not own or not square or block % self.stride[0]:
             return None

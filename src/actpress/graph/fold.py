@@ -146,7 +146,7 @@ class Folding:
     def _padded_by(self, layer: DenseLayer, views: tuple[fx.Node, ...]) -> DenseLayer:
         """The layer, knowing whether a view before it pads."""
         padded = any(operator_of(view, self._root).name == "pad" for view in views)
-        return replace(layer, zero_padded=True) if padded else layer
+        return replace(layer, zero_padded=True, padded_before=True) if padded else layer
 
     def _layer(self, node: fx.Node) -> DenseLayer | None:
         module, path = self._module(node)
@@ -254,11 +254,14 @@ def _padding_of(module: _ConvNd) -> Sides:
 
 
 def _pads_zeros(node: fx.Node, root: nn.Module) -> bool:
+    """Whether zeros are put about the pixels of (n, c, ...), and channels stay where they are."""
     if node.op == "call_module":
         module = root.get_submodule(str(node.target))
         return isinstance(module, _ConstantPadNd) and module.value == 0
+    sides = _argument(node, 1, "pad", default=None)
+    pixels = isinstance(sides, tuple | list) and len(sides) <= 2 * (len(shape_of(node)) - 2)
     constant = _argument(node, 2, "mode", default="constant") == "constant"
-    return constant and not _argument(node, 3, "value", default=0)
+    return pixels and constant and not _argument(node, 3, "value", default=0)
 
 
 def _argument(node: fx.Node, position: int, name: str, *, default: object) -> object:

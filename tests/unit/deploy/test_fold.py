@@ -133,6 +133,45 @@ def test_padding_by_a_layer_of_its_own(pressing: Pressing, x: Tensor) -> None:
     assert fold(pressed)[0].get_submodule("3").weight.shape == (5, 4, 3, 3)
 
 
+class Padded(nn.Module):
+    """Zeros about what it reads; after the pixels, `sides` may go on with channels."""
+
+    def __init__(self, *sides: int) -> None:
+        super().__init__()
+        self.sides = sides
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, self.sides)
+
+
+def test_blocks_are_not_read_through_padding_of_a_layer_before(
+    pressing: Pressing,
+) -> None:
+    """Two pixels of zeros would be two blocks of them."""
+    layers = nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), Padded(2, 2, 2, 2)
+    network = nn.Sequential(*layers, nn.Conv2d(8, 5, 3, padding=1), nn.ReLU(), *head(5))
+    pressed = pressing(network, {"1": {"placement": POST, "block": 2}})
+
+    with pytest.raises(ModelError, match="3 cannot read blocks of pixels"):
+        fold(pressed, weights_may_grow=True)
+
+
+def test_padding_that_moves_channels_is_no_padding_of_pixels(pressing: Pressing) -> None:
+    layers = nn.Conv2d(3, 8, 3), nn.ReLU(), Padded(1, 1, 1, 1, 1, -1), nn.Conv2d(8, 5, 3)
+    pressed = pressing(nn.Sequential(*layers, nn.ReLU(), *head(5)), {"1": {"placement": POST}})
+
+    with pytest.raises(ModelError, match="it is read otherwise than by a dense layer"):
+        fold(pressed)
+
+
+@pytest.mark.parametrize("sides", [(-1, -1, -1, -1), (1, -1)])
+def test_cropping_before_a_layer(pressing: Pressing, x: Tensor, sides: tuple[int, ...]) -> None:
+    layers = nn.Conv2d(3, 8, 3), nn.ReLU(), Padded(*sides), nn.Conv2d(8, 5, 3)
+    pressed = pressing(nn.Sequential(*layers, nn.ReLU(), *head(5)), {"1": {"placement": POST}})
+
+    assert assert_folds(pressed, x).sites[0].decoder == ("3",)
+
+
 def test_a_layer_takes_in_matrices_at_both_sides(pressing: Pressing, x: Tensor) -> None:
     layers = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 6, 3, padding=1), normed(6), nn.ReLU()
     pressed = pressing(nn.Sequential(*layers, *head(6)), {"1": {"placement": POST}, "4": {}})
