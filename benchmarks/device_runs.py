@@ -17,7 +17,7 @@ class DeviceRun:
         network: of the zoo.
         data: name of its data set.
         method: of `actpress compress`.
-        budget: of activations under plain packing; empty for int8.
+        budget: of activations under plain packing, or of RAM; empty for int8.
         search_images: that plans are judged by.
     """
 
@@ -63,6 +63,8 @@ INT8 = {
 """What drops are measured against, by network."""
 
 COMPRESSED = (
+    DeviceRun("resnet8_cifar10", "cifar10", "gdr", "15KiB-ram"),
+    DeviceRun("resnet8_cifar10", "cifar10", "gdr", "11.5KiB-ram"),
     DeviceRun("resnet8_cifar10", "cifar10", "gdr", "2x"),
     DeviceRun("resnet8_cifar10", "cifar10", "cap", "2.6x"),
     DeviceRun("resnet18_fashion_mnist", SUBSET, "gdr", "2.5x", 200),
