@@ -284,6 +284,12 @@ def test_the_emulated_board_computes_the_same(firmware: Path, board: str) -> Non
     assert f"RAM {arena.group(1)} bytes without stack" in said
 
 
+def test_missing_tools_are_named_with_their_packages(firmware: Path) -> None:
+    said = make(firmware, "qemu", "ARM=none-", status=2)
+    assert "none-gcc is missing; on Debian: apt-get install gcc-arm-none-eabi" in said
+    assert "expected m4 or m7" in make(firmware, "qemu", "BOARD=m3", status=2)
+
+
 def test_c_needs_no_library(firmware: Path) -> None:
     text = (firmware / "net.c").read_text() + (firmware / "weights.c").read_text()
     included = set(re.findall(r"#include [<\"](.*?)[>\"]", text))

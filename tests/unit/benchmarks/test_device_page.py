@@ -1,0 +1,99 @@
+"""How rows of `make bench-device` are judged."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import device_page
+from benchmarks.device_page import judged, page, write_page
+
+Row = dict[str, Any]
+
+
+def row(**changes: object) -> Row:
+    board = {"equal": True}
+    made: Row = {
+        "network": "resnet8_cifar10",
+        "run": "resnet8_cifar10-gdr-2x",
+        "form": "c-packed",
+        "cascades": True,
+        "arena_bytes": 11_000,
+        "activation_ram_bytes": 9_000,
+        "line_buffer_bytes": 2_000,
+        "largest_int8_pair_bytes": 49_152,
+        "runtime_ram_bytes": 2_400,
+        "stack_bytes": 400,
+        "total_ram_bytes": 11_400,
+        "flash_bytes": 95_000,
+        "code_bytes": 8_000,
+        "instructions": 30_000_000,
+        "boards": {"m4": board, "m7": board},
+        "accuracy": 0.83,
+        "accuracy_drop_pp": 0.4,
+        "test_images": 10_000,
+        "macs": 12_500_000,
+        "host": {"images": 1000, "symbols": 1, "equal": True},
+        "equal": True,
+        "commit": "abc",
+    }
+    return made | changes
+
+
+def verdicts(*rows: Row) -> dict[str, bool]:
+    return {target["what"]: target["met"] for target in judged(rows)}
+
+
+RAM = "ResNet8, whole RAM with cascades, at most 0.5 points lost"
+
+
+@pytest.mark.parametrize(
+    ("changes", "met"),
+    [
+        ({}, True),
+        ({"total_ram_bytes": 12 * 1024}, True),
+        ({"total_ram_bytes": 12 * 1024 + 1}, False),
+        ({"accuracy_drop_pp": 0.51}, False),
+    ],
+)
+def test_ram_counts_only_within_the_drop(changes: Row, met: bool) -> None:  # noqa: FBT001
+    assert verdicts(row(**changes))[RAM] is met
+
+
+def test_the_least_ram_within_the_drop_is_taken() -> None:
+    smaller = row(run="b", total_ram_bytes=9_000, accuracy_drop_pp=2.0)
+    (target,) = [t for t in judged([row(), smaller]) if t["what"] == RAM]
+    assert target["measured"].startswith("11.1 KiB with 0.40 points lost")
+    assert "(resnet8_cifar10-gdr-2x)" in target["measured"]
+
+
+def test_instructions_are_compared_with_the_same_export() -> None:
+    int8 = row(form="c-int8", instructions=20_000_000)
+    what = "instructions on M7 with packed maps, against the same export with int8 maps"
+    assert verdicts(row(), int8)[what] is False
+    assert verdicts(row(), row(form="c-int8", instructions=29_000_000))[what] is True
+    assert what not in verdicts(row(), int8 | {"cascades": False})
+
+
+def test_one_unequal_board_or_symbol_is_told() -> None:
+    boards = {"m4": {"equal": True}, "m7": {"equal": False}}
+    found = verdicts(row(boards=boards))
+    assert found["C on M4 and M7 in the emulator, 3 images a network"] is False
+    host = {"images": 1000, "symbols": 1, "equal": False}
+    what = "C on the host against the numpy reference, every stored symbol and every logit"
+    assert verdicts(row(host=host))[what] is False
+    assert verdicts(row(host=host | {"equal": True, "images": 999}))[what] is False
+    assert verdicts(row())[what] is True
+
+
+def test_the_file_and_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_page, "PAGE", tmp_path / "page.md")
+    write_page([row()], tmp_path / "device.json")
+
+    written = json.loads((tmp_path / "device.json").read_text())
+    assert written["rows"] == [row()]
+    assert {"what", "target", "measured", "met"} == set(written["targets"][0])
+    text = (tmp_path / "page.md").read_text()
+    assert text == page(written["rows"], written["targets"])
+    assert "| resnet8_cifar10-gdr-2x | c-packed | yes | 9,000 | 2,000 | 400 | 11,400 |" in text
