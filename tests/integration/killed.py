@@ -135,4 +135,5 @@ def main() -> None:
     print(json.dumps({"whole": whole, "last": code, "outcomes": outcomes}))  # noqa: T201
 
 
-main()
+if __name__ == "__main__":
+    main()
