@@ -12,7 +12,7 @@ Output = TypeVar("Output")
 
 
 def in_float32(forward: Callable[[Codec, Tensor], Output]) -> Callable[[Codec, Tensor], Output]:
-    """A `forward` that autocast does not reach: rounding must not depend on its precision."""
+    """A method that autocast does not reach: rounding must not depend on its precision."""
 
     @wraps(forward)
     def run(self: Codec, x: Tensor) -> Output:

@@ -142,11 +142,13 @@ class SiteCodec(nn.Module):
             probe.update(self, x, q, x_hat)
         return CodecOutput(x_hat, self._rate_bits(z))
 
+    @in_float32
     def encode(self, x: Tensor) -> Tensor:
         """The integer symbols of x, shape (n, k, ...), int32."""
         z = self.projection.encode(x, self.step)
         return _round_clamp(z, per_component(self.q_min, z), per_component(self.q_max, z)).int()
 
+    @in_float32
     def decode(self, q: Tensor) -> Tensor:
         """The reconstruction of integer symbols; equals `forward(x).x_hat` for `encode(x)`."""
         return cast(Tensor, self.projection.decode(q.to(self.step.dtype), self.step))

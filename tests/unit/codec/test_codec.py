@@ -197,6 +197,9 @@ def test_autocast_does_not_reach_the_symbols() -> None:
     codec = codec_of_two().eval()
     x = 50 * torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        x_hat = codec(x).x_hat
-    assert x_hat.dtype == torch.float32
+        x_hat, q = codec(x).x_hat, codec.encode(x)
+        decoded = codec.decode(q)
+    assert x_hat.dtype == decoded.dtype == torch.float32
     assert x_hat.equal(codec(x).x_hat)
+    assert q.equal(codec.encode(x))
+    assert decoded.equal(x_hat)
