@@ -24,6 +24,9 @@ from actpress.data import Preparation
 from actpress.run import load_head, load_tail
 
 PARTS = ("head", "tail")
+PATIENCE_S = 240.0
+"""For another process on a busy machine; what waits so long would have waited for ever."""
+
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 TOY = """
@@ -134,12 +137,12 @@ def start(out: str, *extra: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> int:
-    process.communicate(timeout=240)
+    process.communicate(timeout=PATIENCE_S)
     return process.returncode
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not path.exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, f"{path} never appeared"
@@ -360,7 +363,7 @@ def test_evaluate_in_integers(folder: Path) -> None:
     assert found["images"] == 40
     assert found["agreement"] >= 0.9
     assert abs(found["accuracy"] - found["compressed_accuracy"]) <= 1 - found["agreement"] + 1e-6
-    assert f"in integers {found['accuracy']:.2%}" in result.output
+    assert f"in integers {100 * found['accuracy']:.2f} %," in result.output
     assert "give it alone" in message(invoke("evaluate", "run", "--integer", "--measured"))
 
 
@@ -589,13 +592,13 @@ def test_ctrl_c_says_how_to_resume(folder: Path) -> None:
     process = start("run")
     wait_for(folder / "run.partial" / "search.json", process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "--resume" in errors
     assert "Traceback" not in errors
     assert not (folder / "run").exists()
     other = start("run", "--resume", "--seed", "5")
-    _, errors = other.communicate(timeout=240)
+    _, errors = other.communicate(timeout=PATIENCE_S)
     assert other.returncode == 2
     assert "settings.tune.seed was 0, is 5" in errors
     again = compress()

@@ -12,6 +12,7 @@ from actpress.cli.opened import OpenedRun
 from actpress.cli.progress import progress_on
 from actpress.data.dataset import Dataset
 from actpress.deploy.integer import IntegerNetwork, IntegerScore, integer_network, integer_score
+from actpress.report.quantities import percent, points
 from actpress.run import write_text
 
 CALIBRATION_IMAGES, CALIBRATION_BATCH = 256, 64
@@ -49,8 +50,9 @@ def _calibration(images: Dataset) -> Iterator[Tensor]:
 
 
 def _line(score: IntegerScore) -> str:
-    drop = 100 * (score.compressed_accuracy - score.accuracy)
+    change = points(100 * (score.compressed_accuracy - score.accuracy))
     return (
-        f"in integers {score.accuracy:.2%}, compressed network {score.compressed_accuracy:.2%} "
-        f"({drop:.2f} points lost), {score.agreement:.2%} agreement on {score.images:,} images"
+        f"in integers {percent(score.accuracy)}, compressed network "
+        f"{percent(score.compressed_accuracy)} ({change}), {percent(score.agreement)} agreement on "
+        f"{score.images:,} images"
     )

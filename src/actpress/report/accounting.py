@@ -58,10 +58,11 @@ def context_fact(metrics: Metrics) -> str:
 
 def measured_fact(measured: MeasuredMetrics) -> str:
     """What real bytes took, in one sentence."""
+    images = "one image" if measured.batch == 1 else f"{measured.batch} images"
     return (
         f"{measured.bits_per_value:.2f} bits/value in real bytes, headers included: "
         f"{100 * measured.excess_over_entropy:+.1f} % against the entropy view, "
-        f"{measured.batch} images a frame"
+        f"{images} a frame"
     )
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from actpress.evaluation import LatencyMetrics
-from actpress.evaluation.metrics import Metrics
-from actpress.report.accounting import credit_fact, extra_macs_fact, latency_fact
+from actpress.evaluation.metrics import MeasuredMetrics, Metrics
+from actpress.report.accounting import credit_fact, extra_macs_fact, latency_fact, measured_fact
 
 
 def test_extra_operations_stand_beside_those_of_the_network(vary: Callable[..., Metrics]) -> None:
@@ -38,3 +40,14 @@ def test_latency_is_told_where_it_was_measured(vary: Callable[..., Metrics]) -> 
     told = latency_fact(vary(latency=LatencyMetrics(device="cpu", before_ms=4.0, after_ms=9.5)))
     assert told.startswith("4.00 ms -> 9.50 ms for one image in PyTorch on cpu, one thread")
     assert not latency_fact(vary(latency=None))
+
+
+@pytest.mark.parametrize(("batch", "images"), [(1, "one image"), (100, "100 images")])
+def test_real_bytes_are_told_with_the_images_of_a_frame(batch: int, images: str) -> None:
+    measured = MeasuredMetrics(
+        batch=batch, stream_bytes=900, bits_per_value=1.67, excess_over_entropy=0.015, site_bits={}
+    )
+    assert measured_fact(measured) == (
+        "1.67 bits/value in real bytes, headers included: +1.5 % against the entropy view, "
+        f"{images} a frame"
+    )
