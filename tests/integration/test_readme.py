@@ -9,6 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from actpress.cli.app import app
+from actpress.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -38,6 +39,11 @@ def test_every_option_in_the_readme_exists() -> None:
         for command in typer.main.get_command(app).commands  # type: ignore[attr-defined]
     )
     assert {option for option in options if option not in known} == set()
+
+
+def test_every_method_is_in_the_readme() -> None:
+    row = next(line for line in README.splitlines() if line.startswith("| `--method` |"))
+    assert set(METHODS) - set(re.findall(r"`(\w+)`", row)) == set()
 
 
 def test_linked_files_exist() -> None:

@@ -25,6 +25,7 @@ from actpress.cli.options import (
     InputOption,
     LeafOption,
     MeanOption,
+    MemoryOption,
     ModelArgsOption,
     ModelOption,
     NumberBitsOption,
@@ -160,9 +161,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     width_steps: WidthStepsOption = WidthSettings.steps,
     groups: GroupsOption = None,
     block: BlockOption = None,
-    memory: Annotated[
-        str, typer.Option(help=f"For the energy: {', '.join(MEMORY_PJ_PER_BIT)}.")
-    ] = "lpddr4",
+    memory: MemoryOption = "lpddr4",
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     mixed_precision: PrecisionOption = None,
@@ -281,7 +280,7 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
     data: Annotated[str | None, typer.Option("--data", help="Other data than the run's.")] = None,
     weights: WeightsOption = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write metrics there.")] = None,
-    memory: Annotated[str, typer.Option(help="For the energy.")] = "lpddr4",
+    memory: MemoryOption = "lpddr4",
     batch: Annotated[
         int, typer.Option(min=1, max=LARGEST_BATCH, help="Images per batch and per frame.")
     ] = 100,

@@ -14,7 +14,15 @@ from rich.text import Text
 from actpress.budget import Count
 from actpress.errors import ActpressError, RunError, is_out_of_memory
 from actpress.interruption import EXIT_INTERRUPTED
-from actpress.settings import MAX_BLOCK, PROJECTING, SEARCHED, TRAINING, NumberBits, Trainable
+from actpress.settings import (
+    MAX_BLOCK,
+    MEMORY_PJ_PER_BIT,
+    PROJECTING,
+    SEARCHED,
+    TRAINING,
+    NumberBits,
+    Trainable,
+)
 
 EXIT_BAD_INPUT = 2
 
@@ -25,6 +33,9 @@ ModelOption = Annotated[
 ]
 ModelArgsOption = Annotated[
     str | None, typer.Option("--model-args", help="Keyword arguments of the factory, as JSON.")
+]
+MemoryOption = Annotated[
+    str, typer.Option("--memory", help=f"For the energy: {', '.join(MEMORY_PJ_PER_BIT)}.")
 ]
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights", help="State dict: .safetensors, .pt or .pth.")
