@@ -13,6 +13,9 @@ from actpress.errors import DataError, ModelError
 from actpress.methods import METHODS, Job, Outcome, Settings
 from actpress.tune import TuneSettings
 
+BUDGET = "4bits (entropy, activations)"
+"""Tables of images as small as these are most of what is moved: they would leave nothing else."""
+
 SMALL = Settings(
     calibration_images=64,
     search_images=16,
@@ -60,7 +63,7 @@ def test_one_logit_is_a_binary_classifier(
     data = two_classes(dataset)
     network = Changed(model, lambda z: (z[:, 1] - z.mean(1)).reshape(shape)).eval()
 
-    result = compress(network, data, method="cap", budget="4bits", settings=SMALL)
+    result = compress(network, data, method="cap", budget=BUDGET, settings=SMALL)
 
     images, labels = next(data.test.batches(len(data.test)))
     before, after = ((net(images).flatten() > 0).long() for net in (network, result.model))
