@@ -10,12 +10,22 @@ from torch import Tensor, nn
 from actpress.budget import Budget, View
 from actpress.cost import EnergyModel
 from actpress.data.dataset import Dataset
+from actpress.data.loaders import TorchData, from_torch
 from actpress.deploy.freeze import freeze
 from actpress.deploy.memory import PlannedPeak
-from actpress.errors import ActpressError, BudgetError, ModelError
+from actpress.errors import ActpressError, BudgetError, DataError, ModelError
 from actpress.evaluation import Metrics, RunInfo, evaluate, measure_latency, predict
 from actpress.graph import Graph, Site, capture, check_weights_finite, hash_weights, unwrapped
-from actpress.methods import METHODS, Job, Outcome, Progress, Settings, Silence, read_images
+from actpress.methods import (
+    METHODS,
+    Job,
+    Outcome,
+    Progress,
+    Settings,
+    Silence,
+    check_labels,
+    read_images,
+)
 from actpress.pipeline.job import PeakRam
 from actpress.pressing import CompressedModel
 from actpress.report import render_html
@@ -70,8 +80,10 @@ class Result:
 
 def compress(
     model: nn.Module,
-    data: Dataset,
+    data: Dataset | TorchData,
     *,
+    holdout: TorchData | None = None,
+    test: TorchData | None = None,
     method: str = "cap",
     budget: str | Budget = "8x",
     settings: Settings | None = None,
@@ -85,7 +97,11 @@ def compress(
 
     Args:
         model: trained network, logits out; it is not changed.
-        data: images to calibrate, tune and, at the very end, test on.
+        data: images to calibrate, tune and, at the very end, test on; or torch's own `Dataset` or
+            `DataLoader` of the training images, see `actpress.data.from_torch`.
+        holdout: with training images of torch's, those that nothing is trained on.
+        test: likewise, those that are tested on. Where one is missing, it is set apart from the
+            training images, and told.
         method: one of `METHODS`.
         budget: `8x` less moved than at 8 bit, codecs included; `6x-energy`, `1bits` per value,
             `0.5pp` accuracy drop, or `24KiB-ram`, peak RAM of packed maps and line buffers in C.
@@ -106,11 +122,13 @@ def compress(
         raise ActpressError(f"there is no method {method!r}; expected {', '.join(METHODS)}")
     if budget.is_ram and method != "gdr":
         raise BudgetError(f"a budget of peak RAM is met by the method gdr alone, not by {method}")
+    data = opened(data, holdout, test)
     model = unwrapped(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     example = next(data.train.batches(2))[0].to(device)
     graph = capture_for(model, example, leaves, task=data.task)
     settings, progress = settings or Settings(), progress or Silence()
+    check_labels(data, budget, settings)
     check_network(graph, data)
     source = source or describe_source(model, data, leaves)
     if source.images_sha256 is None:
@@ -159,6 +177,27 @@ def _peak_ram(data: Dataset) -> Callable[[CompressedModel], PeakRam]:
         return PlannedPeak.of(pressed, [next(data.train.batches(RAM_IMAGES))[0]])
 
     return of
+
+
+def opened(data: Dataset | TorchData, holdout: TorchData | None, test: TorchData | None) -> Dataset:
+    """The data that the caller gave, in three splits.
+
+    Raises:
+        DataError: other splits beside a `Dataset`, which has them, or none of the forms.
+    """
+    if isinstance(data, Dataset):
+        if holdout is not None or test is not None:
+            raise DataError(
+                f"{data.name} has its own holdout and test splits; give holdout and test with a "
+                f"torch Dataset or DataLoader alone"
+            )
+        return data
+    if isinstance(data, torch.utils.data.Dataset | torch.utils.data.DataLoader):
+        return from_torch(data, holdout=holdout, test=test)
+    raise DataError(
+        f"data is a {type(data).__name__}; expected an actpress.data.Dataset, or a Dataset or "
+        f"DataLoader of torch.utils.data"
+    )
 
 
 def inspect(

@@ -20,6 +20,7 @@ class Preparation:
         std: likewise, greater than zero.
         classes: names of class folders in the order of the network's outputs; there may be names
             without a folder.
+        unlabelled: images lie in the folder itself, or in `train` and `test`, and have no classes.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}  # where it is read, as part of a `Source`
@@ -27,28 +28,37 @@ class Preparation:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     classes: tuple[str, ...] | None = None
+    unlabelled: bool = False
 
     def __post_init__(self) -> None:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and not all(map(isfinite, values)):
                 raise DataError(f"{name} is {values}; expected finite numbers on the scale [0, 1]")
+        if self.unlabelled and self.classes is not None:
+            raise DataError("--unlabelled images have no classes; leave --classes out")
 
     @classmethod
-    def parse(cls, mean: str | None, std: str | None, classes: str | None) -> "Preparation | None":
+    def parse(
+        cls, mean: str | None, std: str | None, classes: str | None, *, unlabelled: bool = False
+    ) -> "Preparation | None":
         """Read what a user typed; None where nothing was.
 
         Args:
             mean: numbers between commas.
             std: likewise.
             classes: names between commas, or the path of a text file with one name a line.
+            unlabelled: whether images have no classes.
 
         Raises:
             DataError: no numbers, or no names.
         """
-        if mean is std is classes is None:
+        if mean is std is classes is None and not unlabelled:
             return None
         return cls(
-            mean=_numbers("--mean", mean), std=_numbers("--std", std), classes=_names(classes)
+            mean=_numbers("--mean", mean),
+            std=_numbers("--std", std),
+            classes=_names(classes),
+            unlabelled=unlabelled,
         )
 
 

@@ -452,6 +452,39 @@ def test_a_run_remembers_how_its_images_were_prepared(folder: Path) -> None:
     )
 
 
+def test_a_run_without_labels_tells_agreement(folder: Path) -> None:
+    draw_images(folder)
+    for name in ("train", "test"):
+        (folder / "bare" / name).mkdir(parents=True)
+        for file in (folder / "photos" / name).rglob("*.png"):
+            file.rename(folder / "bare" / name / f"{file.parent.name}-{file.name}")
+    data = ("--data", "imagefolder:bare", "--input", "1x8x8", "--unlabelled")
+    command = ("compress", *MODEL, *data, *QUICK, "--method", "gdr", "--out", "run", "--budget")
+    assert "ask for bits or a ratio instead, such as 1bits or 6x" in message(
+        invoke(*command, "0.5pp")
+    )
+    assert not (folder / "run").exists()
+    done = invoke(*command, "2.5bits")
+    assert done.exit_code == 0, done.output
+    assert "agreement with the float network" in " ".join(done.stdout.split())
+    assert "accuracy" not in done.output
+    written = json.loads((folder / "run" / "metrics.json").read_text())
+    assert written["metric"] == "agreement"
+    assert written["accuracy"] == written["agreement"] <= written["float_accuracy"] == 1
+    assert "Accuracy" not in (folder / "run" / "report.html").read_text()
+    assert invoke("evaluate", "run", "--json", "again.json").exit_code == 0
+    again = json.loads((folder / "again.json").read_text())
+    assert (again["metric"], again["agreement"]) == ("agreement", written["agreement"])
+    integers = invoke("evaluate", "run", "--integer")
+    assert re.match(
+        r"in integers [0-9.]+ % agreement with the compressed network on 12 images",
+        " ".join(integers.stdout.split()),
+    )
+    labelled = invoke("evaluate", "run", "--data", DATA[1])
+    assert labelled.exit_code == 0, labelled.output
+    assert re.search(r"accuracy +[0-9.]+ % -> ", labelled.stdout)
+
+
 @pytest.mark.usefixtures("folder")
 def test_inspect_needs_no_data() -> None:
     result = invoke("inspect", *MODEL, "--input", "1x8x8", "--model-args", '{"channels": 4}')

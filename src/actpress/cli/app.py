@@ -38,6 +38,7 @@ from actpress.cli.options import (
     StepsOption,
     TrainOption,
     TransformOption,
+    UnlabelledOption,
     WeightsOption,
     WidthStepsOption,
     check_choice,
@@ -166,6 +167,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     device: DeviceOption = "cpu",
     mixed_precision: PrecisionOption = None,
     *,
+    unlabelled: UnlabelledOption = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier run.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
 ) -> None:
@@ -179,7 +181,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     check_codecs(transform, parameter_bits)
     check_model(model, model_args)
     shape = None if input_shape is None else parse_input(input_shape)
-    preparation = Preparation.parse(mean, std, classes)
+    preparation = Preparation.parse(mean, std, classes, unlabelled=unlabelled)
     from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
         REPORT,
         EnergyModel,

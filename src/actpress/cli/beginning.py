@@ -11,7 +11,7 @@ from actpress.cli.options import complain
 from actpress.data import Dataset
 from actpress.errors import RunError
 from actpress.evaluation import guessing_accuracy, images_to_tell, is_guessing, predict
-from actpress.methods import Settings, held_out_size
+from actpress.methods import Settings, check_labels, held_out_size
 from actpress.settings import SEARCHED, NumberBits, Trainable, TuneSettings, WidthSettings
 
 GUESSES = 256
@@ -60,6 +60,8 @@ def settings_of(
 
 def warn_of_guessing(network: nn.Module, images: Dataset) -> None:
     """Say so where a network is no better than chance, so that nothing measured means anything."""
+    if not images.is_labelled:
+        return
     split = images.holdout.take(GUESSES)
     try:
         with torch.no_grad():
@@ -87,7 +89,12 @@ def _as_prepared(images: Dataset) -> str:
 
 
 def warn_of_few_images(budget: Budget, images: Dataset, settings: Settings) -> None:
-    """Say so where the held-out images cannot tell an accuracy budget from no drop at all."""
+    """Say so where the held-out images cannot tell an accuracy budget from no drop at all.
+
+    Raises:
+        BudgetError: images without labels tell no accuracy.
+    """
+    check_labels(images, budget, settings)
     if not budget.is_accuracy:
         return
     held_out = min(held_out_size(images, settings), settings.holdout_images)

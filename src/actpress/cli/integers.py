@@ -41,7 +41,7 @@ def print_integer_score(opened: OpenedRun, images: Dataset, json_file: Path | No
         )
     if json_file is not None:
         write_text(json_file, json.dumps(asdict(score), indent=2) + "\n")
-    Console().print(_line(score))
+    Console().print(_line(score, labelled=images.is_labelled))
 
 
 def _calibration(images: Dataset) -> Iterator[Tensor]:
@@ -49,7 +49,12 @@ def _calibration(images: Dataset) -> Iterator[Tensor]:
         yield batch
 
 
-def _line(score: IntegerScore) -> str:
+def _line(score: IntegerScore, *, labelled: bool) -> str:
+    if not labelled:
+        return (
+            f"in integers {percent(score.agreement)} agreement with the compressed network on "
+            f"{score.images:,} images"
+        )
     change = points(100 * (score.compressed_accuracy - score.accuracy))
     return (
         f"in integers {percent(score.accuracy)}, compressed network "

@@ -71,6 +71,14 @@ ClassesOption = Annotated[
         "one a line; sorted by default.",
     ),
 ]
+UnlabelledOption = Annotated[
+    bool,
+    typer.Option(
+        "--unlabelled",
+        help="Images of a folder have no classes: they lie in PATH, or in its train and test. "
+        "Agreement with the float network is told instead of accuracy.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ...")]
 PrecisionOption = Annotated[
     bool | None,

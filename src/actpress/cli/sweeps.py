@@ -33,6 +33,7 @@ from actpress.cli.options import (
     StepsOption,
     TrainOption,
     TransformOption,
+    UnlabelledOption,
     WeightsOption,
     WidthStepsOption,
     check_choice,
@@ -92,6 +93,8 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     mixed_precision: PrecisionOption = None,
+    *,
+    unlabelled: UnlabelledOption = False,
 ) -> None:
     """Compress with several methods at several budgets, and draw accuracy against bits."""
     names = _listed("--methods", methods)
@@ -106,7 +109,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     check_codecs(transform, parameter_bits)
     check_model(model, model_args)
     shape = None if input_shape is None else parse_input(input_shape)
-    preparation = Preparation.parse(mean, std, classes)
+    preparation = Preparation.parse(mean, std, classes, unlabelled=unlabelled)
     from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
         HTML,
         EnergyModel,

@@ -15,6 +15,8 @@ from actpress.data.fashion_mnist import load_fashion_mnist, load_fashion_mnist_s
 from actpress.data.file_sizes import FileSizes, file_sizes
 from actpress.data.imagefile import read_image
 from actpress.data.imagefolder import load_image_folder, normalised
+from actpress.data.loaders import from_torch
+from actpress.data.unlabelled_folder import load_unlabelled_folder
 from actpress.errors import DataError
 from actpress.factories import call_factory
 from actpress.preparation import Preparation
@@ -51,7 +53,8 @@ def load_dataset(
 
     Args:
         spec: `fashion-mnist`, `fashion-mnist-subset`, `cifar10`, `imagefolder:PATH`, or
-            `package.module:factory`, whose factory takes nothing and returns a `Dataset`.
+            `package.module:factory`, whose factory takes nothing and returns a `Dataset`, or one
+            of torch's own, or a loader, which `from_torch` takes.
         input_shape: (c, h, w) of the network's input. An image folder needs it, and is scaled to
             it; of other data it is only checked.
         preparation: of the files of an image folder; other data prepare their own.
@@ -64,7 +67,8 @@ def load_dataset(
         return _open_image_folder(spec, input_shape, preparation or Preparation())
     if preparation is not None:
         raise DataError(
-            f"--mean, --std and --classes are for image folders; {spec} prepares its own images"
+            f"--mean, --std, --classes and --unlabelled are for image folders; {spec} prepares its "
+            f"own images"
         )
     dataset = _open(spec)
     if input_shape is not None and dataset.input_shape != input_shape:
@@ -131,9 +135,12 @@ def _open(spec: str) -> Dataset:
         choices = [*NAMED, f"{IMAGE_FOLDER}PATH", "package.module:factory"]
         raise DataError(f"there is no data set {spec!r}; expected {', '.join(choices)}")
     dataset = call_factory(spec, error=DataError)
+    if isinstance(dataset, torch.utils.data.Dataset | torch.utils.data.DataLoader):
+        dataset = from_torch(dataset, name=spec)
     if not isinstance(dataset, Dataset):
         raise DataError(
-            f"{spec} returned a {type(dataset).__name__}; expected an actpress.data.Dataset"
+            f"{spec} returned a {type(dataset).__name__}; expected an actpress.data.Dataset, or a "
+            f"Dataset or DataLoader of torch.utils.data"
         )
     dataset.check_images("test", dataset.test)  # now, and not after hours of tuning
     return dataset
@@ -147,8 +154,13 @@ def _open_image_folder(
             f"{spec} needs the size that images are scaled to; give the input shape, as in "
             f"--input 3x224x224"
         )
+    path = Path(spec.removeprefix(IMAGE_FOLDER)).expanduser()
+    if preparation.unlabelled:
+        return load_unlabelled_folder(
+            path, size=input_shape, mean=preparation.mean, std=preparation.std
+        )
     return load_image_folder(
-        Path(spec.removeprefix(IMAGE_FOLDER)).expanduser(),
+        path,
         size=input_shape,
         mean=preparation.mean,
         std=preparation.std,
@@ -168,10 +180,12 @@ __all__ = [
     "Preparation",
     "Split",
     "file_sizes",
+    "from_torch",
     "load_cifar10",
     "load_dataset",
     "load_fashion_mnist",
     "load_fashion_mnist_subset",
     "load_image",
     "load_image_folder",
+    "load_unlabelled_folder",
 ]

@@ -64,11 +64,11 @@ class _Range:
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled images in a fixed order.
+    """Images in a fixed order, with their labels where these are known.
 
     Attributes:
         source: where the n images come from.
-        labels: class indices, shape (n,), int64.
+        labels: class indices, shape (n,), int64; of images without labels (n, 0).
         part: of a data set, such as `holdout`, for messages.
 
     Raises:
@@ -80,7 +80,8 @@ class Split:
     part: str = ""
 
     def __post_init__(self) -> None:
-        if self.labels.ndim != 1 or self.labels.dtype is not torch.int64:
+        known = self.labels.ndim == 1 or self.labels.shape[1:] == (0,)
+        if not known or self.labels.dtype is not torch.int64:
             raise DataError(
                 f"the labels of a split are {self.labels.dtype} of shape "
                 f"{tuple(self.labels.shape)}; expected class indices (n,), int64"
@@ -105,6 +106,16 @@ class Split:
             transform: some rows of `images` -> float32 (n, c, h, w); `None` when they are that.
         """
         return cls(MemoryImages(images, transform or _unchanged), labels)
+
+    @classmethod
+    def unlabelled(cls, source: ImageSource) -> "Split":
+        """Images of which no class is known."""
+        return cls(source, torch.zeros(len(source), 0, dtype=torch.int64))
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the classes of its images are known."""
+        return self.labels.ndim == 1
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -170,15 +181,16 @@ class Dataset:
         holdout: training images that nothing is trained on; the search and validation use parts.
         test: opened only to evaluate; before, the range of its labels is checked, and by
             `load_dataset` the form of its first image.
-        classes: number of classes; labels are 0..classes-1.
+        classes: number of classes; labels are 0..classes-1. 0 where no split has labels.
         task: what labels and the network's output mean.
         class_names: in the order of the network's outputs, where they are known.
         prepared: how images were prepared, in words, where that is known.
         prepare: an image file -> what the network takes, float32 (c, h, w); for `actpress encode`.
 
     Raises:
-        DataError: images that are not for testing are not float32 (n, c, h, w), or not of one size
-            (the first of each split is looked at), or labels are not of that many classes.
+        DataError: some splits have labels and others none; images that are not for testing are not
+            float32 (n, c, h, w), or not of one size (the first of each split is looked at); labels
+            are not of that many classes.
     """
 
     name: str
@@ -194,6 +206,13 @@ class Dataset:
     def __post_init__(self) -> None:
         for part, split in (("train", self.train), ("holdout", self.holdout), ("test", self.test)):
             object.__setattr__(self, part, replace(split, part=part))
+            if split.is_labelled != self.is_labelled:
+                raise DataError(
+                    f"of {self.name} some splits have labels and others none; expected them in "
+                    f"all splits or in none"
+                )
+            if not split.is_labelled:
+                continue
             low, high = int(split.labels.min()), int(split.labels.max())
             if low < 0 or high >= self.classes:
                 raise DataError(
@@ -202,6 +221,11 @@ class Dataset:
                 )
         self.check_images("train", self.train)
         self.check_images("holdout", self.holdout)
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the classes of its images are known."""
+        return self.train.is_labelled
 
     def check_images(self, part: str, split: Split) -> None:
         """Look at the first image of a split.

@@ -82,10 +82,10 @@ def load_image_folder(
         DataError: a folder is missing, empty or unlabelled, the classes of the splits differ or are
             not among `classes`, or `size`, `mean` or `std` make no sense.
     """
-    _check_size(size)
+    check_size(size)
     default_mean, default_std = default_normalisation(size[0])
     mean, std = tuple(mean or default_mean), tuple(std or default_std)
-    _check_normalisation(size[0], mean, std)
+    check_normalisation(size[0], mean, std)
     train_folder, test_folder = _split_folders(path)
     names = _class_names(train_folder)
     _check_same_classes(train_folder, names, test_folder)
@@ -106,7 +106,7 @@ def load_image_folder(
         split(test),
         len(classes),
         class_names=tuple(classes),
-        prepared=f"images normalised by mean {_listed(mean)} and std {_listed(std)}",
+        prepared=f"images normalised by mean {listed(mean)} and std {listed(std)}",
         prepare=lambda file: normalised(read_image(file, size), mean, std),
     )
 
@@ -144,9 +144,10 @@ def _class_names(folder: Path) -> list[str]:
     )
     if names:
         return names
-    if any(_is_image(entry) for entry in folder.iterdir()):
+    if any(is_image(entry) for entry in folder.iterdir()):
         raise DataError(
-            f"the images in {folder} have no labels; put each into a folder named after its class"
+            f"the images in {folder} have no labels; put each into a folder named after its class, "
+            f"or give --unlabelled"
         )
     raise DataError(f"{folder} is empty; {LAYOUT}")
 
@@ -174,21 +175,28 @@ def _checked_order(order: Sequence[str], found: list[str], folder: Path) -> Sequ
 
 def _labelled(folder: Path, names: list[str], order: Sequence[str]) -> list[Labelled]:
     """The files of each class with its index in the order of the network's outputs."""
-    return [[(file, order.index(name)) for file in _image_files(folder / name)] for name in names]
+    return [[(file, order.index(name)) for file in image_files(folder / name)] for name in names]
 
 
-def _listed(values: Sequence[float]) -> str:
+def listed(values: Sequence[float]) -> str:
+    """Numbers between commas."""
     return ", ".join(f"{value:g}" for value in values)
 
 
-def _image_files(folder: Path) -> list[Path]:
-    files = sorted(entry for entry in folder.iterdir() if _is_image(entry))
+def image_files(folder: Path) -> list[Path]:
+    """The images directly in a folder, sorted.
+
+    Raises:
+        DataError: there are none.
+    """
+    files = sorted(entry for entry in folder.iterdir() if is_image(entry))
     if not files:
         raise DataError(f"{folder} holds no image; expected files {', '.join(sorted(SUFFIXES))}")
     return files
 
 
-def _is_image(entry: Path) -> bool:
+def is_image(entry: Path) -> bool:
+    """Whether it is a file that is read."""
     return entry.suffix.lower() in SUFFIXES and entry.name[0] != "." and entry.is_file()
 
 
@@ -209,7 +217,8 @@ def _hold_out(files_by_class: list[Labelled]) -> tuple[Labelled, Labelled]:
     return train, holdout
 
 
-def _check_size(size: tuple[int, int, int]) -> None:
+def check_size(size: tuple[int, int, int]) -> None:
+    """Refuse shapes that no image file gives."""
     if size[0] not in MODES or min(size) < 1:
         raise DataError(
             f"image files cannot give an input of {'x'.join(map(str, size))}; expected 1 or 3 "
@@ -217,7 +226,8 @@ def _check_size(size: tuple[int, int, int]) -> None:
         )
 
 
-def _check_normalisation(channels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+def check_normalisation(channels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    """Refuse numbers that do not fit the channels."""
     for name, values in (("mean", mean), ("std", std)):
         if len(values) not in (1, channels):
             raise DataError(f"{name} has {len(values)} values; expected 1 or {channels}")

@@ -19,7 +19,14 @@ from actpress.evaluation.account import (
     total_views,
 )
 from actpress.evaluation.confidence import Comparison, guessing_accuracy
-from actpress.evaluation.metrics import MeasuredMetrics, Metrics, PathPoint, Views
+from actpress.evaluation.metrics import (
+    ACCURACY,
+    AGREEMENT,
+    MeasuredMetrics,
+    Metrics,
+    PathPoint,
+    Views,
+)
 from actpress.graph import Graph, eval_mode, macs_per_image
 from actpress.pressing import CompressedModel
 from actpress.stream import ByteTransport, stream_bytes, through_bytes
@@ -119,6 +126,8 @@ def evaluate(
 ) -> Metrics:
     """Accuracy, bits, traffic and energy on the test split.
 
+    Without labels the decisions of the float network take their place, and accuracy is agreement.
+
     Args:
         pressed: the model, its tables fitted on training images.
         graph: of the float network.
@@ -146,8 +155,9 @@ def evaluate(
     stream = None
     if transports is not None:
         stream = _measure(pressed, transports, len(test), batch, bits.entropy, values)
-    float_accuracy = task.metric(float_predictions, test.labels)
-    accuracy = task.metric(predictions, test.labels)
+    targets = test.labels if test.is_labelled else float_predictions
+    float_accuracy = task.metric(float_predictions, targets)
+    accuracy = task.metric(predictions, targets)
     return Metrics(
         model=info.model,
         data=info.data,
@@ -155,13 +165,14 @@ def evaluate(
         variant=info.variant,
         seed=info.seed,
         images=len(test),
+        metric=ACCURACY if test.is_labelled else AGREEMENT,
         float_accuracy=float_accuracy,
         accuracy=accuracy,
         accuracy_drop_pp=(float_accuracy - accuracy) * 100,
-        accuracy_drop_error_pp=Comparison.of(
-            float_predictions, predictions, test.labels
-        ).drop_error_pp,
-        guessing_accuracy=guessing_accuracy(float_predictions, test.labels),
+        accuracy_drop_error_pp=Comparison.of(float_predictions, predictions, targets).drop_error_pp,
+        guessing_accuracy=(
+            guessing_accuracy(float_predictions, targets) if test.is_labelled else None
+        ),
         held_out=info.held_out,
         agreement=task.agreement(predictions, float_predictions),
         bits_per_value=bits_per_value,

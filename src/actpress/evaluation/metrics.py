@@ -4,15 +4,24 @@ Accounting rules: docs/methods.md. "Value" always means a value of the original 
 dropped components count in every denominator.
 """
 
-from typing import Annotated
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from actpress.budget import View
 from actpress.cost import SiteUse
 from actpress.evaluation.confidence import Comparison
 
 FORMAT_VERSION = 2
+
+ACCURACY: Final = "accuracy"
+AGREEMENT: Final = "agreement"
 
 
 class _Record(BaseModel):
@@ -210,6 +219,8 @@ class Metrics(_Record):
         version: of this format.
         model, data, method, variant, seed: what was run.
         images: test images evaluated.
+        metric: what stands for accuracy: `accuracy`, which is not written, or `agreement` with the
+            float network where images have no labels; its own (`float_accuracy`) is 1.
         float_accuracy, accuracy: top-1 in [0, 1] on the test split.
         accuracy_drop_pp: (float_accuracy - accuracy) * 100.
         accuracy_drop_error_pp: half of its 95 % interval; None in older files.
@@ -242,6 +253,7 @@ class Metrics(_Record):
     variant: str
     seed: int
     images: Annotated[int, Field(ge=1)]
+    metric: Literal["accuracy", "agreement"] = ACCURACY
     float_accuracy: Annotated[float, Field(ge=0, le=1)]
     accuracy: Annotated[float, Field(ge=0, le=1)]
     accuracy_drop_pp: float
@@ -267,3 +279,11 @@ class Metrics(_Record):
     measured: MeasuredMetrics | None = None
     search: tuple[PathPoint, ...] = ()
     settings: dict[str, str | int | float | bool] = {}
+
+    @model_serializer(mode="wrap")
+    def _without_usual_metric(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields, without `metric` where it is the usual one."""
+        fields: dict[str, Any] = handler(self)
+        if self.metric == ACCURACY:
+            fields.pop("metric", None)
+        return fields

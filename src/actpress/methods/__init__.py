@@ -16,6 +16,7 @@ from actpress.pipeline.job import (
     Progress,
     Settings,
     Silence,
+    check_labels,
     held_out_size,
 )
 from actpress.settings import PROJECTING, TRAINING
@@ -44,6 +45,7 @@ __all__ = [
     "Silence",
     "best",
     "cap",
+    "check_labels",
     "choose_widths",
     "codesign",
     "entropy_training",

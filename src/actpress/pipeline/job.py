@@ -15,7 +15,7 @@ from actpress.calibration import Statistics, calibrate, fisher_information
 from actpress.codec import block_side
 from actpress.cost import EnergyModel, Objective, SiteUse, partners_of, use_of
 from actpress.data.dataset import Dataset, Split
-from actpress.errors import PlanError, TuningError
+from actpress.errors import BudgetError, PlanError, TuningError
 from actpress.evaluation import Comparison, PathPoint, predict
 from actpress.graph import Graph
 from actpress.plan import Placement, Plan, SitePlan
@@ -125,6 +125,27 @@ class Settings:
 def held_out_size(data: Dataset, settings: Settings) -> int:
     """Held-out images that the search does not see."""
     return len(data.holdout) - min(settings.search_images, len(data.holdout) // 2)
+
+
+def check_labels(data: Dataset, budget: Budget, settings: Settings) -> None:
+    """Refuse what needs labels where there are none.
+
+    Raises:
+        BudgetError: the budget bounds the accuracy.
+        TuningError: training weighs the labels.
+    """
+    if data.is_labelled:
+        return
+    if budget.is_accuracy:
+        raise BudgetError(
+            f"{data.name} has no labels, so a drop of accuracy ({budget}) cannot be told; ask for "
+            f"bits or a ratio instead, such as 1bits or 6x, and read the agreement"
+        )
+    if settings.tune.task:
+        raise TuningError(
+            f"{data.name} has no labels, but the weight of the labels' loss (task) is "
+            f"{settings.tune.task:g}; leave it at 0"
+        )
 
 
 @dataclass(frozen=True)

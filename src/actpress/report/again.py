@@ -8,8 +8,8 @@ from rich.text import Text
 
 from actpress.evaluation.metrics import Metrics
 from actpress.report.accounting import energy_assumptions, measured_fact
-from actpress.report.quantities import energy, percent
-from actpress.report.wording import drop
+from actpress.report.quantities import energy
+from actpress.report.wording import agreement, decisions_fact
 
 AS_BEFORE = ", as in the run"
 
@@ -31,9 +31,9 @@ def print_evaluation(metrics: Metrics, run: Metrics, console: Console) -> None:
 
 
 def _facts(metrics: Metrics, run: Metrics) -> Iterator[tuple[str, str]]:
-    agreement = percent(metrics.agreement)
-    yield "tested on", f"{metrics.images:,} images of {metrics.data}, {agreement} agreement"
-    yield "accuracy", _beside(_accuracy(metrics), _accuracy(run))
+    yield "tested on", f"{metrics.images:,} images of {metrics.data}{agreement(metrics)}"
+    now, before = decisions_fact(metrics), decisions_fact(run)
+    yield metrics.metric, _beside(now, before) if metrics.metric == run.metric else now
     yield "bits/value", _beside(_bits(metrics), _bits(run))
     if metrics.measured is not None:
         yield "measured", measured_fact(metrics.measured)
@@ -43,11 +43,6 @@ def _facts(metrics: Metrics, run: Metrics) -> Iterator[tuple[str, str]]:
 
 def _beside(now: str, before: str) -> str:
     return now + AS_BEFORE if now == before else f"{now}; in the run {before}"
-
-
-def _accuracy(metrics: Metrics) -> str:
-    before, after = percent(metrics.float_accuracy), percent(metrics.accuracy)
-    return f"{before} -> {after} ({drop(metrics)})"
 
 
 def _bits(metrics: Metrics) -> str:

@@ -20,6 +20,7 @@ def curves_chart(
     float_accuracy: float,
     title: str,
     *,
+    metric: str = "accuracy",
     width_px: int = WIDE_PX,
     legend: bool = False,
 ) -> str:
@@ -29,6 +30,7 @@ def curves_chart(
         points: at least one.
         float_accuracy: in [0, 1].
         title: of the axis of bits.
+        metric: what stands for accuracy.
         width_px: natural width.
         legend: name the methods in the chart itself, where nothing around it does.
     """
@@ -57,5 +59,7 @@ def curves_chart(
         axes.tick_params(length=0)
         axes.spines["left"].set_visible(False)
 
-    label = f"Accuracy against bits per value of {len(points)} runs: {', '.join(names)}."
+    label = (
+        f"{metric.capitalize()} against bits per value of {len(points)} runs: {', '.join(names)}."
+    )
     return render(draw, width_px=width_px, height_px=430, label=label, salt=f"curves {width_px}")

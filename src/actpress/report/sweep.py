@@ -147,7 +147,7 @@ def print_sweep(runs: Sequence[Metrics], console: Console) -> None:
         _Column("budget", lambda entry: entry.run.budget or "-"),
         _Column("bits\nentropy", lambda entry: f"{entry.run.bits_per_value.entropy:.3f}"),
         _Column("bits\nfixed", lambda entry: f"{entry.run.bits_per_value.fixed:.3f}"),
-        _Column("accuracy", lambda entry: percent(entry.run.accuracy)),
+        _Column(runs[0].metric if runs else "accuracy", lambda entry: percent(entry.run.accuracy)),
         _Column("change", lambda entry: points(entry.run.accuracy_drop_pp)),
     ]
     moved = [
@@ -198,7 +198,11 @@ def render_sweep(runs: Sequence[Metrics], failed: Sequence[Mapping[str, str]] = 
     template = environment().get_template("sweep.html.j2")
     entries, title = compare(runs)
     placed, floor = [entry.point for entry in entries], runs[0].float_accuracy
-    charts = [curves_chart(placed, floor, title, width_px=px) for px in (WIDE_PX, NARROW_PX)]
+    metric = runs[0].metric
+    charts = [
+        curves_chart(placed, floor, title, metric=metric, width_px=px)
+        for px in (WIDE_PX, NARROW_PX)
+    ]
     return template.render(
         entries=entries,
         close=_least(entries),

@@ -20,7 +20,16 @@ from actpress.report.accounting import (
 )
 from actpress.report.columns import Column, Layout, print_fitting
 from actpress.report.quantities import dimensions, duration, kib, percent
-from actpress.report.wording import block_fact, caveats, drop, headline, left_alone, rank, view_of
+from actpress.report.wording import (
+    agreement,
+    block_fact,
+    caveats,
+    decisions_fact,
+    headline,
+    left_alone,
+    rank,
+    view_of,
+)
 
 _SiteColumn = Column[SiteMetrics]
 _LEGEND = "Stored: pre or post activation. Bits: per original value. KiB: traffic, after by {view}."
@@ -112,11 +121,10 @@ def _facts_table(metrics: Metrics) -> Table:
 
 
 def _facts(metrics: Metrics) -> Iterator[tuple[str, str]]:
-    before, after = percent(metrics.float_accuracy), percent(metrics.accuracy)
     variant = f" ({metrics.variant})" if metrics.variant else ""
     yield "method", f"{metrics.method}{variant}, budget {metrics.budget or 'none'}"
-    yield "accuracy", f"{before} -> {after} ({drop(metrics)})"
-    yield "tested on", f"{metrics.images:,} images, {percent(metrics.agreement)} agreement"
+    yield metrics.metric, decisions_fact(metrics)
+    yield "tested on", f"{metrics.images:,} images{agreement(metrics)}"
     yield "extra MACs", extra_macs_fact(metrics)
     if latency := latency_fact(metrics):
         yield "latency", latency

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from actpress.budget import REFERENCE_BITS, Budget, BudgetKind, Count, View
 from actpress.errors import BudgetError
 from actpress.evaluation.confidence import is_guessing
-from actpress.evaluation.metrics import Metrics, SiteMetrics
+from actpress.evaluation.metrics import ACCURACY, AGREEMENT, Metrics, SiteMetrics
 from actpress.plan import Transform
 from actpress.report.quantities import percent, points, ratio
 
@@ -86,6 +86,19 @@ def caveats(metrics: Metrics) -> tuple[str, ...]:
             f"more calibration images bring them closer."
         )
     return tuple(found)
+
+
+def decisions_fact(metrics: Metrics) -> str:
+    """Accuracy before and after, or, without labels, how many decisions are kept."""
+    after = percent(metrics.accuracy)
+    if metrics.metric == AGREEMENT:
+        return f"{after} with the float network ({drop(metrics)})"
+    return f"{percent(metrics.float_accuracy)} -> {after} ({drop(metrics)})"
+
+
+def agreement(metrics: Metrics) -> str:
+    """Of the images, as a clause; nothing where it stands in the place of accuracy."""
+    return f", {percent(metrics.agreement)} agreement" if metrics.metric == ACCURACY else ""
 
 
 def drop(metrics: Metrics) -> str:
@@ -216,6 +229,8 @@ def _way_out(metrics: Metrics) -> str:
 def _accuracy(metrics: Metrics) -> str:
     before, after = percent(metrics.float_accuracy), percent(metrics.accuracy)
     drop = metrics.accuracy_drop_pp
+    if metrics.metric == AGREEMENT:
+        return f"at {after} agreement with the float network (the images have no labels)"
     if round(drop, 2) == 0:
         return f"with accuracy unchanged at {after}"
     if drop >= _LARGE_DROP_PP:

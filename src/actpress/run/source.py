@@ -1,9 +1,16 @@
 """Where the model and the data of a run came from."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 from torch import nn
 
 from actpress.errors import DataError, RunError
@@ -42,6 +49,14 @@ class Source(BaseModel):
     leaves: tuple[str, ...] = ()
     weights_sha256: str
     images_sha256: dict[str, str] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_usual_preparation(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields, without what earlier versions do not know, where it is not asked for."""
+        fields: dict[str, Any] = handler(self)
+        if self.preparation is not None and not self.preparation.unlabelled:
+            fields["preparation"].pop("unlabelled", None)
+        return fields
 
 
 def load_source(folder: Path) -> Source:

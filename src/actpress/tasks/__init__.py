@@ -2,5 +2,6 @@
 
 from actpress.tasks.classification import CLASSIFICATION, Classification
 from actpress.tasks.task import Task
+from actpress.tasks.unlabelled import UNLABELLED, Unlabelled
 
-__all__ = ["CLASSIFICATION", "Classification", "Task"]
+__all__ = ["CLASSIFICATION", "UNLABELLED", "Classification", "Task", "Unlabelled"]

@@ -61,7 +61,7 @@ def test_what_cannot_be_read_is_told(
 
 
 def test_other_data_prepare_their_own_images() -> None:
-    with pytest.raises(DataError, match="--classes are for image folders; fashion-mnist-subset"):
+    with pytest.raises(DataError, match="--unlabelled are for image folders; fashion-mnist-subset"):
         load_dataset("fashion-mnist-subset", preparation=Preparation(mean=(0.5,)))
 
 

@@ -22,8 +22,8 @@ class IntegerScore:
 
     Attributes:
         images: of the split.
-        accuracy: of the integer network, in [0, 1].
-        compressed_accuracy: of the compressed network in floating point.
+        accuracy: of the integer network, in [0, 1]; without labels its agreement.
+        compressed_accuracy: of the compressed network in floating point; without labels 1.
         agreement: share of images on which the two agree.
     """
 
@@ -62,6 +62,8 @@ def integer_score(
         labels.append(target)
         on_batch(len(images))
     predictions, reference, targets = map(torch.cat, (own, compressed, labels))
+    if not split.is_labelled:
+        targets = reference
     return IntegerScore(
         images=len(targets),
         accuracy=task.metric(predictions, targets),
