@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from actpress.allocate import SearchSettings
 from actpress.budget import Budget, View
+from actpress.cost import EnergyModel
 from actpress.data import Dataset, Split, load_dataset
 from actpress.errors import BudgetError, TuningError
 from actpress.evaluation import Metrics, RunInfo, evaluate, predict
@@ -184,7 +185,8 @@ def measure(row: Wanted) -> Row:
         info,
         float_predictions=float_predictions(row.model),
     )
-    return _common(row) | _figures(row, metrics) | {"seconds": seconds, "kept": outcome.variant}
+    found = _common(row) | _figures(row, metrics) | {"seconds": seconds, "kept": outcome.variant}
+    return found | {"energy_ratio_unaided": energy_unaided(found)}
 
 
 def _common(row: Wanted) -> Row:
@@ -219,6 +221,18 @@ def _figures(row: Wanted, metrics: Metrics) -> Row:
         "untouched_sites": sum(site.transform == Transform.IDENTITY for site in metrics.sites),
         "sites": len(metrics.sites),
     }
+
+
+def energy_unaided(row: Row) -> float:
+    """How much less energy, were what neighbours save by folding not counted.
+
+    A fold saves multiply-accumulates of the layer that takes a matrix in, which pay for the
+    arithmetic of the same site's codec; here that arithmetic is counted whole.
+    """
+    energy, sites = EnergyModel(), graph_of(row["model"]).sites
+    before_pj = energy.pj_per_bit * sum(8 * site.values * (1 + site.reads) for site in sites)
+    codecs_pj = energy.mac_pj * row["extra_macs_share"] * macs_of(row["model"])
+    return float(1 / (1 / row["net_ratio_batch1"] + codecs_pj / before_pj))
 
 
 @cache

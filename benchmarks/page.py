@@ -1,7 +1,10 @@
 """What the pages of results share."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 from benchmarks.store import Row
 
@@ -10,6 +13,23 @@ TITLES = {"resnet18": "ResNet18", "vgg16_bn": "VGG16-BN", "mobilenet_v2": "Mobil
 
 TARGETS = "## Targets\n\n| what | target | measured | met |\n|---|---|---|---|"
 """Heading of a table of `target_line`s."""
+
+
+Target = dict[str, Any]
+"""What was asked, what was measured, and whether that is enough; None is not judged."""
+
+
+def target_of(what: str, target: str, measured: str, *, met: bool | None) -> Target:
+    """As it stands in the JSON file."""
+    return {"what": what, "target": target, "measured": measured, "met": met}
+
+
+def write_results(rows: Sequence[Row], targets: Sequence[Target], path: Path) -> None:
+    """Rows and targets as JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps({"rows": list(rows), "targets": list(targets)}, indent=1) + "\n")
+    partial.replace(path)
 
 
 def target_line(what: str, target: str, measured: str, *, met: bool | None) -> str:

@@ -191,18 +191,22 @@ def _decoders(neighbours: Neighbours, plan: SitePlan) -> Iterator[Fold]:
 
 def _macs_and_bits(folds: Folds, plan: SitePlan, blocks: int) -> tuple[float, float]:
     """Of codec and neighbours, up to what folding does not change."""
-    size = size_of(plan)
-    macs = folds.unfolded_macs(size) * blocks - folds.saved.macs
-    constants = 0 if plan.is_identity else NUMBER_BITS * plan.components
-    left = unfolded_bits(
-        size,
+    macs = folds.unfolded_macs(size_of(plan)) * blocks - folds.saved.macs
+    return macs, _left_bits(folds, plan) - WEIGHT_BITS * folds.saved.weights
+
+
+def _left_bits(folds: Folds, plan: SitePlan, constant_bits: tuple[int, int] | None = None) -> int:
+    """What of a projection is still fetched; of its constants, what all of them take by default."""
+    nominal = 0 if plan.is_identity else NUMBER_BITS * plan.components
+    mean_bits, offset_bits = constant_bits or (nominal, nominal)
+    return unfolded_bits(
+        size_of(plan),
         plan.number_bits,
-        mean_bits=constants,
-        offset_bits=constants,
+        mean_bits=mean_bits,
+        offset_bits=offset_bits,
         encoder=folds.encoder is None,
         decoder=folds.decodes > 0,
     )
-    return macs, left - WEIGHT_BITS * folds.saved.weights
 
 
 def size_of(plan: SitePlan) -> Size:
@@ -257,17 +261,8 @@ def use_of_plan(
         index_bits: of the class of each component.
         partners: folds of the whole plan; None while it is open.
     """
-    folds, size = folds_of(site, plan), size_of(plan)
-    nominal = 0 if plan.is_identity else NUMBER_BITS * plan.components
-    mean_bits, offset_bits = constant_bits or (nominal, nominal)
-    parameters = unfolded_bits(
-        size,
-        plan.number_bits,
-        mean_bits=mean_bits,
-        offset_bits=offset_bits,
-        encoder=folds.encoder is None,
-        decoder=folds.decodes > 0,
-    )
+    folds = folds_of(site, plan)
+    parameters = _left_bits(folds, plan, constant_bits)
     credit = sum((_credited(site, fold, partners) for fold in folds.all), Saved())
     return SiteUse(
         values=site.values,
@@ -276,7 +271,7 @@ def use_of_plan(
         parameter_bits=float(parameters + quantizer_bits),
         index_bits=index_bits,
         credit_bits=WEIGHT_BITS * credit.weights,
-        macs=float(folds.unfolded_macs(size) * (site.values // plan.components)),
+        macs=float(folds.unfolded_macs(size_of(plan)) * (site.values // plan.components)),
         credit_macs=credit.macs,
     )
 
