@@ -9,6 +9,9 @@ page and judges targets anew.
 import argparse
 import dataclasses
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +24,9 @@ from actpress.cli.opened import OpenedRun, open_run
 from actpress.data import Dataset, load_dataset
 from actpress.deploy.c import Firmware, export_c
 from actpress.deploy.integer import Convolution, IntegerNetwork, Stage, integer_score
-from benchmarks.device_boards import on_board, on_host
+from actpress.deploy.memory import map_traffic
+from benchmarks.device_boards import codec_flash_bytes, on_board, on_host
+from benchmarks.device_micro import loop_rows
 from benchmarks.device_page import write_page
 from benchmarks.device_runs import COMPRESSED, INT8, RUNS, DeviceRun
 from benchmarks.store import Row, environment
@@ -52,15 +57,18 @@ class Wanted:
         """What tells rows apart."""
         return self.run.name, self.form, self.cascades
 
+    @property
+    def is_default(self) -> bool:
+        """Whether `actpress export` makes this form where nothing is said."""
+        return self.form == "c-packed" and self.cascades
+
 
 def wanted() -> Iterator[Wanted]:
     """All rows, those of most interest first."""
     for run in COMPRESSED:
         yield Wanted(run, "c-packed", cascades=True)
-    for run in COMPRESSED:
         yield Wanted(run, "c-int8", cascades=True)
         yield Wanted(run, "c-packed", cascades=False)
-        yield Wanted(run, "c-int8", cascades=False)
 
 
 @cache
@@ -125,13 +133,29 @@ def measure(row: Wanted, *, host_images: int, test_images: int) -> Row:
         "boards": {name: dataclasses.asdict(figures) for name, figures in boards.items()},
         "accuracy": accuracy,
         "accuracy_int8": reference,
+        "accuracy_float": json.loads((row.run.folder / "metrics.json").read_text())[
+            "float_accuracy"
+        ],
         "accuracy_drop_pp": 100 * (reference - accuracy),
         "test_images": min(test_images, len(data.test)),
         "macs": _macs(network),
+        "maps_moved_bytes": boards["m7"].map_loaded + boards["m7"].map_stored,
+        "maps_account_bytes": map_traffic(firmware.plan).bytes,
+        "codec_flash_bytes": codec_flash_bytes(folder),
         "host": dataclasses.asdict(host),
         "equal": host.equal and all(figures.equal for figures in boards.values()),
+        "export_s": export_seconds(row.run, folder) if row.is_default else None,
         "commit": environment()["commit"],
     }
+
+
+def export_seconds(run: DeviceRun, folder: Path) -> float:
+    """What `actpress export --to c` takes from the first import to the last file."""
+    out = folder.with_name(f"{folder.name}-command")
+    command = ["export", str(run.folder), "--to", "c", "--out", str(out), "--force"]
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "actpress", *command], check=True)  # noqa: S603
+    return time.perf_counter() - begun
 
 
 def _memory(firmware: Firmware) -> Row:
@@ -180,22 +204,29 @@ def main() -> None:
     parser.add_argument("--test-images", type=int, default=10_000)
     parser.add_argument("--page", action="store_true", help="only write the page anew")
     asked = parser.parse_args()
-    rows: list[Row] = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    rows: list[Row] = known.get("rows", [])
+    loops: list[Row] = known.get("loops", [])
+    if not loops and not asked.page:
+        loops = loop_rows(RUNS / "loops")
     done = {(row["run"], row["form"], row["cascades"]) for row in rows}
     for row in () if asked.page else wanted():
         if row.key not in done:
-            most = row.form == "c-packed" and row.cascades
-            images = asked.host_images if most else min(asked.host_images, FEWER_HOST_IMAGES)
-            found = measure(row, host_images=images, test_images=asked.test_images)
+            images = min(asked.host_images, FEWER_HOST_IMAGES)
+            found = measure(
+                row,
+                host_images=asked.host_images if row.is_default else images,
+                test_images=asked.test_images,
+            )
             rows.append(found)
-            write_page(rows, RESULTS)
+            write_page(rows, loops, RESULTS)
             print(
                 f"{found['run']}, {found['form']}, cascades {found['cascades']}: "
                 f"{found['total_ram_bytes']:,} bytes, {found['instructions']:,} instructions, "
                 f"equal {found['equal']}, {found['accuracy_drop_pp']:.2f} points lost",
                 flush=True,
             )
-    write_page(rows, RESULTS)
+    write_page(rows, loops, RESULTS)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,9 @@ void bench_run(const uint8_t *image, int32_t *logits, uint8_t *maps)
 }
 """
 REFERENCE_BATCH = 20
+OF_CODECS = r"^(un)?pack_|^same$|_lines(_\d+)?_(values|start)|_of_\d+_bits"
+SIZED = 4
+"""Columns of a symbol that has a size: address, size, kind, name."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class BoardFigures:
         instructions: of one inference.
         loaded, stored: bytes from and to memory.
         arena_loaded, arena_stored: of these, from and to the arena.
+        map_loaded, map_stored: of these, from and to stored maps; the rest is line buffers.
     """
 
     equal: bool
@@ -58,6 +62,8 @@ class BoardFigures:
     stored: int
     arena_loaded: int
     arena_stored: int
+    map_loaded: int
+    map_stored: int
 
 
 def on_board(folder: Path, board: str) -> BoardFigures:
@@ -86,7 +92,26 @@ def on_board(folder: Path, board: str) -> BoardFigures:
         stored=number(r"stored (\d+) bytes"),
         arena_loaded=number(r"of the arena (\d+)"),
         arena_stored=number(r"in the arena (\d+)"),
+        map_loaded=number(r"maps: loaded (\d+)"),
+        map_stored=number(r"maps: loaded \d+ bytes, stored (\d+)"),
     )
+
+
+def codec_flash_bytes(folder: Path) -> int:
+    """Code and tables that pack, unpack and turn codes into line values, of the M7 build."""
+    total = 0
+    for source in ("net", "weights"):
+        done = subprocess.run(  # noqa: S603  the folder was written by this benchmark
+            ["arm-none-eabi-nm", "-S", str(folder / "build" / f"m7-{source}.o")],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for line in done.stdout.splitlines():
+            parts = line.split()
+            if len(parts) == SIZED and re.search(OF_CODECS, parts[3]):
+                total += int(parts[1], 16)
+    return total
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,13 @@ def target_of(what: str, target: str, measured: str, *, met: bool | None) -> Tar
     return {"what": what, "target": target, "measured": measured, "met": met}
 
 
-def write_results(rows: Sequence[Row], targets: Sequence[Target], path: Path) -> None:
-    """Rows and targets as JSON, whole or not at all."""
+def write_results(
+    rows: Sequence[Row], targets: Sequence[Target], path: Path, **more: Sequence[Row]
+) -> None:
+    """Rows, targets and what else was measured as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
-    partial.write_text(json.dumps({"rows": list(rows), "targets": list(targets)}, indent=1) + "\n")
+    partial.write_text(json.dumps({"rows": rows, **more, "targets": targets}, indent=1) + "\n")
     partial.replace(path)
 
 

@@ -31,6 +31,12 @@ def row(**changes: object) -> Row:
         "instructions": 30_000_000,
         "boards": {"m4": board, "m7": board},
         "accuracy": 0.83,
+        "accuracy_int8": 0.834,
+        "accuracy_float": 0.8345,
+        "maps_moved_bytes": 30_000,
+        "maps_account_bytes": 30_000,
+        "codec_flash_bytes": 3_000,
+        "export_s": 10.0,
         "accuracy_drop_pp": 0.4,
         "test_images": 10_000,
         "macs": 12_500_000,
@@ -42,9 +48,10 @@ def row(**changes: object) -> Row:
 
 
 def verdicts(*rows: Row) -> dict[str, bool]:
-    return {target["what"]: target["met"] for target in judged(rows)}
+    return {target["what"]: target["met"] for target in judged(rows, [])}
 
 
+LOOP: Row = {"what": "a symbol", "instructions": 3.4, "most": 3.5, "commit": "abc"}
 RAM = "ResNet8, whole RAM with cascades, at most 0.5 points lost"
 
 
@@ -63,7 +70,7 @@ def test_ram_counts_only_within_the_drop(changes: Row, met: bool) -> None:  # no
 
 def test_the_least_ram_within_the_drop_is_taken() -> None:
     smaller = row(run="b", total_ram_bytes=9_000, accuracy_drop_pp=2.0)
-    (target,) = [t for t in judged([row(), smaller]) if t["what"] == RAM]
+    (target,) = [t for t in judged([row(), smaller], []) if t["what"] == RAM]
     assert target["measured"].startswith("11.1 KiB with 0.40 points lost")
     assert "(resnet8_cifar10-gdr-2x)" in target["measured"]
 
@@ -74,6 +81,43 @@ def test_instructions_are_compared_with_the_same_export() -> None:
     assert verdicts(row(), int8)[what] is False
     assert verdicts(row(), row(form="c-int8", instructions=29_000_000))[what] is True
     assert what not in verdicts(row(), int8 | {"cascades": False})
+
+
+@pytest.mark.parametrize(("moved", "met"), [(30_000, True), (30_001, False)])
+def test_bytes_of_maps_are_compared_with_the_same_export(moved: int, met: bool) -> None:  # noqa: FBT001
+    what = (
+        "bytes loaded from and stored to maps, counted, with packed maps, against the same export "
+        "with int8 maps"
+    )
+    int8 = row(form="c-int8", maps_moved_bytes=100_000, maps_account_bytes=100_000)
+    assert verdicts(row(maps_moved_bytes=moved), int8)[what] is met
+
+
+def test_counted_bytes_may_not_leave_the_account() -> None:
+    what = "bytes loaded from and stored to maps, counted, against the account of the plan"
+    assert verdicts(row())[what] is True
+    assert verdicts(row(), row(run="b", maps_moved_bytes=30_601))[what] is False
+
+
+@pytest.mark.parametrize(("instructions", "met"), [(3.5, True), (3.51, False)])
+def test_single_loops_are_judged(instructions: float, met: bool) -> None:  # noqa: FBT001
+    (target,) = judged([], [LOOP | {"instructions": instructions}])
+    assert (target["what"], target["met"]) == ("M7 instructions of a symbol", met)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "int8", "met"),
+    [(0.8296, 0.8326, (True, True)), (0.8294, 0.8324, (False, False))],
+)
+def test_integers_are_compared_with_float(
+    accuracy: float,
+    int8: float,
+    met: tuple[bool, bool],
+) -> None:
+    found = verdicts(row(accuracy=accuracy, accuracy_int8=int8))
+    name = "accuracy of resnet8_cifar10 in integers against float, at"
+    eight, budget = f"{name} 8 bit", f"{name} the budget of resnet8_cifar10-gdr-2x"
+    assert (found[eight], found[budget]) == met
 
 
 def test_one_unequal_board_or_symbol_is_told() -> None:
@@ -89,10 +133,11 @@ def test_one_unequal_board_or_symbol_is_told() -> None:
 
 def test_the_file_and_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_page, "PAGE", tmp_path / "page.md")
-    write_page([row()], tmp_path / "device.json")
+    write_page([row()], [LOOP], tmp_path / "device.json")
 
     written = json.loads((tmp_path / "device.json").read_text())
     assert written["rows"] == [row()]
+    assert written["loops"] == [LOOP]
     assert {"what", "target", "measured", "met"} == set(written["targets"][0])
     text = (tmp_path / "page.md").read_text()
     assert text == page(written["rows"], written["targets"])

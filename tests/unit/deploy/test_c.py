@@ -19,7 +19,7 @@ from actpress.deploy.c import export_c
 from actpress.deploy.c.runs import pack_function, unpack_function
 from actpress.deploy.integer import Executor, IntegerNetwork, integer_network
 from actpress.deploy.integer.execute import image_codes
-from actpress.deploy.memory import memory_plan
+from actpress.deploy.memory import map_traffic, memory_plan
 from actpress.errors import ExportError, RunError
 from actpress.graph import capture
 from actpress.plan import Placement, Plan, SitePlan, Transform
@@ -182,12 +182,12 @@ def test_random_networks(
     assert_equal(integers, images[:2], tmp_path_factory.mktemp("c"), cascades=bool(seed % 2))
 
 
-COUNTS = (1, 7, 8, 9, 40)
+COUNTS = (1, 7, 8, 9, 16, 31, 40, 48)
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
 def test_runs_of_every_width(tmp_path: Path, bits: int) -> None:
-    """Eight symbols at a time, and the rest, against numpy's own packing."""
+    """Several symbols at a time, and the rest, against numpy's own packing."""
     codes = np.random.default_rng(bits).integers(0, 2**bits, max(COUNTS)).astype(np.uint8)
     rest = (files("actpress.deploy.c.templates") / "codes.c").read_text().partition("@RUNS@")[0]
     body = (
@@ -282,6 +282,20 @@ def test_the_emulated_board_computes_the_same(firmware: Path, board: str) -> Non
     arena = re.search(r"NET_ARENA_BYTES (\d+)u", (firmware / "net.h").read_text())
     assert arena is not None
     assert f"RAM {arena.group(1)} bytes without stack" in said
+
+
+@emulated
+@pytest.mark.parametrize("cascades", [False, True])
+def test_counted_bytes_of_maps_are_those_of_the_plan(
+    press_all: Pressing, colours: Tensor, tmp_path: Path, *, cascades: bool
+) -> None:
+    network = integer_network(press_all(Sums(), Transform.PCA, bit_width=3), [colours])
+    made = export_c(network, colours[:1], tmp_path / "firmware", title="sums", cascades=cascades)
+    said = make(tmp_path / "firmware", "qemu")
+    found = re.search(r"maps: loaded (\d+) bytes, stored (\d+)", said)
+    assert found is not None, said
+    account = map_traffic(made.plan)
+    assert (account.loaded_bytes, account.stored_bytes) == tuple(map(int, found.groups()))
 
 
 def test_missing_tools_are_named_with_their_packages(firmware: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from actpress.deploy.c.golden import golden_files
-from actpress.deploy.c.memory_md import memory_text
+from actpress.deploy.c.memory_md import chains_text, memory_text
 from actpress.deploy.c.network import sources, template
 from actpress.deploy.integer import IntegerNetwork
 from actpress.deploy.memory import MemoryPlan, memory_plan
@@ -84,6 +84,7 @@ def export_c(
         **made.files,
         **golden_files(network, plan, images.numpy()),
         **{name: template(name) for name in COPIED},
+        "board/chains.txt": chains_text(plan),
         "memory.md": report,
     }
     with new_folder(out, force=force, known_by="net.h") as folder:

@@ -1,4 +1,4 @@
-"""memory.md: what a network takes, against the same network with int8 maps."""
+"""memory.md: what a network takes, against int8 maps; and board/chains.txt for the counter."""
 
 from collections.abc import Iterable
 
@@ -61,6 +61,12 @@ def memory_text(
             "",
         )
     )
+
+
+def chains_text(plan: MemoryPlan) -> str:
+    """Offset and bytes of the line buffers, a line for each chain."""
+    pairs = zip(plan.buffer_offsets, plan.buffers, strict=True)
+    return "".join(f"{offset} {block.bytes}\n" for offset, block in pairs)
 
 
 def _map_row(plan: MemoryPlan, at: int, shapes: dict[str, IntegerMap]) -> Row:

@@ -1,12 +1,14 @@
-"""C functions that pack and unpack runs of symbols of one width, eight at a time."""
+"""C functions that pack and unpack runs of symbols of one width, several at a time."""
 
 from actpress.deploy.memory.layout import BYTE
 
 WORD = 32
+UNPACKED_AT_ONCE = {bits: 32 if bits <= 4 else BYTE for bits in range(1, BYTE)}
+"""Symbols, by width; what is around them in the loop weighs less for more of them."""
 
 
 def unpack_function(bits: int) -> str:
-    """`unpack_N`: eight symbols come from N bytes, each through a table of bytes."""
+    """`unpack_N`: symbols come from bytes, each through a table of bytes."""
     if bits == BYTE:
         body = ["        to[i] = table[from[i]];"]
         return _function(
@@ -15,9 +17,12 @@ def unpack_function(bits: int) -> str:
             "    for (uint32_t i = 0; i < count; i++)",
             body,
         )
-    body = _loads(bits) + [f"        to[{i}] = table[{_symbol(bits, i)}];" for i in range(BYTE)]
+    count = UNPACKED_AT_ONCE[bits]
+    taken = count * bits // BYTE
+    body = _loads(taken) + [f"        to[{i}] = table[{_symbol(bits, i)}];" for i in range(count)]
     tail = f"    unpack_rest(from, {bits}u, count, table, to);"
-    head = f"    for (; count >= 8u; count -= 8u, from += {bits}, to += 8) {{"
+    step = f"count -= {count}u, from += {taken}, to += {count}"
+    head = f"    for (; count >= {count}u; {step}) {{"
     return _function(f"unpack_{bits}", "const uint8_t *table, uint8_t *to", head, body, tail)
 
 
@@ -51,15 +56,15 @@ def _function(name: str, arguments: str, head: str, body: list[str], tail: str =
     return "\n".join([*lines, "}", ""])
 
 
-def _loads(bits: int) -> list[str]:
-    """The N bytes as words."""
+def _loads(count: int) -> list[str]:
+    """So many bytes as words."""
     lines = []
-    for word in range(-(-bits * BYTE // WORD)):
-        first = word * WORD // BYTE
+    for first in range(0, count, WORD // BYTE):
         parts = [
-            _shifted(f"from[{i}]", (i - first) * BYTE) for i in range(first, min(first + 4, bits))
+            _shifted(f"from[{i}]", (i - first) * BYTE)
+            for i in range(first, min(first + WORD // BYTE, count))
         ]
-        lines.append(f"        const uint32_t w{word} = {_joined(parts)};")
+        lines.append(f"        const uint32_t w{first * BYTE // WORD} = {_joined(parts)};")
     return lines
 
 

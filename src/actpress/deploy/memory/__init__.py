@@ -4,6 +4,7 @@ from actpress.deploy.memory.layout import Group, RowLayout, layout_of, packed
 from actpress.deploy.memory.peak import PlannedPeak
 from actpress.deploy.memory.plan import MemoryPlan, memory_plan
 from actpress.deploy.memory.schedule import Buffers, Chain, buffers_of, chains_of
+from actpress.deploy.memory.traffic import Traffic, map_traffic
 
 __all__ = [
     "Buffers",
@@ -12,9 +13,11 @@ __all__ = [
     "MemoryPlan",
     "PlannedPeak",
     "RowLayout",
+    "Traffic",
     "buffers_of",
     "chains_of",
     "layout_of",
+    "map_traffic",
     "memory_plan",
     "packed",
 ]

@@ -1,5 +1,5 @@
 
-/* The last symbols of a run, fewer than eight. */
+/* The last symbols of a run, too few for a whole step. */
 static void unpack_rest(const uint8_t *from, uint32_t bits, uint32_t count,
                         const uint8_t *table, uint8_t *to)
 {

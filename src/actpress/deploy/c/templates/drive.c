@@ -66,7 +66,7 @@ static const uint8_t *compute(const struct stage *stage, uint32_t row)
 }
 
 /* Runs stages row by row; all but the last hand their rows to the next. */
-static void run_chain(const struct stage *stages, uint32_t count)
+NOT_INLINE static void run_chain(const struct stage *stages, uint32_t count)
 {
     struct progress at[LONGEST_CHAIN];
     const uint32_t last = count - 1u;
