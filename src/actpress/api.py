@@ -15,7 +15,8 @@ from actpress.deploy.freeze import freeze
 from actpress.deploy.memory import PlannedPeak
 from actpress.errors import ActpressError, BudgetError, DataError, ModelError
 from actpress.evaluation import Metrics, RunInfo, evaluate, measure_latency, predict
-from actpress.graph import Graph, Site, capture, check_weights_finite, hash_weights, unwrapped
+from actpress.graph import Graph, Site, check_weights_finite, hash_weights, unwrapped
+from actpress.graph import capture as captured
 from actpress.methods import (
     METHODS,
     Job,
@@ -41,6 +42,7 @@ from actpress.run import (
     save_model,
     write_text,
 )
+from actpress.settings import Capture
 from actpress.tasks import CLASSIFICATION, Task
 
 RAM_IMAGES = 256
@@ -90,6 +92,7 @@ def compress(
     energy: EnergyModel | None = None,
     source: Source | None = None,
     leaves: Sequence[str] = (),
+    capture: str = Capture.AUTO,
     folder: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Result:
@@ -110,6 +113,8 @@ def compress(
         source: where model and data came from, for `evaluate` in a later process; one with digests
             of the images says that they were read, and are not broken.
         leaves: module paths to trace around.
+        capture: `fx` or `export`, torch's two ways to find what a network computes; `auto` exports
+            what torch.fx cannot trace.
         folder: for checkpoints; an existing one is continued from, if weights and images are the
             same.
         progress: told how far the work is.
@@ -126,11 +131,11 @@ def compress(
     model = unwrapped(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     example = next(data.train.batches(2))[0].to(device)
-    graph = capture_for(model, example, leaves, task=data.task)
+    graph = capture_for(model, example, leaves, task=data.task, how=capture)
     settings, progress = settings or Settings(), progress or Silence()
     check_labels(data, budget, settings)
     check_network(graph, data)
-    source = source or describe_source(model, data, leaves)
+    source = source or describe_source(model, data, leaves, capture)
     if source.images_sha256 is None:
         digests = read_images(data, settings, progress)
         source = source.model_copy(update={"images_sha256": digests})
@@ -201,33 +206,50 @@ def opened(data: Dataset | TorchData, holdout: TorchData | None, test: TorchData
 
 
 def inspect(
-    model: nn.Module, example: Tensor | tuple[Tensor, ...], *, leaves: Sequence[str] = ()
+    model: nn.Module,
+    example: Tensor | tuple[Tensor, ...],
+    *,
+    leaves: Sequence[str] = (),
+    capture: str = Capture.AUTO,
 ) -> tuple[Site, ...]:
     """The stored activations of a network, in the order in which it computes them.
 
     Args:
-        model: any network that torch.fx can trace; it is not changed.
+        model: any network that torch.fx can trace or torch.export can export; it is not changed.
         example: one input batch, or a tuple of them.
         leaves: module paths to trace around.
+        capture: as for `compress`.
     """
-    return capture(model, example, leaves=leaves).sites
+    return captured(model, example, leaves=leaves, how=_way(capture)).sites
 
 
 def capture_for(
-    model: nn.Module, example: Tensor, leaves: Sequence[str], *, task: Task = CLASSIFICATION
+    model: nn.Module,
+    example: Tensor,
+    leaves: Sequence[str],
+    *,
+    task: Task = CLASSIFICATION,
+    how: str = Capture.AUTO,
 ) -> Graph:
     """Capture a network that is to be compressed: it must have sites.
 
     Raises:
+        ActpressError: there is no such way to capture.
         ModelError: it stores no activation that could be compressed.
     """
-    graph = capture(model, example, leaves=leaves, task=task)
+    graph = captured(model, example, leaves=leaves, task=task, how=_way(how))
     if not graph.sites:
         raise ModelError(
             f"{type(model).__name__} stores no activation between its operations, so there is "
             f"nothing to compress; expected a network with at least two layers"
         )
     return graph
+
+
+def _way(capture: str) -> Capture:
+    if capture not in list(Capture):
+        raise ActpressError(f"there is no capture {capture!r}; expected {', '.join(Capture)}")
+    return Capture(capture)
 
 
 def check_network(graph: Graph, data: Dataset) -> None:
@@ -266,13 +288,16 @@ def run_info(outcome: Outcome, source: Source, job: Job) -> RunInfo:
     )
 
 
-def describe_source(model: nn.Module, data: Dataset, leaves: Sequence[str]) -> Source:
+def describe_source(
+    model: nn.Module, data: Dataset, leaves: Sequence[str], capture: str = Capture.AUTO
+) -> Source:
     """A source for a model that was built by the caller."""
     return Source(
         model=type(unwrapped(model)).__name__,
         data=data.name,
         input=data.input_shape,
         leaves=tuple(leaves),
+        capture=_way(capture),
         weights_sha256=hash_weights(model),
     )
 

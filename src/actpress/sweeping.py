@@ -32,6 +32,7 @@ from actpress.run import (
     tidy,
     write_text,
 )
+from actpress.settings import Capture
 
 JSON, CSV, HTML, REQUEST = "sweep.json", "sweep.csv", "sweep.html", "request.json"
 
@@ -97,6 +98,7 @@ def sweep(
     energy: EnergyModel | None = None,
     source: Source | None = None,
     leaves: Sequence[str] = (),
+    capture: str = Capture.AUTO,
     progress: Progress | None = None,
     on_run: Callable[[NextRun], None] = lambda run: None,
 ) -> Sweep:
@@ -115,6 +117,7 @@ def sweep(
         energy: of the memory, for the reports.
         source: where model and data came from.
         leaves: module paths to trace around.
+        capture: as for `compress`.
         progress: told how far the work of the present run is.
         on_run: called before each run that is not finished already.
 
@@ -130,7 +133,7 @@ def sweep(
             f"there is no method {', '.join(unknown)}; expected some of {', '.join(METHODS)}"
         )
     settings = settings or Settings()
-    source = source or describe_source(model, data, leaves)
+    source = source or describe_source(model, data, leaves, capture)
     if source.images_sha256 is None:
         digests = read_images(data, settings, progress)
         source = source.model_copy(update={"images_sha256": digests})
@@ -160,6 +163,7 @@ def sweep(
                         energy=energy,
                         source=source,
                         leaves=leaves,
+                        capture=capture,
                         folder=workplace,
                         progress=progress or Silence(),
                     )

@@ -17,6 +17,7 @@ from actpress.cli.options import (
     BatchSizeOption,
     BlockOption,
     CalibrationOption,
+    CaptureOption,
     ClassesOption,
     CountOption,
     DataOption,
@@ -60,6 +61,7 @@ from actpress.settings import (
     MEMORY_PJ_PER_BIT,
     METHOD_NAMES,
     SEARCH_IMAGES,
+    Capture,
     NumberBits,
     Trainable,
     TuneSettings,
@@ -109,6 +111,7 @@ def inspect_command(
     model_args: ModelArgsOption = None,
     weights: WeightsOption = None,
     leaf: LeafOption = None,
+    capture: CaptureOption = Capture.AUTO,
 ) -> None:
     """List the activations that a network stores: sizes, reads, traffic, what can be folded."""
     shape = parse_input(input_shape)
@@ -123,7 +126,7 @@ def inspect_command(
 
     network = load_model(model, args=model_args, weights=weights)
     example = torch.zeros(1, *shape)
-    print_sites(site_rows(inspect(network, example, leaves=leaf or ())), Console())
+    print_sites(site_rows(inspect(network, example, leaves=leaf or (), capture=capture)), Console())
 
 
 @app.command("compress")
@@ -139,6 +142,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     std: StdOption = None,
     classes: ClassesOption = None,
     leaf: LeafOption = None,
+    capture: CaptureOption = Capture.AUTO,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(METHOD_NAMES)}.")] = "cap",
     budget: Annotated[
         list[str] | None,
@@ -205,7 +209,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
 
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     images = load_dataset(data, input_shape=shape, preparation=preparation)
-    asked = Origin(model, model_args, weights, data, tuple(leaf or ()), preparation)
+    asked = Origin(model, model_args, weights, data, tuple(leaf or ()), capture, preparation)
     warn_of_guessing(network, images)
     settings = settings_of(
         steps=steps,
@@ -253,6 +257,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
                 energy=EnergyModel.of_memory(memory),
                 source=source,
                 leaves=source.leaves,
+                capture=source.capture,
                 folder=place.folder,
                 progress=bars,
             )

@@ -20,6 +20,7 @@ from actpress.settings import (
     PROJECTING,
     SEARCHED,
     TRAINING,
+    Capture,
     NumberBits,
     Trainable,
 )
@@ -43,6 +44,9 @@ WeightsOption = Annotated[
 LeafOption = Annotated[
     list[str] | None,
     typer.Option("--leaf", help="Module path to trace around; may be given several times."),
+]
+CaptureOption = Annotated[
+    Capture, typer.Option("--capture", help="auto exports what torch.fx cannot trace.")
 ]
 DataOption = Annotated[
     str,

@@ -14,6 +14,7 @@ from actpress.factories import call_factory
 from actpress.graph import hash_weights, unwrapped
 from actpress.preparation import Preparation
 from actpress.run import Source
+from actpress.settings import Capture
 
 
 def load_model(spec: str, *, args: str | None = None, weights: Path | None = None) -> nn.Module:
@@ -46,6 +47,7 @@ class Origin:
     weights: Path | None
     data: str
     leaves: tuple[str, ...]
+    capture: Capture
     preparation: Preparation | None = None
 
     def source(
@@ -66,6 +68,7 @@ class Origin:
             preparation=self.preparation,
             input=images.input_shape,
             leaves=self.leaves,
+            capture=self.capture,
             weights_sha256=hash_weights(network),
             images_sha256=None if digests is None else dict(digests),
         )

@@ -13,6 +13,7 @@ from actpress.cli.options import (
     BatchSizeOption,
     BlockOption,
     CalibrationOption,
+    CaptureOption,
     ClassesOption,
     CountOption,
     DataOption,
@@ -50,6 +51,7 @@ from actpress.settings import (
     MEMORY_PJ_PER_BIT,
     METHOD_NAMES,
     SEARCH_IMAGES,
+    Capture,
     NumberBits,
     Trainable,
     TuneSettings,
@@ -75,6 +77,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     std: StdOption = None,
     classes: ClassesOption = None,
     leaf: LeafOption = None,
+    capture: CaptureOption = Capture.AUTO,
     view: Annotated[View, typer.Option(help="How the budgets count bits.")] = View.ENTROPY,
     count: CountOption = Count.NET,
     batch: BatchOption = 1,
@@ -128,7 +131,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
 
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))
     images = load_dataset(data, input_shape=shape, preparation=preparation)
-    asked = Origin(model, model_args, weights, data, tuple(leaf or ()), preparation)
+    asked = Origin(model, model_args, weights, data, tuple(leaf or ()), capture, preparation)
     warn_of_guessing(network, images)
     settings = settings_of(
         steps=steps,
@@ -162,6 +165,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
                 energy=EnergyModel.of_memory(memory),
                 source=source,
                 leaves=source.leaves,
+                capture=source.capture,
                 progress=bars,
                 on_run=lambda run: complain(
                     f"run {run.number} of {run.runs}: {run.method} at {run.budget}"

@@ -8,25 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
-from torch.fx.node import Argument, map_arg
 
 from actpress.errors import ModelError
-from actpress.graph.annotate import annotate_values
-from actpress.graph.batch import note_batch
-from actpress.graph.functionalize import clear_inplace_flags, functionalize
+from actpress.graph.functionalize import clear_inplace_flags
 from actpress.graph.hidden import warn_of_hidden_layers, warn_of_left_out
 from actpress.graph.operators import human_name, operator_of
-from actpress.graph.sites import Site, Spot, build_sites, find_spots, values_without_images
-from actpress.graph.state import (
-    attributes_restored,
-    buffers_restored,
-    check_written_buffers,
-    graph_module,
-)
-from actpress.graph.tracing import trace
+from actpress.graph.programs import program_of
+from actpress.graph.sites import Site, build_sites, find_spots, values_without_images
+from actpress.graph.train_mode import FIXED_MODE, TrainMode, train_mode
 from actpress.graph.unmerged import warn_of_unmerged_branches
-from actpress.graph.values import shape_of
 from actpress.graph.wrappers import unwrap_inside, unwrapped
+from actpress.settings import Capture
 from actpress.tasks import CLASSIFICATION, Task
 
 
@@ -45,6 +37,7 @@ class Graph:
         sites: the stored values in the order in which they are computed.
         fingerprint: hexadecimal SHA-256 of operations, shapes and names, not of weights.
         task: what the output means.
+        captured: through `FX` or `EXPORT`.
     """
 
     root: nn.Module
@@ -55,6 +48,7 @@ class Graph:
     sites: tuple[Site, ...]
     fingerprint: str
     task: Task
+    captured: Capture
 
     def site(self, name: str) -> Site:
         """The site of that name.
@@ -85,78 +79,52 @@ def capture(
     *,
     leaves: Sequence[str] = (),
     task: Task = CLASSIFICATION,
+    how: Capture = Capture.AUTO,
 ) -> Graph:
-    """Trace a copy of `model` in eval and train mode and find its sites; `model` stays as it is.
+    """Capture a copy of `model` in eval and train mode and find its sites; `model` stays as it is.
 
     Values that train mode stores besides, such as those of auxiliary heads, are no sites. Modules
     that are kept whole although they hold several layers are told in a warning.
 
     Args:
-        model: any network that torch.fx can trace.
+        model: any network that torch.fx can trace or torch.export can export.
         example: one batch per input of the network, on the network's device, such as (n, 3, h, w).
         leaves: paths of modules to keep whole, because their Python cannot be traced.
         task: what the output means; `Task.check` is for the caller, who has targets.
+        how: torch.fx, torch.export, which decides by the shapes of the example what depends on
+            shapes and has no train mode, or the second where the first fails.
 
     Raises:
-        ModelError: the network cannot be traced in eval mode, or rejects the example; it is no
+        ModelError: the network cannot be captured in eval mode, or rejects the example; it is no
             nn.Module, or TorchScript or exported.
     """
     inputs = _checked_inputs(example)
     root = _copied(unwrapped(model))
     unwrap_inside(root)
     _check_leaves(root, leaves)
-    eval_module = _eval_module(root, inputs, leaves)
+    eval_module, found = program_of(root.eval(), inputs, leaves, how)
     warn_of_hidden_layers(eval_module.graph, root)
     warn_of_unmerged_branches(root)
     warn_of_left_out(values_without_images(eval_module.graph, root))
     eval_spots = find_spots(eval_module.graph, root)
-    train, no_train_mode = _train_mode(root, inputs, leaves, eval_module, eval_spots)
+    if found is Capture.EXPORT:
+        train = TrainMode(eval_module, eval_spots, FIXED_MODE)
+    else:
+        train = train_mode(root, inputs, leaves, eval_module, eval_spots)
     clear_inplace_flags(root)
     sites = build_sites(eval_spots, train.spots, eval_module.graph, root)
     fingerprint = _fingerprint(root, eval_module.graph, inputs, sites)
-    return Graph(root, eval_module, train.module, no_train_mode, inputs, sites, fingerprint, task)
-
-
-@dataclass(frozen=True)
-class _TrainMode:
-    """What train mode computes, and its spot of every site."""
-
-    module: fx.GraphModule
-    spots: tuple[Spot, ...]
-
-
-def _eval_module(
-    root: nn.Module, inputs: tuple[Tensor, ...], leaves: Sequence[str]
-) -> fx.GraphModule:
-    return _prepare(root, _traced(root.eval(), inputs, leaves), inputs)
-
-
-def _traced(root: nn.Module, inputs: tuple[Tensor, ...], leaves: Sequence[str]) -> fx.Graph:
-    with attributes_restored(root), buffers_restored(root) as before:
-        graph = trace(root, inputs=len(inputs), leaves=leaves)
-        check_written_buffers(graph, root, before)
-    return graph
-
-
-def _train_mode(
-    root: nn.Module,
-    inputs: tuple[Tensor, ...],
-    leaves: Sequence[str],
-    eval_module: fx.GraphModule,
-    eval_spots: tuple[Spot, ...],
-) -> tuple[_TrainMode, str]:
-    """The graph of train mode; that of eval mode, with the reason, where there is none."""
-    same = _TrainMode(eval_module, eval_spots)
-    try:
-        module = _prepare(root, _traced(root.train(), inputs, leaves), inputs)
-        if _structure(eval_module.graph) == _structure(module.graph):
-            return same, ""
-        spots = find_spots(module.graph, root)
-        return _TrainMode(module, _matched(eval_spots, spots)), ""
-    except ModelError as error:
-        return same, str(error)
-    finally:
-        root.eval()
+    return Graph(
+        root,
+        eval_module,
+        train.module,
+        train.missing,
+        inputs,
+        sites,
+        fingerprint,
+        task,
+        found,
+    )
 
 
 def _checked_inputs(example: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -194,49 +162,6 @@ def _check_leaves(model: nn.Module, leaves: Sequence[str]) -> None:
     for leaf in leaves:
         if leaf not in paths:
             raise ModelError(_unknown("leaf module", leaf, paths))
-
-
-def _prepare(root: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
-    module = graph_module(root, graph)
-    module.eval()
-    annotate_values(module, inputs)
-    functionalize(module.graph, root)
-    module.recompile()
-    note_batch(module, inputs)
-    return module
-
-
-def _matched(eval_spots: tuple[Spot, ...], train_spots: tuple[Spot, ...]) -> tuple[Spot, ...]:
-    """The spot of train mode for each one of eval mode.
-
-    Raises:
-        ModelError: train mode does not store one of them, or in another form.
-    """
-    in_train = {(spot.name, shape_of(spot.post)[1:]): spot for spot in train_spots}
-    wanted = [(spot.name, shape_of(spot.post)[1:]) for spot in eval_spots]
-    missing = [
-        f"{name!r} of shape {shape}" for name, shape in wanted if (name, shape) not in in_train
-    ]
-    if missing:
-        raise ModelError(
-            f"the network stores {len(eval_spots)} values in eval mode, and in train mode not all "
-            f"of them, first difference: {missing[0]}; keep the module that branches on "
-            "self.training whole with leaves=[PATH] (`--leaf PATH`), or switch that branch off"
-        )
-    return tuple(in_train[site] for site in wanted)
-
-
-def _structure(graph: fx.Graph) -> list[tuple[object, ...]]:
-    """What the nodes do and to what, without their names; equal for equal programs."""
-    index = {node: f"%{position}" for position, node in enumerate(graph.nodes)}
-    return [
-        (node.op, node.target, *(repr(map_arg(a, index.__getitem__)) for a in _arguments(node)))
-        for node in graph.nodes
-    ]
-
-
-def _arguments(node: fx.Node) -> tuple[Argument, Argument]:
-    return node.args, node.kwargs
 
 
 def _fingerprint(

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from actpress.errors import ModelError
 from actpress.graph.operators import human_name, operator_of
 from actpress.graph.state import owner_of, written_message
-from actpress.graph.tracing import INPLACE_OPERATORS
+from actpress.graph.tracing import INPLACE_OPERATORS, NotTraceableError
 from actpress.graph.values import holds_tensor
 
 
@@ -26,8 +26,8 @@ def functionalize(graph: fx.Graph, root: nn.Module) -> None:
     network is done. Needs the notes of `annotate_values`: `n += 1` on a number overwrites nothing.
 
     Raises:
-        ModelError: a value is overwritten through a view and read again afterwards, or what is
-            overwritten is a parameter or buffer.
+        NotTraceableError: a value is overwritten through a view and read again afterwards.
+        ModelError: what is overwritten is a parameter or buffer.
     """
     order = {node: index for index, node in enumerate(graph.nodes)}
     for node in order:
@@ -122,7 +122,7 @@ def _check_not_aliased(
     for alias in _aliases(target, root):
         later = [user for user in alias.users if order.get(user, -1) > order[node]]
         if alias is not target and order[alias] < order[node] and later:
-            raise ModelError(
+            raise NotTraceableError(
                 f"{human_name(node, root)} overwrites a view of the value "
                 f"{human_name(alias, root)!r}, which {human_name(later[0], root)} reads "
                 "afterwards; write the operation out of place (x = x + y, inplace=False)"

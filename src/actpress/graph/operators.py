@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+import torch
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
@@ -55,7 +56,7 @@ class Operator:
 
 COPYING_VIEWS = frozenset(
     {"clone", "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack"}
-    | {"index_select", "pad", "repeat", "tile", "roll", "flip"}
+    | {"index_select", "pad", "repeat", "tile", "roll", "flip", "slice_scatter", "select_scatter"}
 )
 
 NAMES_BY_KIND: dict[Kind, str] = {
@@ -86,11 +87,12 @@ NAMES_BY_KIND: dict[Kind, str] = {
     Kind.REARRANGE: (
         "cat concat concatenate stack hstack vstack dstack chunk split split_with_sizes "
         "tensor_split unbind getitem getattr narrow select index_select pad expand expand_as "
-        "repeat tile roll flip"
+        "repeat tile roll flip slice_scatter select_scatter"
     ),
     Kind.SOURCE: (
         "rand rand_like randn randn_like randint randint_like zeros zeros_like ones ones_like "
-        "full full_like empty empty_like new_zeros new_ones new_full new_empty new_tensor arange"
+        "full full_like fill empty empty_like new_zeros new_ones new_full new_empty new_tensor "
+        "arange"
     ),
 }
 
@@ -167,9 +169,15 @@ def _name(node: fx.Node, root: nn.Module) -> str:
         known = (MODULE_NAMES[base] for base in type(module).__mro__ if base in MODULE_NAMES)
         return next(known, type(module).__name__.lower())
     if node.op == "call_function":
-        name = getattr(node.target, "__name__", str(node.target))
-        return str(name).rstrip("_")
+        return _function_name(node.target).rstrip("_")
     return str(node.target).rstrip("_") if node.op == "call_method" else node.op
+
+
+def _function_name(function: object) -> str:
+    """`add` for `torch.add`, and for `aten.add.Tensor`, whose own name has that of its form."""
+    if isinstance(function, torch._ops.OpOverload):  # noqa: SLF001 no public name
+        function = function.overloadpacket
+    return str(getattr(function, "__name__", function))
 
 
 def is_library(call: fx.Node) -> bool:

@@ -31,6 +31,10 @@ under which torchvision and timm have them. Their Python depends on the number o
 _NOT_USER_CODE = (Path(torch.__file__).parent, Path(__file__).parent)
 
 
+class NotTraceableError(ModelError):
+    """torch.fx cannot say what the network computes; torch.export may."""
+
+
 def trace(root: nn.Module, *, inputs: int, leaves: Sequence[str]) -> fx.Graph:
     """Trace `root` in its present mode.
 
@@ -40,8 +44,9 @@ def trace(root: nn.Module, *, inputs: int, leaves: Sequence[str]) -> fx.Graph:
         leaves: module paths that are not looked into; neither are TorchScript modules.
 
     Raises:
-        ModelError: fx cannot follow the network's Python (names file, line and module), or the
-            network draws random numbers that the trace would freeze.
+        NotTraceableError: fx cannot follow the network's Python (names file, line and module), or
+            the network draws random numbers that the trace would freeze.
+        ModelError: forward takes another number of tensors.
     """
     tracer = _Tracer(inputs=inputs, leaves=leaves)
     with torch.random.fork_rng(devices=[]):
@@ -49,8 +54,15 @@ def trace(root: nn.Module, *, inputs: int, leaves: Sequence[str]) -> fx.Graph:
         graph = _traced(tracer, root)
         drawn = not torch.get_rng_state().equal(before)
     if drawn:
-        raise ModelError(_frozen_random_message(root))
+        raise NotTraceableError(_frozen_random_message(root))
     return graph
+
+
+def leaf_paths(root: nn.Module, leaves: Sequence[str]) -> frozenset[str]:
+    """Paths of all modules that `trace` does not look into."""
+    tracer = _Tracer(leaves=leaves)
+    modules = root.named_modules(remove_duplicate=False)
+    return frozenset(path for path, module in modules if tracer.is_leaf_module(module, path))
 
 
 def _traced(tracer: "_Tracer", root: nn.Module) -> fx.Graph:
@@ -59,7 +71,7 @@ def _traced(tracer: "_Tracer", root: nn.Module) -> fx.Graph:
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(_failure_message(tracer.failed_module, error)) from error
+        raise NotTraceableError(_failure_message(tracer.failed_module, error)) from error
 
 
 def _frozen_random_message(root: nn.Module) -> str:
@@ -100,7 +112,7 @@ class _Tracer(fx.Tracer):
     def create_node(self, kind: str, target: Any, *rest: Any, **options: Any) -> fx.Node:
         device = self._in_autocast()
         if device is not None:
-            raise ModelError(_autocast_message(self._outside_autocast[-1], device))
+            raise NotTraceableError(_autocast_message(self._outside_autocast[-1], device))
         return super().create_node(kind, target, *rest, **options)
 
     def _in_autocast(self) -> str | None:
@@ -177,7 +189,7 @@ def _autocast_message(module: str, device: str) -> str:
 
 
 def _failure_message(module: str | None, error: Exception) -> str:
-    where = _user_line(error)
+    where = user_line(error)
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     if module:
         mend = (
@@ -193,11 +205,13 @@ def _failure_message(module: str | None, error: Exception) -> str:
     return f"torch.fx cannot trace the network {place}, at {where}: {reason}; {mend}"
 
 
-def _user_line(error: Exception) -> str:
+def user_line(error: BaseException) -> str:
+    """File, number and text of the line of the network's own code in which an error arose."""
     frames = traceback.extract_tb(error.__traceback__)
     user = [frame for frame in frames if not _is_library(Path(frame.filename))]
     if not user:
-        return "an unknown line"
+        earlier = error.__cause__ or error.__context__
+        return "an unknown line" if earlier is None else user_line(earlier)
     return f"{user[-1].filename}:{user[-1].lineno} ({(user[-1].line or '').strip()})"
 
 

@@ -84,7 +84,8 @@ def load_captured(
     """
     model = unwrapped(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    graph = capture(model, torch.zeros(2, *source.input, device=device), leaves=source.leaves)
+    example = torch.zeros(2, *source.input, device=device)
+    graph = capture(model, example, leaves=source.leaves, how=source.capture)
     return load_model_from(folder, graph, stored=stored)
 
 

@@ -18,6 +18,7 @@ from actpress.graph import hash_weights
 from actpress.plan import first_complaint
 from actpress.preparation import Preparation
 from actpress.run.folder import SOURCE, existing
+from actpress.settings import Capture
 
 Side = Annotated[int, Field(ge=1, le=1 << 14)]
 
@@ -33,6 +34,7 @@ class Source(BaseModel):
         preparation: of the files of an image folder, if it is not the default.
         input: shape of one image, (c, h, w).
         leaves: module paths that were not traced into.
+        capture: how the network was to be captured.
         weights_sha256: `hash_weights` of the float network.
         images_sha256: of the images that were used, by split; None where that is not known, and
             empty for a split whose images come out otherwise each time.
@@ -47,15 +49,18 @@ class Source(BaseModel):
     preparation: Preparation | None = None
     input: tuple[Side, Side, Side]
     leaves: tuple[str, ...] = ()
+    capture: Capture = Capture.AUTO
     weights_sha256: str
     images_sha256: dict[str, str] | None = None
 
     @model_serializer(mode="wrap")
-    def _without_usual_preparation(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_usual_choices(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """The fields, without what earlier versions do not know, where it is not asked for."""
         fields: dict[str, Any] = handler(self)
         if self.preparation is not None and not self.preparation.unlabelled:
             fields["preparation"].pop("unlabelled", None)
+        if self.capture is Capture.AUTO:
+            fields.pop("capture", None)
         return fields
 
 

@@ -11,6 +11,7 @@ from actpress.settings.choices import (
     SEARCH_IMAGES,
     SEARCHED,
     TRAINING,
+    Capture,
     NumberBits,
 )
 from actpress.settings.tuning import Trainable, TuneSettings
@@ -28,6 +29,7 @@ __all__ = [
     "SEARCHED",
     "SEARCH_IMAGES",
     "TRAINING",
+    "Capture",
     "NumberBits",
     "Trainable",
     "TuneSettings",

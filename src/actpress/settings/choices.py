@@ -1,6 +1,6 @@
 """Names to choose from, and numbers that hold where a user gives none."""
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 METHOD_NAMES = (
     "best",
@@ -60,3 +60,11 @@ class NumberBits(IntEnum):
     HALF = 16
     BYTE = 8
     NIBBLE = 4
+
+
+class Capture(StrEnum):
+    """How the operations of a network are found: `auto` exports what torch.fx cannot trace."""
+
+    AUTO = "auto"
+    FX = "fx"
+    EXPORT = "export"

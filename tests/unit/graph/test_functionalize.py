@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from actpress.errors import ModelError
 from actpress.graph import Graph, capture
+from actpress.settings import Capture
 
 
 class Program(nn.Module):
@@ -117,7 +118,7 @@ def test_a_view_that_is_overwritten_is_refused() -> None:
         return layer(y)
 
     with pytest.raises(ModelError, match=r"relu overwrites a view of the value .* out of place"):
-        capture(Program(program), torch.randn(1, 1, 4, 4))
+        capture(Program(program), torch.randn(1, 1, 4, 4), how=Capture.FX)
 
 
 def test_in_place_dropout_between_layers(unchanged: Callable[..., Graph]) -> None:
@@ -143,7 +144,7 @@ def test_dropout_in_place_on_a_view_that_is_read_again_is_refused() -> None:
         return layer(y)
 
     with pytest.raises(ModelError, match=r"dropout overwrites a view of the value .* out of place"):
-        capture(Program(program), torch.randn(1, 1, 4, 4))
+        capture(Program(program), torch.randn(1, 1, 4, 4), how=Capture.FX)
 
 
 def test_a_view_that_is_overwritten_last_is_fine(unchanged: Callable[..., Graph]) -> None:

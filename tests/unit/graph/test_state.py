@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from actpress.errors import ModelError
 from actpress.graph import Graph, capture, insert_codecs
+from actpress.settings import Capture
 
 IMAGE = torch.randn(2, 1, 6, 6)
 
@@ -162,9 +163,9 @@ class Cast(nn.Module):
 def test_autocast_in_forward_is_named() -> None:
     told = r"module '1' enters torch\.autocast \(torch\.bfloat16 on cpu\).*leaves=\['1'\]"
     with pytest.raises(ModelError, match=told):
-        capture(network(Cast()), IMAGE)
+        capture(network(Cast()), IMAGE, how=Capture.FX)
     with pytest.raises(ModelError, match=r"the network itself enters torch\.autocast"):
-        capture(Cast(), IMAGE)
+        capture(Cast(), IMAGE, how=Capture.FX)
 
 
 def test_autocast_stays_in_a_leaf() -> None:
