@@ -138,6 +138,7 @@ def main() -> None:
     parser.add_argument("--tflite", type=Path)
     arguments = parser.parse_args()
     model, holdout = convert(read_variables(arguments.weights)), load_cifar10().holdout
+    assert holdout.labels is not None  # CIFAR-10's are in memory
     found = float_predictions(model, holdout)
     print(f"float: held-out {(found == holdout.labels).float().mean():.4f}")
     if arguments.tflite:

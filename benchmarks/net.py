@@ -22,7 +22,7 @@ from actpress.budget import Budget, View
 from actpress.cost import EnergyModel
 from actpress.data import Dataset, Split, load_dataset
 from actpress.errors import BudgetError, TuningError
-from actpress.evaluation import Metrics, RunInfo, evaluate, predict
+from actpress.evaluation import Metrics, Reference, RunInfo, evaluate, refer
 from actpress.graph import Graph, capture
 from actpress.methods import METHODS, Job, Outcome, Settings
 from actpress.plan import Transform
@@ -137,9 +137,9 @@ def graph_of(model: str) -> Graph:
 
 
 @cache
-def float_predictions(model: str) -> torch.Tensor:
+def reference_of(model: str) -> Reference:
     """Of the float network on the test set."""
-    return predict(graph_of(model).eval_module, data(model).test)
+    return refer(graph_of(model).eval_module, data(model).test)
 
 
 def with_number_bits(job: Job, outcome: Outcome, number_bits: NumberBits) -> Outcome:
@@ -183,7 +183,7 @@ def measure(row: Wanted) -> Row:
         job.graph,
         data(row.model).test,
         info,
-        float_predictions=float_predictions(row.model),
+        reference=reference_of(row.model),
     )
     found = _common(row) | _figures(row, metrics) | {"seconds": seconds, "kept": outcome.variant}
     return found | {"energy_ratio_unaided": energy_unaided(found)}

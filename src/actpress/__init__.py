@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from actpress._version import __version__
 
 if TYPE_CHECKING:
+    from actpress import tasks as tasks
     from actpress.api import Result, compress, inspect
     from actpress.budget import Budget, View
     from actpress.calibration import Statistics, calibrate
@@ -101,7 +102,13 @@ _HOMES = {
 """Where public names live: torch takes seconds to load, so a name is imported on first use."""
 
 
+_MODULES = ("tasks",)
+"""Modules that are public as a whole."""
+
+
 def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return import_module(f"actpress.{name}")
     home = next((module for module, names in _HOMES.items() if name in names), None)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -110,4 +117,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -3,18 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from actpress.budget import Budget, View
 from actpress.cost import EnergyModel
-from actpress.data.dataset import Dataset
+from actpress.data.dataset import Dataset, Split
 from actpress.data.loaders import TorchData, from_torch
 from actpress.deploy.freeze import freeze
 from actpress.deploy.memory import PlannedPeak
 from actpress.errors import ActpressError, BudgetError, DataError, ModelError
-from actpress.evaluation import Metrics, RunInfo, evaluate, measure_latency, predict
+from actpress.evaluation import Metrics, RunInfo, evaluate, measure_latency, refer
 from actpress.graph import Graph, Site, check_weights_finite, hash_weights, unwrapped
 from actpress.graph import capture as captured
 from actpress.methods import (
@@ -86,6 +87,7 @@ def compress(
     *,
     holdout: TorchData | None = None,
     test: TorchData | None = None,
+    task: Task | None = None,
     method: str = "cap",
     budget: str | Budget = "8x",
     settings: Settings | None = None,
@@ -99,15 +101,18 @@ def compress(
     """Compress the activations of a trained network and measure what that costs.
 
     Args:
-        model: trained network, logits out; it is not changed.
+        model: trained network; it is not changed.
         data: images to calibrate, tune and, at the very end, test on; or torch's own `Dataset` or
             `DataLoader` of the training images, see `actpress.data.from_torch`.
         holdout: with training images of torch's, those that nothing is trained on.
         test: likewise, those that are tested on. Where one is missing, it is set apart from the
             training images, and told.
+        task: what outputs and targets of torch's data mean, see `actpress.tasks`; classification by
+            default. A `Dataset` names its own.
         method: one of `METHODS`.
         budget: `8x` less moved than at 8 bit, codecs included; `6x-energy`, `1bits` per value,
-            `0.5pp` accuracy drop, or `24KiB-ram`, peak RAM of packed maps and line buffers in C.
+            `0.5pp` loss of accuracy or another metric in %, `0.3dB` of PSNR, or `24KiB-ram`, peak
+            RAM of packed maps and line buffers in C.
         settings: data amounts, search and tuning.
         energy: of the memory, for the report.
         source: where model and data came from, for `evaluate` in a later process; one with digests
@@ -127,7 +132,7 @@ def compress(
         raise ActpressError(f"there is no method {method!r}; expected {', '.join(METHODS)}")
     if budget.is_ram and method != "gdr":
         raise BudgetError(f"a budget of peak RAM is met by the method gdr alone, not by {method}")
-    data = opened(data, holdout, test)
+    data = opened(data, holdout, test, task)
     model = unwrapped(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     example = next(data.train.batches(2))[0].to(device)
@@ -142,9 +147,8 @@ def compress(
     if folder is not None:
         check_inputs(Path(folder), source)
     progress.start("float network", len(data.test))
-    float_predictions = predict(
-        graph.eval_module, data.test, task=data.task, on_batch=progress.advance
-    )
+    reference = refer(graph.eval_module, data.test, task=data.task, on_batch=progress.advance)
+    data.task.measure(reference.evidence)  # a metric that fails does so now, not after the work
     job = Job(
         graph,
         data,
@@ -168,7 +172,7 @@ def compress(
         info,
         statistics=outcome.statistics,
         energy=energy,
-        float_predictions=float_predictions,
+        reference=reference,
         on_batch=progress.advance,
     )
     latency = measure_latency(graph.eval_module, freeze(outcome.pressed), example[:1])
@@ -184,13 +188,24 @@ def _peak_ram(data: Dataset) -> Callable[[CompressedModel], PeakRam]:
     return of
 
 
-def opened(data: Dataset | TorchData, holdout: TorchData | None, test: TorchData | None) -> Dataset:
+def opened(
+    data: Dataset | TorchData,
+    holdout: TorchData | None,
+    test: TorchData | None,
+    task: Task | None = None,
+) -> Dataset:
     """The data that the caller gave, in three splits.
 
     Raises:
-        DataError: other splits beside a `Dataset`, which has them, or none of the forms.
+        DataError: other splits or another task beside a `Dataset`, which has them, or none of the
+            forms.
     """
     if isinstance(data, Dataset):
+        if task not in (None, data.task):
+            raise DataError(
+                f"{data.name} has its own task, {data.task.name}; give task with a torch Dataset "
+                f"or DataLoader alone, or as the task of that actpress.data.Dataset"
+            )
         if holdout is not None or test is not None:
             raise DataError(
                 f"{data.name} has its own holdout and test splits; give holdout and test with a "
@@ -198,7 +213,7 @@ def opened(data: Dataset | TorchData, holdout: TorchData | None, test: TorchData
             )
         return data
     if isinstance(data, torch.utils.data.Dataset | torch.utils.data.DataLoader):
-        return from_torch(data, holdout=holdout, test=test)
+        return from_torch(data, holdout=holdout, test=test, task=task or CLASSIFICATION)
     raise DataError(
         f"data is a {type(data).__name__}; expected an actpress.data.Dataset, or a Dataset or "
         f"DataLoader of torch.utils.data"
@@ -262,9 +277,21 @@ def check_network(graph: Graph, data: Dataset) -> None:
     check_weights_finite(graph.root)
     with torch.no_grad():
         output = graph.eval_module(*graph.example)
+    images = len(graph.example[0])
     for split in (data.train, data.holdout, data.test):
-        graph.task.check(output, split.labels, images=len(graph.example[0]))
+        graph.task.check(output, _targets(split, images), images=images)
         split.check_finite()
+
+
+def _targets(split: Split, images: int) -> Any | None:
+    """All targets that are in memory, or the first ones; None where none are known."""
+    if not split.is_labelled:
+        return None
+    return (
+        split.pairs(torch.arange(min(images, len(split))))[1]
+        if split.labels is None
+        else split.labels
+    )
 
 
 def run_info(outcome: Outcome, source: Source, job: Job) -> RunInfo:

@@ -1,4 +1,4 @@
-"""What the user asks for: bits per value, a ratio of traffic or energy, accuracy, peak RAM."""
+"""What the user asks for: bits per value, a ratio of traffic or energy, quality, peak RAM."""
 
 import re
 from dataclasses import dataclass
@@ -46,11 +46,15 @@ class BudgetKind(StrEnum):
     TRAFFIC_RATIO = "x"
     ENERGY = "x-energy"
     ACCURACY_DROP = "pp"
+    DECIBEL_DROP = "dB"
     RAM = "KiB-ram"
 
 
+LOSSES = {BudgetKind.ACCURACY_DROP: "%", BudgetKind.DECIBEL_DROP: "dB"}
+"""Kinds that bound a metric, by its unit."""
+
 _FORM = re.compile(
-    rf"\s*(\d+(?:\.\d+)?)\s*(bits|x-energy|x|pp|KiB-ram)\s*"
+    rf"\s*(\d+(?:\.\d+)?)\s*(bits|x-energy|x|pp|dB|KiB-ram)\s*"
     rf"(?:\((?P<view>{'|'.join(View)})(?:, (?:batch (?P<batch>\d+)|(?P<count>activations)))?\))?\s*"
 )
 
@@ -62,8 +66,9 @@ class Budget:
     Attributes:
         kind: what is bounded.
         amount: at most so many bits per value, at least such a ratio against 8 bit, at most such a
-            drop of accuracy in percentage points on held-out training images, or at most so many
-            KiB of packed maps and line buffers at once, which C code takes beside its stack.
+            loss of accuracy, or of another metric in %, in percentage points on held-out training
+            images, at most such a loss of a metric in dB likewise, or at most so many KiB of packed
+            maps and line buffers at once, which C code takes beside its stack.
         view: how the bits are counted.
         count: whether the codecs' own parameters count. Net bits per value are those moved per
             value moved, so that `1bits` is `8x`; those of activations alone are stored per value.
@@ -101,7 +106,7 @@ class Budget:
     def parse(
         cls, text: str, *, view: View = View.ENTROPY, count: Count = Count.NET, batch: int = 1
     ) -> "Budget":
-        """Read `8x`, `6x-energy`, `1.34bits`, `0.5pp` or `24KiB-ram`, also as `str` writes it.
+        """Read `8x`, `6x-energy`, `1.34bits`, `0.5pp`, `0.3dB` or `24KiB-ram`, as `str` writes too.
 
         >>> Budget.parse("8x").amount
         8.0
@@ -121,8 +126,9 @@ class Budget:
         if match is None:
             raise BudgetError(
                 f"cannot read the budget {text!r}; write 8x (less traffic than at 8 bit), "
-                f"6x-energy (less energy), 1.34bits (bits per value), 0.5pp (accuracy drop in "
-                f"percentage points) or 24KiB-ram (peak RAM in C)"
+                f"6x-energy (less energy), 1.34bits (bits per value), 0.5pp (loss of accuracy, or "
+                f"of another metric in %, in percentage points), 0.3dB (loss of PSNR) or 24KiB-ram "
+                f"(peak RAM in C)"
             )
         amount, kind = float(match[1]), BudgetKind(match[2])
         _check_amount(text, amount, kind)
@@ -133,9 +139,14 @@ class Budget:
         return cls(kind, amount, View(match["view"] or view), count, batch)
 
     @property
-    def is_accuracy(self) -> bool:
-        """Whether it bounds the accuracy, and everything else is to be as small as it can be."""
-        return self.kind is BudgetKind.ACCURACY_DROP
+    def is_quality(self) -> bool:
+        """Whether it bounds what the task measures, and all else is to be as small as it can be."""
+        return self.kind in LOSSES
+
+    @property
+    def quality_unit(self) -> str:
+        """Of the metric that it bounds: `%` or `dB`; empty where it bounds none."""
+        return LOSSES.get(self.kind, "")
 
     @property
     def is_ram(self) -> bool:
@@ -144,7 +155,7 @@ class Budget:
 
     @property
     def ratio(self) -> float:
-        """How many times less than at 8 bit; not for a budget of accuracy or RAM."""
+        """How many times less than at 8 bit; not for a budget of quality or RAM."""
         if self.kind is BudgetKind.BITS_PER_VALUE:
             return REFERENCE_BITS / self.amount
         return self.amount
@@ -152,11 +163,11 @@ class Budget:
     def with_ratio(self, ratio: float) -> "Budget":
         """A budget of the same unit, view and count that asks for another ratio.
 
-        An accuracy budget becomes a ratio of traffic.
+        A budget of quality becomes a ratio of traffic.
         """
         if self.kind is BudgetKind.BITS_PER_VALUE:
             return Budget(self.kind, REFERENCE_BITS / ratio, self.view, self.count, self.batch)
-        kind = BudgetKind.TRAFFIC_RATIO if self.is_accuracy else self.kind
+        kind = BudgetKind.TRAFFIC_RATIO if self.is_quality else self.kind
         return Budget(kind, ratio, self.view, self.count, self.batch)
 
     def __str__(self) -> str:
@@ -165,7 +176,7 @@ class Budget:
 
 
 def _check_amount(text: str, amount: float, kind: BudgetKind) -> None:
-    if kind is BudgetKind.ACCURACY_DROP:
+    if kind in LOSSES:
         return
     if amount == 0:
         raise BudgetError(f"the budget {text!r} must be greater than zero")

@@ -3,6 +3,7 @@
     ActpressError
     |-- ModelError           the network cannot be loaded, traced or run
     |-- DataError            images or labels are missing, broken or of the wrong shape
+    |-- TaskError            a task is malformed, or its metric cannot be computed
     |-- CalibrationError     statistics are missing, not finite or of another network
     |-- PlanError            a plan is malformed, newer, or of another network
     |-- BudgetError          a budget is malformed or cannot be reached
@@ -25,6 +26,10 @@ class ModelError(ActpressError):
 
 class DataError(ActpressError):
     """Images or labels are missing, broken or of the wrong shape."""
+
+
+class TaskError(ActpressError):
+    """A task is malformed, or its metric cannot be computed."""
 
 
 class CalibrationError(ActpressError):

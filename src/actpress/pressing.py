@@ -225,8 +225,7 @@ def fit_tables(
         if not within_ranges:
             codec.widen()
     with counting(pressed.codecs) as counters:
-        outputs = run(pressed, inputs)
-    pressed.table_images = sum(len(output) for output in outputs)
+        pressed.table_images = run(pressed, inputs)
     histograms = {}
     for name, codec in pressed.codecs.items():
         counts, q_min, q_max = counters[name].seen()
@@ -258,10 +257,14 @@ def preserved_tables(pressed: CompressedModel) -> Iterator[None]:
 
 
 @torch.no_grad()
-def run(pressed: nn.Module, inputs: Iterable[Tensor]) -> list[Tensor]:
-    """Outputs in eval mode, batch by batch; the module's mode is restored."""
+def run(pressed: nn.Module, inputs: Iterable[Tensor]) -> int:
+    """Run batches in eval mode for what probes see of them; returns the number of images."""
+    images = 0
     with eval_mode(pressed):
-        return [pressed(batch) for batch in inputs]
+        for batch in inputs:
+            pressed(batch)
+            images += len(batch)
+    return images
 
 
 def check_site(graph: Graph, site: SitePlan) -> None:

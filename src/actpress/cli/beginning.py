@@ -10,7 +10,7 @@ from actpress.budget import Budget
 from actpress.cli.options import complain
 from actpress.data import Dataset
 from actpress.errors import RunError
-from actpress.evaluation import guessing_accuracy, images_to_tell, is_guessing, predict
+from actpress.evaluation import images_to_tell, is_guessing, refer
 from actpress.methods import Settings, check_labels, held_out_size
 from actpress.settings import SEARCHED, NumberBits, Trainable, TuneSettings, WidthSettings
 
@@ -64,12 +64,13 @@ def warn_of_guessing(network: nn.Module, images: Dataset) -> None:
         return
     split = images.holdout.take(GUESSES)
     try:
-        with torch.no_grad():
-            predictions = predict(network, split, task=images.task)
+        evidence = refer(network, split, task=images.task).evidence
     except Exception:  # noqa: BLE001 - the capture that follows says what a network cannot take
         return
-    share = images.task.metric(predictions, split.labels)
-    by_guessing = guessing_accuracy(predictions, split.labels)
+    by_guessing = images.task.by_guessing(evidence)
+    if by_guessing is None:
+        return
+    share = images.task.measure(evidence)
     if is_guessing(share, by_guessing, len(split)):
         complain(
             f"warning: the network is right on {100 * share:.1f} % of {len(split)} held-out "
@@ -95,7 +96,7 @@ def warn_of_few_images(budget: Budget, images: Dataset, settings: Settings) -> N
         BudgetError: images without labels tell no accuracy.
     """
     check_labels(images, budget, settings)
-    if not budget.is_accuracy:
+    if not budget.is_quality or images.task.metric.name != "accuracy":
         return
     held_out = min(held_out_size(images, settings), settings.holdout_images)
     needed = images_to_tell(budget.amount)

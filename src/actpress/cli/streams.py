@@ -48,13 +48,20 @@ def encode_command(
     work_begins()
     with new_file(out, force=force) as file, Encoder(opened.pressed, file, site) as encoder:
         output = encoder.encode(x.to(device_of(device)))
-    predictions = opened.graph.task.predictions(output).tolist()
     values = len(x) * sum(opened.graph.site(name).values for name in encoder.sites)
     size = out.stat().st_size
     complain(
-        f"class {', '.join(map(str, predictions))}; {len(encoder.sites)} sites in {size:,} bytes, "
+        f"{_classes(output)}{len(encoder.sites)} sites in {size:,} bytes, "
         f"{8 * size / values:.2f} bits/value; written to {out}"
     )
+
+
+def _classes(output: object) -> str:
+    """The classes of images, where outputs are logits of classes."""
+    from actpress.tasks import CLASSIFICATION  # noqa: PLC0415 - torch takes seconds to load
+
+    known = CLASSIFICATION.classes_of(output)
+    return "" if known is None else f"class {', '.join(map(str, known.tolist()))}; "
 
 
 @guarded

@@ -85,7 +85,7 @@ class Objective:
 
     def target(self, sites: Iterable[Stored], budget: Budget) -> float:
         """The price that a budget allows; zero for one of accuracy or RAM, which allows any."""
-        if budget.is_accuracy or budget.is_ram:
+        if budget.is_quality or budget.is_ram:
             return 0.0
         return self.reference(sites) / budget.ratio
 

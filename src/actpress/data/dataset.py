@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from actpress.errors import DataError
-from actpress.tasks import CLASSIFICATION, Task
+from actpress.tasks import CLASSIFICATION, Task, Unlabelled
+from actpress.tasks.nest import described
 
 CHUNK = 256
 """Images that are looked at together."""
@@ -24,6 +25,15 @@ class ImageSource(Protocol):
 
     def load(self, indices: Tensor) -> Tensor:
         """Positions (n,), int64 -> float32 images (n, c, h, w), in the same order."""
+        ...
+
+
+@runtime_checkable
+class PairSource(ImageSource, Protocol):
+    """Images that are read together with their targets."""
+
+    def load_pairs(self, indices: Tensor) -> tuple[Tensor, Any]:
+        """Positions (n,), int64 -> images as of `load`, and their targets in the task's form."""
         ...
 
 
@@ -61,37 +71,43 @@ class _Range:
     def load(self, indices: Tensor) -> Tensor:
         return self.source.load(indices + self.start)
 
+    def load_pairs(self, indices: Tensor) -> tuple[Tensor, Any]:
+        assert isinstance(self.source, PairSource), "a split without labels in memory has pairs"
+        return self.source.load_pairs(indices + self.start)
+
 
 @dataclass(frozen=True)
 class Split:
-    """Images in a fixed order, with their labels where these are known.
+    """Images in a fixed order, with their targets where these are known.
 
     Attributes:
         source: where the n images come from.
-        labels: class indices, shape (n,), int64; of images without labels (n, 0).
+        labels: targets in memory, first axis n, such as class indices (n,), int64; of images
+            without targets (n, 0), int64. None where the source is a `PairSource`, which reads
+            targets with their images.
         part: of a data set, such as `holdout`, for messages.
 
     Raises:
-        DataError: there are no images, or not as many as labels, or labels are no class indices.
+        DataError: there are no images, or not as many as labels.
     """
 
     source: ImageSource
-    labels: Tensor
+    labels: Tensor | None
     part: str = ""
 
     def __post_init__(self) -> None:
-        known = self.labels.ndim == 1 or self.labels.shape[1:] == (0,)
-        if not known or self.labels.dtype is not torch.int64:
-            raise DataError(
-                f"the labels of a split are {self.labels.dtype} of shape "
-                f"{tuple(self.labels.shape)}; expected class indices (n,), int64"
-            )
-        if not len(self.labels):
+        count = len(self.source) if self.labels is None else len(self.labels)
+        if not count:
             raise DataError("a split has no images; expected at least one")
-        if len(self.source) != len(self.labels):
+        if len(self.source) != count:
             raise DataError(
-                f"a split has {len(self.source)} images but {len(self.labels)} labels; "
+                f"a split has {len(self.source)} images but {count} labels; "
                 f"expected one label for each image"
+            )
+        if self.labels is None and not isinstance(self.source, PairSource):
+            raise DataError(
+                "a split without labels in memory needs a source that has load_pairs; give one, or "
+                "use Split.unlabelled"
             )
 
     @classmethod
@@ -102,7 +118,7 @@ class Split:
 
         Args:
             images: raw values, first axis n.
-            labels: class indices, shape (n,), int64.
+            labels: targets, first axis n.
             transform: some rows of `images` -> float32 (n, c, h, w); `None` when they are that.
         """
         return cls(MemoryImages(images, transform or _unchanged), labels)
@@ -114,26 +130,38 @@ class Split:
 
     @property
     def is_labelled(self) -> bool:
-        """Whether the classes of its images are known."""
-        return self.labels.ndim == 1
+        """Whether the targets of its images are known."""
+        return self.labels is None or self.labels.shape[1:] != (0,)
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.source)
 
     def __repr__(self) -> str:
         return f"Split({len(self):,} images)"
 
     def batches(
         self, size: int, *, generator: torch.Generator | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (images, labels), in order or, with a generator, shuffled; the last is the rest."""
+    ) -> Iterator[tuple[Tensor, Any]]:
+        """Yield (images, targets) in order or, with a generator, shuffled; the last is the rest."""
         order = (
             torch.arange(len(self))
             if generator is None
             else torch.randperm(len(self), generator=generator)
         )
         for indices in order.split(min(size, len(self))):
-            yield self.load(indices), self.labels[indices]
+            yield self.pairs(indices)
+
+    def pairs(self, indices: Tensor) -> tuple[Tensor, Any]:
+        """Images at positions (n,), int64, and their targets.
+
+        Raises:
+            DataError: as of `load`, or targets are not of the task.
+        """
+        if self.labels is not None:
+            return self.load(indices), self.labels[indices]
+        assert isinstance(self.source, PairSource), "checked when the split was made"
+        images, targets = self.source.load_pairs(indices)
+        return self._finite(images, indices), targets
 
     def load(self, indices: Tensor) -> Tensor:
         """Images at positions (n,), int64, as the source has them.
@@ -141,7 +169,9 @@ class Split:
         Raises:
             DataError: an image holds NaN or infinite values; says which one.
         """
-        images = self.source.load(indices)
+        return self._finite(self.source.load(indices), indices)
+
+    def _finite(self, images: Tensor, indices: Tensor) -> Tensor:
         if images.is_floating_point() and not images.isfinite().all():
             bad = indices[~images.flatten(1).isfinite().all(1)]
             raise DataError(_not_finite(self, int(bad[0]), len(bad)))
@@ -162,13 +192,16 @@ class Split:
         """The first `count` images (all, when there are fewer)."""
         if count >= len(self):
             return self
-        return Split(_Range(self.source, 0, count), self.labels[:count], self.part)
+        return self._range(0, count)
 
     def last(self, count: int) -> "Split":
         """The last `count` images (all, when there are fewer)."""
         start = max(len(self) - count, 0)
-        source = _Range(self.source, start, len(self) - start)
-        return Split(source, self.labels[start:], self.part)
+        return self._range(start, len(self) - start)
+
+    def _range(self, start: int, count: int) -> "Split":
+        labels = None if self.labels is None else self.labels[start : start + count]
+        return Split(_Range(self.source, start, count), labels, self.part)
 
 
 @dataclass(frozen=True)
@@ -181,8 +214,9 @@ class Dataset:
         holdout: training images that nothing is trained on; the search and validation use parts.
         test: opened only to evaluate; before, the range of its labels is checked, and by
             `load_dataset` the form of its first image.
-        classes: number of classes; labels are 0..classes-1. 0 where no split has labels.
-        task: what labels and the network's output mean.
+        classes: number of classes; labels are 0..classes-1. 0 where no split has labels, or the
+            task is no classification.
+        task: what labels and the network's output mean; without labels, `Unlabelled` of it.
         class_names: in the order of the network's outputs, where they are known.
         prepared: how images were prepared, in words, where that is known.
         prepare: an image file -> what the network takes, float32 (c, h, w); for `actpress encode`.
@@ -190,7 +224,7 @@ class Dataset:
     Raises:
         DataError: some splits have labels and others none; images that are not for testing are not
             float32 (n, c, h, w), or not of one size (the first of each split is looked at); labels
-            are not of that many classes.
+            are not of the task, or not of that many classes.
     """
 
     name: str
@@ -204,6 +238,8 @@ class Dataset:
     prepare: Callable[[Path], Tensor] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        if not self.is_labelled and not isinstance(self.task, Unlabelled):
+            object.__setattr__(self, "task", Unlabelled(self.task))
         for part, split in (("train", self.train), ("holdout", self.holdout), ("test", self.test)):
             object.__setattr__(self, part, replace(split, part=part))
             if split.is_labelled != self.is_labelled:
@@ -211,20 +247,36 @@ class Dataset:
                     f"of {self.name} some splits have labels and others none; expected them in "
                     f"all splits or in none"
                 )
-            if not split.is_labelled:
-                continue
-            low, high = int(split.labels.min()), int(split.labels.max())
+            self._check_targets(part, split)
+        self.check_images("train", self.train)
+        self.check_images("holdout", self.holdout)
+
+    def _check_targets(self, part: str, split: Split) -> None:
+        """Look at targets in memory; others are looked at when they are read.
+
+        Raises:
+            DataError: see the class.
+        """
+        if split.labels is None or not split.is_labelled:
+            return
+        labels = self.task.as_target(split.labels)
+        if labels is None:
+            raise DataError(
+                f"the labels of {self.name}, {part} split, are {described(split.labels)}; expected "
+                f"{self.task.target_form}, for {self.task.name}"
+            )
+        object.__setattr__(self, part, replace(split, part=part, labels=labels))
+        if self.classes:
+            low, high = int(labels.min()), int(labels.max())
             if low < 0 or high >= self.classes:
                 raise DataError(
                     f"the labels of {self.name}, {part} split, are {low} to {high}; expected 0 to "
                     f"{self.classes - 1}, as there are {self.classes} classes"
                 )
-        self.check_images("train", self.train)
-        self.check_images("holdout", self.holdout)
 
     @property
     def is_labelled(self) -> bool:
-        """Whether the classes of its images are known."""
+        """Whether the targets of its images are known."""
         return self.train.is_labelled
 
     def check_images(self, part: str, split: Split) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from actpress.data.dataset import CHUNK, Split
+from actpress.tasks.nest import leaves
 
 TRIED = 8
 """Images that are loaded twice, to see whether they come out the same."""
@@ -33,10 +34,11 @@ def digest_images(
     steady = split.load(tried).equal(split.load(tried))
     digest = hashlib.sha256()
     for some in positions.split(CHUNK):
-        images = split.load(some)
+        images, targets = split.pairs(some)
         digest.update(f"{images.dtype} {tuple(images.shape)}".encode())
         digest.update(images.contiguous().view(torch.uint8).numpy().tobytes())
-        digest.update(split.labels[some].numpy().tobytes())
+        for target in leaves(targets):
+            digest.update(target.numpy().tobytes())
         on_batch(len(some))
     if not steady:
         warnings.warn(

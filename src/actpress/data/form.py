@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from actpress.errors import DataError
+from actpress.tasks import Task
+from actpress.tasks.nest import described as in_words
 
 IMAGE_KEYS = ("image", "images", "img", "pixel_values", "x", "input")
 LABEL_KEYS = ("label", "labels", "target", "targets", "y")
@@ -92,22 +93,21 @@ class Form:
             )
         return images
 
-    def labels(self, batch: Any, where: str) -> Tensor:
-        """The labels of a batch whose form `images` has checked; int64, (n,).
+    def target(self, batch: Any, task: Task, where: str) -> Any:
+        """The targets of a batch whose form `images` has checked.
 
         Raises:
-            DataError: they are no class indices.
+            DataError: they are not of the task.
         """
         assert self.label is not None  # a split without labels is never asked for them
-        labels = batch[self.label]
-        if isinstance(labels, Tensor) and labels.ndim == 1 and not _is_real(labels):
-            return labels.long()
-        got = (
-            f"{labels.dtype} of shape {tuple(labels.shape)}"
-            if isinstance(labels, Tensor)
-            else f"a {type(labels).__name__}"
-        )
-        raise DataError(f"the labels of {where} are {got}; expected class indices (n,), integers")
+        raw = batch[self.label]
+        target = task.as_target(raw)
+        if target is None:
+            raise DataError(
+                f"the labels of {where} are {in_words(raw)}; expected {task.target_form}, for "
+                f"{task.name}; name another task with task= (actpress.tasks) where they are meant"
+            )
+        return target
 
 
 def described(batch: Any) -> str:
@@ -121,7 +121,3 @@ def described(batch: Any) -> str:
 
 def _key(batch: Mapping[str, Any], asked: str | None, usual: Sequence[str]) -> str | None:
     return next((key for key in ((asked,) if asked else usual) if key in batch), None)
-
-
-def _is_real(labels: Tensor) -> bool:
-    return labels.is_floating_point() or labels.is_complex() or labels.dtype is torch.bool

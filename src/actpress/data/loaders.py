@@ -1,8 +1,8 @@
 """torch's own `Dataset` and `DataLoader` as data: items are read by position, whatever the size."""
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch.utils import data as torch_data
 from actpress.data.dataset import CHUNK, Dataset, Split
 from actpress.data.form import Form, described
 from actpress.errors import DataError
-from actpress.tasks import CLASSIFICATION, UNLABELLED
+from actpress.tasks import CLASSIFICATION, Classification, Task
 
 TorchData = torch_data.Dataset[Any] | torch_data.DataLoader[Any]
 """What `from_torch` takes: a data set that is read by position, or a loader of one."""
@@ -33,6 +33,7 @@ class Items:
         dataset: read by position.
         collate: a list of items -> a batch.
         form: of every batch.
+        task: that targets are of.
         positions: in the data set, shape (n,), int64.
         name: of the split, for messages.
     """
@@ -40,6 +41,7 @@ class Items:
     dataset: Any
     collate: Callable[[list[Any]], Any]
     form: Form
+    task: Task
     positions: Tensor
     name: str
 
@@ -54,18 +56,38 @@ class Items:
         """
         return self._batch(indices)[0]
 
+    def load_pairs(self, indices: Tensor) -> tuple[Tensor, Any]:
+        """See `PairSource.load_pairs`.
+
+        Raises:
+            DataError: as of `load`, or targets are not of the task.
+        """
+        images, batch, where = self._batch(indices)
+        return images, self.form.target(batch, self.task, where)
+
     def at(self, positions: Tensor) -> "Items":
         """Other items of the same data set."""
-        return Items(self.dataset, self.collate, self.form, positions, self.name)
+        return replace(self, positions=positions)
+
+    def split(self) -> Split:
+        """The items as a split; of classification with all labels, else read with their images.
+
+        Raises:
+            DataError: the first target is not of the task.
+        """
+        if self.form.label is None:
+            return Split.unlabelled(self)
+        if isinstance(self.task, Classification):
+            return Split(self, self.labels())
+        self.load_pairs(torch.zeros(1, dtype=torch.int64))
+        return Split(self, None)
 
     def labels(self) -> Tensor:
-        """Class indices (n,), int64; (n, 0) where the form has none.
+        """Class indices (n,), int64.
 
         They are taken from the `targets` of the data set where it has them, as torchvision's have,
         and items agree; else every item is read once.
         """
-        if self.form.label is None:
-            return torch.zeros(len(self), 0, dtype=torch.int64)
         known = _targets(self.dataset)
         tried = torch.linspace(0, len(self) - 1, min(TRIED, len(self))).long()
         if known is not None and known[self.positions[tried]].equal(self._labels(tried)):
@@ -73,8 +95,8 @@ class Items:
         return torch.cat([self._labels(some) for some in torch.arange(len(self)).split(CHUNK)])
 
     def _labels(self, indices: Tensor) -> Tensor:
-        _, batch, where = self._batch(indices)
-        return self.form.labels(batch, where)
+        labels: Tensor = self.load_pairs(indices)[1]
+        return labels
 
     def _batch(self, indices: Tensor) -> tuple[Tensor, Any, str]:
         positions = self.positions[indices].tolist()
@@ -94,33 +116,35 @@ def from_torch(
     *,
     holdout: TorchData | None = None,
     test: TorchData | None = None,
+    task: Task = CLASSIFICATION,
     name: str = "",
     image_key: str | None = None,
     label_key: str | None = None,
 ) -> Dataset:
-    """A data set of torch's own: batches of (x, y), of x alone, or dicts of them.
+    """A data set of torch's own: batches of (images, targets), of images alone, or dicts of them.
 
     Of a loader its data set and its way to collate are used; batches, order and workers are not.
     Items are read by position when they are needed, so that memory does not grow with their number.
-    Without labels (x alone) divergence and agreement take the place of accuracy. Where `holdout` or
-    `test` is missing, a tenth of the training images each is set apart by a fixed seed, and told in
-    a warning.
+    Without targets (images alone) divergence and agreement take the place of the metric. Where
+    `holdout` or `test` is missing, a tenth of the training images each is set apart by a fixed
+    seed, and told in a warning.
 
     Args:
         train: feeds calibration and tuning; taken in an order that a fixed seed mixes.
         holdout: training images that nothing is trained on.
         test: opened only to evaluate.
+        task: what targets and the network's output mean.
         name: for reports; that of the class by default.
         image_key: of items that are dicts, where it is not a usual one.
         label_key: likewise.
 
     Raises:
-        DataError: data cannot be read by position, or batches change form; labels are no class
-            indices, or some splits have labels and others none.
+        DataError: data cannot be read by position, or batches change form; targets are not of the
+            task, or some splits have labels and others none.
     """
     given = {"train": train, "holdout": holdout, "test": test}
     found = {
-        part: _items(part, each, image_key, label_key)
+        part: _items(part, each, task, (image_key, label_key))
         for part, each in given.items()
         if each is not None
     }
@@ -131,17 +155,25 @@ def from_torch(
             f"{', '.join(sorted(set(found) - labelled))} has none; expected them everywhere or "
             f"nowhere"
         )
-    splits = {part: (items, items.labels()) for part, items in _all_parts(found).items()}
+    splits = {part: items.split() for part, items in _all_parts(found).items()}
     data = Dataset(
         name or type(found["train"].dataset).__name__,
-        Split(*splits["train"]),
-        Split(*splits["holdout"]),
-        Split(*splits["test"]),
-        classes=max(int(labels.max()) for _, labels in splits.values()) + 1 if labelled else 0,
-        task=CLASSIFICATION if labelled else UNLABELLED,
+        splits["train"],
+        splits["holdout"],
+        splits["test"],
+        classes=_classes(splits.values(), task),
+        task=task,
     )
     data.check_images("test", data.test)  # now, and not after hours of tuning
     return data
+
+
+def _classes(splits: Iterable[Split], task: Task) -> int:
+    """How many classes labels name; 0 where there are none."""
+    if not isinstance(task, Classification):
+        return 0
+    known = [split.labels for split in splits if split.is_labelled]
+    return max((int(labels.max()) + 1 for labels in known if labels is not None), default=0)
 
 
 def _all_parts(found: dict[str, Items]) -> dict[str, Items]:
@@ -175,7 +207,7 @@ def mixed(count: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(ORDER_SEED))
 
 
-def _items(part: str, data: TorchData, image_key: str | None, label_key: str | None) -> Items:
+def _items(part: str, data: TorchData, task: Task, keys: tuple[str | None, str | None]) -> Items:
     collate: Callable[[list[Any]], Any] = torch_data.default_collate
     dataset: Any = data
     if isinstance(data, torch_data.DataLoader):
@@ -191,8 +223,8 @@ def _items(part: str, data: TorchData, image_key: str | None, label_key: str | N
     if not len(dataset):
         raise DataError(f"{part} has no items; expected at least one")
     first = _collated(dataset, collate, [0], part)
-    form = Form.of(first, image_key=image_key, label_key=label_key, name=part)
-    return Items(dataset, collate, form, torch.arange(len(dataset)), part)
+    form = Form.of(first, image_key=keys[0], label_key=keys[1], name=part)
+    return Items(dataset, collate, form, task, torch.arange(len(dataset)), part)
 
 
 def _check_loader(part: str, loader: torch_data.DataLoader[Any]) -> None:

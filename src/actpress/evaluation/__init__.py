@@ -1,27 +1,30 @@
-"""Accuracy, bits, traffic and energy of a pressed network."""
+"""The metric, bits, traffic and energy of a pressed network."""
 
 from actpress.evaluation.confidence import (
     Comparison,
-    guessing_accuracy,
     images_to_tell,
     is_guessing,
 )
-from actpress.evaluation.evaluate import RunInfo, evaluate, predict
+from actpress.evaluation.evaluate import RunInfo, evaluate
+from actpress.evaluation.judge import Judged, Reference, judge, predict, refer
 from actpress.evaluation.latency import measure_latency
 from actpress.evaluation.metrics import LatencyMetrics, Metrics, PathPoint, SiteMetrics, Views
 
 __all__ = [
     "Comparison",
+    "Judged",
     "LatencyMetrics",
     "Metrics",
     "PathPoint",
+    "Reference",
     "RunInfo",
     "SiteMetrics",
     "Views",
     "evaluate",
-    "guessing_accuracy",
     "images_to_tell",
     "is_guessing",
+    "judge",
     "measure_latency",
     "predict",
+    "refer",
 ]

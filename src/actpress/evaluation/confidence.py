@@ -1,65 +1,72 @@
-"""What a number of images can tell: whether a network guesses, and how sure a drop is."""
+"""What a number of images can tell: how much is lost, how sure that is, and who guesses."""
 
 import math
-from typing import Annotated
+from typing import Any
 
-import torch
-from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-DEVIATIONS = 1.96
-"""Of a normal variable on either side of its mean, which hold 95 % of it."""
+from actpress.tasks import Metric, Task
+from actpress.tasks.intervals import DEVIATIONS
+from actpress.tasks.metric import ACCURACY
 
 
 class Comparison(BaseModel):
-    """Two networks on the same images.
+    """Two networks on the same images, by the metric of a task.
 
     Attributes:
+        name, unit, higher_is_better: of the metric, see `Metric`; of accuracy they are not written.
         images: how many.
-        before, after: accuracy of the float and of the compressed network, in [0, 1].
-        drop_error_pp: half of the 95 % interval of the drop, in percentage points.
+        before, after: metric of the float and of the compressed network; shares in [0, 1] of %.
+        drop_error_pp: half of the 95 % interval of what was lost, in points of a metric in %, else
+            in its unit; None where it is not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    name: str = ACCURACY.name
+    unit: str = ACCURACY.unit
+    higher_is_better: bool = True
     images: int
-    before: Annotated[float, Field(ge=0, le=1)]
-    after: Annotated[float, Field(ge=0, le=1)]
-    drop_error_pp: float
+    before: float
+    after: float
+    drop_error_pp: float | None
+
+    @property
+    def metric(self) -> Metric:
+        """What was measured."""
+        return Metric(self.name, self.unit, self.higher_is_better)
 
     @property
     def drop_pp(self) -> float:
-        """(before - after) * 100."""
-        return (self.before - self.after) * 100
+        """What was lost, in points of a metric in %, else in its unit."""
+        return self.metric.lost(self.before, self.after)
 
     @classmethod
-    def of(cls, before: Tensor, after: Tensor, labels: Tensor) -> "Comparison":
-        """From the predictions of both networks and the labels, each (n,), int64."""
-        was, still = before == labels, after == labels
+    def of(cls, task: Task, before: Any, after: Any, *, images: int) -> "Comparison":
+        """From what images say about both networks (`Task.evidence`).
+
+        Raises:
+            TaskError: the metric cannot be computed.
+        """
+        metric = task.metric
         return cls(
-            images=len(labels),
-            before=float(was.double().mean()),
-            after=float(still.double().mean()),
-            drop_error_pp=drop_error_pp(
-                int((was & ~still).sum()), int((still & ~was).sum()), len(labels)
-            ),
+            name=metric.name,
+            unit=metric.unit,
+            higher_is_better=metric.higher_is_better,
+            images=images,
+            before=task.measure(before),
+            after=task.measure(after),
+            drop_error_pp=task.loss_error(before, after),
         )
 
-
-def drop_error_pp(lost: int, won: int, images: int) -> float:
-    """Half of the 95 % interval of a drop in accuracy, in percentage points.
-
-    Only images on which the networks differ matter. Half an image is added to each of the four
-    outcomes, which keeps the interval honest where hardly any differ (Agresti and Min 2005,
-    Statistics in Medicine 24:729).
-
-    Args:
-        lost: images that only the float network gets right.
-        won: images that only the compressed network gets right.
-        images: all of them.
-    """
-    differing, total = lost + won + 1, images + 2
-    return 100 * DEVIATIONS * math.sqrt(differing - (lost - won) ** 2 / total) / total
+    @model_serializer(mode="wrap")
+    def _without_usual_metric(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields, without those of the metric where it is accuracy."""
+        fields: dict[str, Any] = handler(self)
+        if self.metric == ACCURACY:
+            for name in ("name", "unit", "higher_is_better"):
+                fields.pop(name, None)
+        return fields
 
 
 def images_to_tell(drop_pp: float) -> int:
@@ -71,24 +78,6 @@ def images_to_tell(drop_pp: float) -> int:
     769
     """
     return math.ceil(DEVIATIONS**2 * 100 / drop_pp)
-
-
-def guessing_accuracy(predictions: Tensor, labels: Tensor) -> float:
-    """What predictions would reach that are as frequent, but say nothing about their images.
-
-    It is the expected agreement of Cohen's kappa: that of a network which always names the most
-    frequent class is the share of that class.
-
-    Args:
-        predictions: classes (n,), int64.
-        labels: likewise.
-    """
-    classes = int(max(predictions.max(), labels.max())) + 1
-    predicted, labelled = (
-        torch.bincount(each, minlength=classes).double() / len(each)
-        for each in (predictions, labels)
-    )
-    return float(predicted @ labelled)
 
 
 def is_guessing(accuracy: float, by_guessing: float, images: int) -> bool:

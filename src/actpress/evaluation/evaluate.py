@@ -4,35 +4,28 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-
 from actpress.calibration import Statistics
 from actpress.codec import counting
 from actpress.cost import EnergyModel
 from actpress.data.dataset import Split
-from actpress.errors import ModelError
 from actpress.evaluation.account import (
     account_energy,
     account_sites,
     account_traffic,
     total_views,
 )
-from actpress.evaluation.confidence import Comparison, guessing_accuracy
+from actpress.evaluation.confidence import Comparison
+from actpress.evaluation.judge import BATCH, Reference, judge, refer
 from actpress.evaluation.metrics import (
-    ACCURACY,
-    AGREEMENT,
     MeasuredMetrics,
     Metrics,
     PathPoint,
     Views,
+    quality_fields,
 )
-from actpress.graph import Graph, eval_mode, macs_per_image
+from actpress.graph import Graph, macs_per_image
 from actpress.pressing import CompressedModel
 from actpress.stream import ByteTransport, stream_bytes, through_bytes
-from actpress.tasks import CLASSIFICATION, Task
-
-BATCH = 100
 
 
 @dataclass(frozen=True)
@@ -84,33 +77,6 @@ class RunInfo:
         )
 
 
-@torch.no_grad()
-def predict(
-    model: nn.Module,
-    split: Split,
-    *,
-    task: Task = CLASSIFICATION,
-    batch: int = BATCH,
-    on_batch: Callable[[int], None] = lambda images: None,
-) -> Tensor:
-    """What a network decides on a split in eval mode, such as classes (n,), int64.
-
-    Raises:
-        ModelError: the output is not of the task, or not finite.
-        DataError: an image is not finite.
-    """
-    device = _device_of(model)
-    predictions: list[Tensor] = []
-    with eval_mode(model):
-        for x, target in split.batches(batch):
-            output = model(x.to(device))
-            task.check(output, target, images=len(x))
-            _check_finite(output, sum(map(len, predictions)))
-            predictions.append(task.predictions(output).cpu())
-            on_batch(len(x))
-    return torch.cat(predictions)
-
-
 def evaluate(
     pressed: CompressedModel,
     graph: Graph,
@@ -119,14 +85,15 @@ def evaluate(
     *,
     statistics: Statistics | None = None,
     energy: EnergyModel | None = None,
-    float_predictions: Tensor | None = None,
+    reference: Reference | None = None,
     measured: bool = False,
     batch: int = BATCH,
     on_batch: Callable[[int], None] = lambda images: None,
 ) -> Metrics:
-    """Accuracy, bits, traffic and energy on the test split.
+    """The metric, bits, traffic and energy on the test split.
 
-    Without labels the decisions of the float network take their place, and accuracy is agreement.
+    Without labels the decisions of the float network take their place, and agreement that of the
+    metric.
 
     Args:
         pressed: the model, its tables fitted on training images.
@@ -135,18 +102,18 @@ def evaluate(
         info: what was run.
         statistics: for the spectra of the report.
         energy: of the memory; LPDDR4 by default.
-        float_predictions: of the float network on this split, when they are known already.
+        reference: what the float network does on this split, when that is known already.
         measured: send every activation through real bytes, and report their length.
         batch: images per batch, and per frame of the stream that is measured.
         on_batch: called with the number of images of every batch, for progress.
     """
     task = graph.task
-    if float_predictions is None:
-        float_predictions = predict(graph.eval_module, test, task=task, on_batch=on_batch)
+    if reference is None:
+        reference = refer(graph.eval_module, test, task=task, on_batch=on_batch)
     with ExitStack() as stack:
         counters = stack.enter_context(counting(pressed.codecs))
         transports = stack.enter_context(through_bytes(pressed)) if measured else None
-        predictions = predict(pressed, test, task=task, batch=batch, on_batch=on_batch)
+        judged = judge(pressed, test, reference, task=task, batch=batch, on_batch=on_batch)
     sites = account_sites(graph, pressed, counters, statistics)
     bits, values = total_views(sites), sum(site.values for site in sites)
     bits_per_value = Views(fixed=bits.fixed / values, entropy=bits.entropy / values)
@@ -155,9 +122,7 @@ def evaluate(
     stream = None
     if transports is not None:
         stream = _measure(pressed, transports, len(test), batch, bits.entropy, values)
-    targets = test.labels if test.is_labelled else float_predictions
-    float_accuracy = task.metric(float_predictions, targets)
-    accuracy = task.metric(predictions, targets)
+    quality = Comparison.of(task, reference.evidence, judged.evidence, images=len(test))
     return Metrics(
         model=info.model,
         data=info.data,
@@ -165,16 +130,10 @@ def evaluate(
         variant=info.variant,
         seed=info.seed,
         images=len(test),
-        metric=ACCURACY if test.is_labelled else AGREEMENT,
-        float_accuracy=float_accuracy,
-        accuracy=accuracy,
-        accuracy_drop_pp=(float_accuracy - accuracy) * 100,
-        accuracy_drop_error_pp=Comparison.of(float_predictions, predictions, targets).drop_error_pp,
-        guessing_accuracy=(
-            guessing_accuracy(float_predictions, targets) if test.is_labelled else None
-        ),
+        **quality_fields(quality),
+        guessing_accuracy=task.by_guessing(reference.evidence),
         held_out=info.held_out,
-        agreement=task.agreement(predictions, float_predictions),
+        agreement=task.agreement(judged.sameness),
         bits_per_value=bits_per_value,
         context_free_bits_per_value=sum(site.context_free_bits for site in sites) / values,
         stored_ratio_8bit=8 * values / max(bits.entropy, 1.0),
@@ -221,19 +180,3 @@ def describe_scope(graph: Graph, pressed: CompressedModel) -> str:
         f"{len(pressed.plan)} of {len(graph.sites)} stored activations "
         f"({', '.join(placements)}); network input and logits excluded"
     )
-
-
-def _check_finite(output: Tensor, before: int) -> None:
-    """Refuse decisions about images, the first of which has that position, that mean nothing."""
-    finite = output.flatten(1).isfinite().all(1) if output.ndim > 1 else output.isfinite()
-    if not finite.all():
-        raise ModelError(
-            f"the network's output for image {before + int(finite.logical_not().nonzero()[0])} is "
-            f"NaN or infinite; expected finite numbers; check its weights, and how the images are "
-            f"prepared"
-        )
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    tensor = next(model.parameters(), None)
-    return torch.device("cpu") if tensor is None else tensor.device

@@ -4,7 +4,7 @@ Accounting rules: docs/methods.md. "Value" always means a value of the original 
 dropped components count in every denominator.
 """
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -12,16 +12,20 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
+    model_validator,
 )
 
 from actpress.budget import View
 from actpress.cost import SiteUse
 from actpress.evaluation.confidence import Comparison
+from actpress.tasks.metric import ACCURACY, AGREEMENT
 
 FORMAT_VERSION = 2
 
-ACCURACY: Final = "accuracy"
-AGREEMENT: Final = "agreement"
+SHARED = (ACCURACY, AGREEMENT)
+"""Metrics that have fields of their own, which other tasks leave out for `quality`."""
+
+SHARED_NAMES = tuple(metric.name for metric in SHARED)
 
 
 class _Record(BaseModel):
@@ -219,11 +223,14 @@ class Metrics(_Record):
         version: of this format.
         model, data, method, variant, seed: what was run.
         images: test images evaluated.
-        metric: what stands for accuracy: `accuracy`, which is not written, or `agreement` with the
-            float network where images have no labels; its own (`float_accuracy`) is 1.
-        float_accuracy, accuracy: top-1 in [0, 1] on the test split.
+        metric: the name of what the task measures: `accuracy`, which is not written, `agreement`
+            with the float network where images have no labels (its own is 1), or another.
+        float_accuracy, accuracy: top-1, or agreement, in [0, 1] on the test split; None of other
+            metrics.
         accuracy_drop_pp: (float_accuracy - accuracy) * 100.
-        accuracy_drop_error_pp: half of its 95 % interval; None in older files.
+        quality: another metric on the test split, before and after; None, and not written, where
+            the fields above hold it. `compared` is either.
+        accuracy_drop_error_pp: half of the 95 % interval of the drop; None in older files.
         guessing_accuracy: what the float network's predictions would reach if they were as
             frequent, but said nothing about their images; None in older files.
         held_out: the images that decided an accuracy budget; None for other budgets.
@@ -253,10 +260,11 @@ class Metrics(_Record):
     variant: str
     seed: int
     images: Annotated[int, Field(ge=1)]
-    metric: Literal["accuracy", "agreement"] = ACCURACY
-    float_accuracy: Annotated[float, Field(ge=0, le=1)]
-    accuracy: Annotated[float, Field(ge=0, le=1)]
-    accuracy_drop_pp: float
+    metric: str = ACCURACY.name
+    float_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    accuracy_drop_pp: float | None = None
+    quality: Comparison | None = None
     accuracy_drop_error_pp: float | None = None
     guessing_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
     held_out: Comparison | None = None
@@ -280,10 +288,57 @@ class Metrics(_Record):
     search: tuple[PathPoint, ...] = ()
     settings: dict[str, str | int | float | bool] = {}
 
+    @model_validator(mode="after")
+    def _has_quality(self) -> Self:
+        values = (self.float_accuracy, self.accuracy, self.accuracy_drop_pp)
+        if self.quality is None and (None in values or self.metric not in SHARED_NAMES):
+            raise ValueError(f"neither accuracy nor quality is there for the metric {self.metric}")
+        return self
+
+    @property
+    def compared(self) -> Comparison:
+        """What the task measures, before and after."""
+        if self.quality is not None:
+            return self.quality
+        assert self.float_accuracy is not None, "validated"
+        assert self.accuracy is not None, "validated"
+        return Comparison(
+            name=self.metric,
+            images=self.images,
+            before=self.float_accuracy,
+            after=self.accuracy,
+            drop_error_pp=self.accuracy_drop_error_pp,
+        )
+
     @model_serializer(mode="wrap")
     def _without_usual_metric(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields, without `metric` where it is the usual one."""
+        """The fields, without `metric` where it is the usual one, and those of other metrics."""
         fields: dict[str, Any] = handler(self)
-        if self.metric == ACCURACY:
+        if self.metric == ACCURACY.name:
             fields.pop("metric", None)
+        other = ACCURACY_FIELDS if self.quality is not None else ("quality",)
+        for name in other:
+            fields.pop(name, None)
         return fields
+
+
+ACCURACY_FIELDS = (
+    "float_accuracy",
+    "accuracy",
+    "accuracy_drop_pp",
+    "accuracy_drop_error_pp",
+    "guessing_accuracy",
+)
+
+
+def quality_fields(quality: Comparison) -> dict[str, Any]:
+    """The fields of `Metrics` that hold what a task measures."""
+    if quality.metric not in SHARED:
+        return {"metric": quality.name, "quality": quality}
+    return {
+        "metric": quality.name,
+        "float_accuracy": quality.before,
+        "accuracy": quality.after,
+        "accuracy_drop_pp": quality.drop_pp,
+        "accuracy_drop_error_pp": quality.drop_error_pp,
+    }

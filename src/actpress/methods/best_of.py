@@ -56,6 +56,6 @@ def best(job: Job) -> Outcome:
 
 def _better(job: Job, loss: float, outcome: Outcome, least: float, before: Outcome) -> bool:
     """Less loss, or, where the budget is one of accuracy, a lower price."""
-    if job.budget.is_accuracy:
+    if job.budget.is_quality:
         return job.price(outcome.pressed) < job.price(before.pressed)
     return loss < least

@@ -32,8 +32,8 @@ def cap(job: Job) -> Outcome:
     """
     start = gdr(job)
     tuned = learn(job, start)
-    if not job.budget.is_accuracy:
+    if not job.budget.is_quality:
         return tuned
-    if job.held_out_accuracy(tuned.pressed) >= job.accuracy_floor():
+    if job.keeps_quality(tuned.pressed):
         return tuned
     return untrained(start, "cap", tuned.tune_seconds)

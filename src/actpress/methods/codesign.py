@@ -31,7 +31,7 @@ def codesign(job: Job) -> Outcome:
     held-out training images. Where it keeps it at none, GDR's plan is handed back, with the variant
     `untrained`.
     """
-    if job.budget.is_accuracy:
+    if job.budget.is_quality:
         return within_accuracy(
             job, gdr(_in_subfolder(job, "gdr")), codesign, method_name="codesign"
         )

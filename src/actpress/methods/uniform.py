@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import torch
 
-from actpress.budget import BudgetKind
 from actpress.calibration import SiteStatistics
 from actpress.errors import BudgetError
 from actpress.methods.lsq import train_steps
@@ -107,9 +106,10 @@ def refuse_accuracy(job: Job, method: str) -> None:
     """Baselines are asked for bits.
 
     Raises:
-        BudgetError: an accuracy budget.
+        BudgetError: a budget of quality.
     """
-    if job.budget.kind is BudgetKind.ACCURACY_DROP:
+    if job.budget.is_quality:
         raise BudgetError(
-            f"{method} has no accuracy budget; give bits (1.34bits) or a ratio of traffic (6x)"
+            f"{method} has no budget of quality, such as {job.budget}; give bits (1.34bits) or a "
+            f"ratio of traffic (6x)"
         )

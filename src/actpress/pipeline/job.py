@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from actpress.allocate import Offer, Search, SearchSettings
 from actpress.budget import Budget, View
@@ -16,7 +17,7 @@ from actpress.codec import block_side
 from actpress.cost import EnergyModel, Objective, SiteUse, partners_of, use_of
 from actpress.data.dataset import Dataset, Split
 from actpress.errors import BudgetError, PlanError, TuningError
-from actpress.evaluation import Comparison, PathPoint, predict
+from actpress.evaluation import Comparison, Judged, PathPoint, Reference, judge, refer
 from actpress.graph import Graph
 from actpress.plan import Placement, Plan, SitePlan
 from actpress.pressing import CompressedModel, fit_tables, press
@@ -27,10 +28,14 @@ from actpress.settings import (
     TuneSettings,
     WidthSettings,
 )
+from actpress.tasks import DECIBEL, PERCENT
 
 RESERVE = 0.005
 """Plans aim so far below a budget: tables that were fitted on some images cost others a little
 more."""
+
+ROUNDING = 1e-9
+"""Of a loss that is exactly what is allowed."""
 
 BATCH = 100
 RATE_BATCHES = 3
@@ -83,7 +88,7 @@ class Settings:
             them all, see `Job.search_images`.
         decoder_images: training images on which decoders are fitted in closed form, fewer where
             they would need more memory than `DECODER_BYTES`; 0 leaves them as PCA made them.
-        holdout_images: other held-out training images, which decide an accuracy budget.
+        holdout_images: other held-out training images, which decide a budget of quality.
         block: side of the blocks of pixels that are projected together, where it divides a site's
             height and width and leaves at most `MOST_COMPONENTS` components. None is pixel by
             pixel, and 2 for transforms that take blocks alone.
@@ -128,15 +133,22 @@ def held_out_size(data: Dataset, settings: Settings) -> int:
 
 
 def check_labels(data: Dataset, budget: Budget, settings: Settings) -> None:
-    """Refuse what needs labels where there are none.
+    """Refuse what needs labels where there are none, and a budget in another unit than the metric.
 
     Raises:
-        BudgetError: the budget bounds the accuracy.
+        BudgetError: the budget bounds what cannot be told.
         TuningError: training weighs the labels.
     """
+    metric = data.task.metric
     if data.is_labelled:
+        if budget.is_quality and budget.quality_unit != metric.unit:
+            raise BudgetError(
+                f"the budget {budget} bounds a metric in {budget.quality_unit}, but that of "
+                f"{data.task.name} is {metric.name}{f' in {metric.unit}' if metric.unit else ''}; "
+                f"{_ASKS.get(metric.unit, 'ask for bits or a ratio, such as 1bits or 6x')}"
+            )
         return
-    if budget.is_accuracy:
+    if budget.is_quality:
         raise BudgetError(
             f"{data.name} has no labels, so a drop of accuracy ({budget}) cannot be told; ask for "
             f"bits or a ratio instead, such as 1bits or 6x, and read the agreement"
@@ -146,6 +158,12 @@ def check_labels(data: Dataset, budget: Budget, settings: Settings) -> None:
             f"{data.name} has no labels, but the weight of the labels' loss (task) is "
             f"{settings.tune.task:g}; leave it at 0"
         )
+
+
+_ASKS = {
+    PERCENT: "ask for points, such as 0.5pp, or for a ratio, such as 6x",
+    DECIBEL: "ask for decibels, such as 0.3dB, or for a ratio, such as 6x",
+}
 
 
 @dataclass(frozen=True)
@@ -282,7 +300,7 @@ class Job:
         return Objective.of(self.budget, self.energy)
 
     def target(self) -> float:
-        """The price to stay below: the budget less `RESERVE`; zero for an accuracy budget."""
+        """The price to stay below: the budget less `RESERVE`; zero for a budget of quality."""
         return self.objective.target(self.graph.sites, self.budget) * (1 - RESERVE)
 
     def uses(self, pressed: CompressedModel) -> dict[str, SiteUse]:
@@ -318,26 +336,36 @@ class Job:
             for name, use in self.uses(pressed).items()
         }
 
-    def accuracy_floor(self) -> float:
-        """The held-out accuracy that an accuracy budget asks for."""
-        return self.held_out_accuracy(self.graph.eval_module) - self.budget.amount / 100
+    def keeps_quality(self, pressed: CompressedModel) -> bool:
+        """Whether a network loses no more on held-out images than a budget of quality allows."""
+        return self.held_out_loss(pressed) <= self.budget.amount + ROUNDING
 
-    def held_out_accuracy(self, model: nn.Module) -> float:
-        """On the images that decide an accuracy budget."""
-        split = self.validation().take(self.settings.holdout_images)
+    def held_out_loss(self, pressed: CompressedModel) -> float:
+        """What a network loses of the task's metric on the images that decide a budget of quality.
+
+        In points of a metric in %, else in its unit.
+        """
         task = self.graph.task
-        return task.metric(predict(model, split, task=task), split.labels)
+        before = task.measure(self._held_out_reference.evidence)
+        return task.metric.lost(before, task.measure(self._judged(pressed).evidence))
 
     def held_out(self, pressed: CompressedModel) -> Comparison | None:
-        """Both networks on the images that decide an accuracy budget; None for other budgets."""
-        if not self.budget.is_accuracy:
+        """Both networks on the images that decide a budget of quality; None for other budgets."""
+        if not self.budget.is_quality:
             return None
-        split = self.validation().take(self.settings.holdout_images)
-        before, after = (
-            predict(model, split, task=self.graph.task)
-            for model in (self.graph.eval_module, pressed)
-        )
-        return Comparison.of(before, after, split.labels)
+        before, after = self._held_out_reference.evidence, self._judged(pressed).evidence
+        return Comparison.of(self.graph.task, before, after, images=len(self._deciding()))
+
+    def _deciding(self) -> Split:
+        """The images that decide a budget of quality."""
+        return self.validation().take(self.settings.holdout_images)
+
+    @cached_property
+    def _held_out_reference(self) -> Reference:
+        return refer(self.graph.eval_module, self._deciding(), task=self.graph.task)
+
+    def _judged(self, pressed: CompressedModel) -> Judged:
+        return judge(pressed, self._deciding(), self._held_out_reference, task=self.graph.task)
 
     def _stored_bits(self, pressed: CompressedModel, site: SitePlan) -> float:
         if self.budget.view is View.ENTROPY:

@@ -323,7 +323,6 @@ def within_accuracy(
         method: run with budgets of a ratio.
         method_name: for the result where nothing that was trained keeps the accuracy.
     """
-    floor = job.accuracy_floor()
     reference = job.objective.reference(job.graph.sites)
     least = reference / job.price(found.pressed)
     low, high = 1.0, MOST_GAIN
@@ -341,7 +340,7 @@ def within_accuracy(
             high = gain
             continue
         trials_s += outcome.search_seconds + outcome.tune_seconds
-        if job.held_out_accuracy(outcome.pressed) >= floor:
+        if job.keeps_quality(outcome.pressed):
             low, best = gain, outcome
         else:
             high = gain

@@ -6,7 +6,7 @@ from actpress.allocate import Search, SearchTask, offers, search
 from actpress.calibration import Statistics
 from actpress.errors import BudgetError
 from actpress.evaluation import PathPoint
-from actpress.pipeline.job import Job, Outcome
+from actpress.pipeline.job import ROUNDING, Job, Outcome
 from actpress.pipeline.meet import meet
 from actpress.pipeline.ram import with_integer_form, within_ram
 from actpress.plan import Plan
@@ -56,8 +56,8 @@ def take_from(job: Job, parts: Sequence[Statistics], found: Search, *, method: s
     def press(plan: Plan) -> CompressedModel:
         return job.press(plan, Statistics.chosen(parts, plan))
 
-    if job.budget.is_accuracy:
-        index, pressed = _within_accuracy(job, parts, found, method)
+    if job.budget.is_quality:
+        index, pressed = _within_quality(job, parts, found, method)
     elif job.budget.is_ram:
         index, pressed = within_ram(job, found, press, method=method)
     else:
@@ -86,28 +86,29 @@ SHARED_TABLE_BITS = 24_000.0
 """Of a network's code tables, for a first proposal."""
 
 
-def _within_accuracy(
+def _within_quality(
     job: Job, parts: Sequence[Statistics], found: Search, method: str
 ) -> tuple[int, CompressedModel]:
-    """Bisect the path for the last plan that keeps the accuracy on held-out training images."""
-    floor = job.accuracy_floor()
+    """Bisect the path for the last plan that keeps the quality on held-out training images."""
+    metric = job.graph.task.metric
+    unit = "points" if metric.is_share else metric.unit
     low, high = 0, len(found.path) - 1
     best: tuple[int, CompressedModel] | None = None
-    job.progress.start("accuracy budget", (high + 1).bit_length())
+    job.progress.start("budget of quality", (high + 1).bit_length())
     while low <= high:
         middle = (low + high) // 2
         plan = found.plan(middle, method=method)
         pressed = job.press(plan, Statistics.chosen(parts, plan))
-        accuracy = job.held_out_accuracy(pressed)
-        if accuracy >= floor:
+        loss = job.held_out_loss(pressed)
+        if loss <= job.budget.amount + ROUNDING:
             best, low = (middle, pressed), middle + 1
         else:
             high = middle - 1
-        job.progress.advance(1, f"accuracy {accuracy:.4f}")
+        job.progress.advance(1, f"{metric.name}: {loss:.2f} {unit} lost")
     if best is None:
         raise BudgetError(
-            f"no plan keeps a drop of at most {job.budget.amount:g} points on held-out training "
-            f"images: they need at least {floor:.4f}; allow a larger drop"
+            f"no plan loses at most {job.budget.amount:g} {unit} of {metric.name} on held-out "
+            f"training images; allow a larger loss"
         )
     return best
 

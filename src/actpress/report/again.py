@@ -8,8 +8,8 @@ from rich.text import Text
 
 from actpress.evaluation.metrics import Metrics
 from actpress.report.accounting import energy_assumptions, measured_fact
+from actpress.report.quality import agreement, decisions_fact
 from actpress.report.quantities import energy
-from actpress.report.wording import agreement, decisions_fact
 
 AS_BEFORE = ", as in the run"
 

@@ -5,7 +5,9 @@ import re
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from actpress.evaluation.confidence import Comparison
 from actpress.report import quantities
+from actpress.report.quality import change, upper_first, value
 from actpress.report.wording import rank, widths
 
 _JOINT = re.compile(r"(?<=\w)([._:])(?=[^\W\d])")
@@ -24,12 +26,25 @@ def environment() -> Environment:
     )
     made.filters |= {name: getattr(quantities, name) for name in _FILTERS}
     made.filters |= {"unbroken": _unbroken, "breakable": _breakable, "rank": rank, "widths": widths}
+    made.filters |= {"upper_first": upper_first, "value": _value, "lost": _lost}
     return made
 
 
 def _unbroken(text: str) -> str:
     """Keep units on the line of their number."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" points", "\N{NO-BREAK SPACE}points")
+    for unit in ("%", "points", "dB"):
+        text = text.replace(f" {unit}", f"\N{NO-BREAK SPACE}{unit}")
+    return text
+
+
+def _value(compared: Comparison) -> str:
+    """The metric of the compressed network."""
+    return value(compared.metric, compared.after)
+
+
+def _lost(compared: Comparison) -> str:
+    """What it lost."""
+    return change(compared.metric, compared.drop_pp)
 
 
 def _breakable(text: str) -> Markup:

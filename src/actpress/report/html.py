@@ -13,11 +13,11 @@ from actpress.report.accounting import (
     measured_fact,
 )
 from actpress.report.environment import environment
+from actpress.report.quality import drop, value
 from actpress.report.wording import (
     account_parts,
     block_fact,
     caveats,
-    drop,
     headline,
     left_alone,
     view_of,
@@ -39,6 +39,8 @@ def render_html(metrics: Metrics) -> str:
         view=view_of(metrics),
         headline=headline(metrics),
         drop=drop(metrics),
+        compared=metrics.compared,
+        before=value(metrics.compared.metric, metrics.compared.before),
         caveats=caveats(metrics),
         account=account_rows(metrics),
         parts=account_parts(metrics),

@@ -1,4 +1,4 @@
-"""Several runs side by side: accuracy against bits per value, every method a curve."""
+"""Several runs side by side: a metric against bits per value, every method a curve."""
 
 import csv
 import io
@@ -12,8 +12,10 @@ from actpress.budget import View
 from actpress.evaluation.metrics import Metrics
 from actpress.report.columns import Column, print_fitting
 from actpress.report.environment import environment
-from actpress.report.quantities import duration, percent, points, ratio
+from actpress.report.quality import change, clause_of, value
+from actpress.report.quantities import duration, ratio
 from actpress.report.wording import view_of
+from actpress.tasks.metric import ACCURACY, Metric
 
 SYMBOLS = "ox+*#@%&"
 """Of the methods in the terminal."""
@@ -36,8 +38,9 @@ COLUMNS = (
 SAME_BITS = 0.02
 """Share by which bits may differ that were meant to be the same."""
 
-CLOSE_PP = 0.5
-"""Points of accuracy that a run may lose and still be close to the float network."""
+CLOSE = 0.5
+"""Points, dB or whatever the metric's unit is that a run may lose and still be close to the float
+network."""
 
 CHART_ROWS, CHART_COLUMNS = 16, 60
 
@@ -49,12 +52,12 @@ class Point:
     Attributes:
         method: the curve it belongs to.
         bits: per value.
-        accuracy: in [0, 1].
+        value: of the metric.
     """
 
     method: str
     bits: float
-    accuracy: float
+    value: float
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Entry:
         run: its metrics.
         view: of its budget; that of the others where it has none.
         point: in the charts. Where budgets count in both views, every method is a curve in each.
-        is_best: whether no other of this view beats it in bits and accuracy at once.
+        is_best: whether no other of this view beats it in bits and the metric at once.
     """
 
     run: Metrics
@@ -95,12 +98,15 @@ def compare(runs: Sequence[Metrics]) -> tuple[list[Entry], str]:
     both = len(asked) > 1
     points = [
         Point(
-            f"{run.method}, {view}" if both else run.method, run.bits_per_value[view], run.accuracy
+            f"{run.method}, {view}" if both else run.method,
+            run.bits_per_value[view],
+            run.compared.after,
         )
         for run, view in zip(runs, views, strict=True)
     ]
+    metric = runs[0].compared.metric if runs else ACCURACY
     fronts = {
-        view: pareto(p for p, own in zip(points, views, strict=True) if own is view)
+        view: pareto((p for p, own in zip(points, views, strict=True) if own is view), metric)
         for view in View
     }
     entries = [
@@ -115,17 +121,17 @@ def methods_of(points: Iterable[Point]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(point.method for point in points))
 
 
-def pareto(points: Iterable[Point]) -> tuple[Point, ...]:
-    """The points that no other beats in bits and accuracy at once, by rising bits.
+def pareto(points: Iterable[Point], metric: Metric = ACCURACY) -> tuple[Point, ...]:
+    """The points that no other beats in bits and the metric at once, by rising bits.
 
     Bits that differ by no more than budgets are met (`SAME_BITS`) are the same.
     """
-    every = sorted(set(points), key=lambda point: (point.bits, -point.accuracy))
+    every = sorted(set(points), key=lambda point: (point.bits, metric.lost(0.0, point.value)))
 
     def beats(other: Point, point: Point) -> bool:
-        if other.accuracy > point.accuracy:
+        if metric.lost(other.value, point.value) > 0:
             return other.bits <= point.bits * (1 + SAME_BITS)
-        return other.accuracy == point.accuracy and other.bits < point.bits
+        return other.value == point.value and other.bits < point.bits
 
     return tuple(point for point in every if not any(beats(other, point) for other in every))
 
@@ -134,21 +140,33 @@ def sweep_csv(runs: Sequence[Metrics]) -> str:
     """One line per run under a header, see `COLUMNS`."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(_columns(runs))
     writer.writerows(_values(run) for run in runs)
     return buffer.getvalue()
+
+
+def _columns(runs: Sequence[Metrics]) -> tuple[str, ...]:
+    """`COLUMNS`, in the words of another metric than accuracy."""
+    if not runs or runs[0].quality is None:
+        return COLUMNS
+    metric = runs[0].compared.metric
+    name = metric.name.lower().replace(" ", "_")
+    unit = "points" if metric.is_share else metric.unit
+    words = {"accuracy": name, "accuracy_drop_pp": f"{name}_lost_{unit}".rstrip("_")}
+    return tuple(words.get(column, column) for column in COLUMNS)
 
 
 def print_sweep(runs: Sequence[Metrics], console: Console) -> None:
     """The runs as a table, those that no other beats marked, and as a chart of characters."""
     entries, title = compare(runs)
+    metric = runs[0].compared.metric if runs else ACCURACY
     columns = [
         _Column("method", lambda entry: entry.run.method, text=True),
         _Column("budget", lambda entry: entry.run.budget or "-"),
         _Column("bits\nentropy", lambda entry: f"{entry.run.bits_per_value.entropy:.3f}"),
         _Column("bits\nfixed", lambda entry: f"{entry.run.bits_per_value.fixed:.3f}"),
-        _Column(runs[0].metric if runs else "accuracy", lambda entry: percent(entry.run.accuracy)),
-        _Column("change", lambda entry: points(entry.run.accuracy_drop_pp)),
+        _Column(metric.name, lambda entry: value(metric, entry.point.value)),
+        _Column("change", lambda entry: change(metric, entry.run.compared.drop_pp)),
     ]
     moved = [
         _Column("traffic", lambda entry: ratio(entry.traffic_ratio)),
@@ -160,24 +178,24 @@ def print_sweep(runs: Sequence[Metrics], console: Console) -> None:
     layouts = [[*columns, *moved, spent], [*columns, *moved], columns]
     print_fitting(console, layouts, entries, is_marked=lambda entry: entry.is_best)
     console.print()
-    for line in text_chart([entry.point for entry in entries], title):
+    for line in text_chart([entry.point for entry in entries], title, metric):
         console.print(Text(line), soft_wrap=True)
 
 
-def text_chart(points: Sequence[Point], title: str) -> list[str]:
-    """Accuracy (up) against bits per value (right), one character per point."""
+def text_chart(points: Sequence[Point], title: str, metric: Metric = ACCURACY) -> list[str]:
+    """The metric (up) against bits per value (right), one character per point."""
     if not points:
         return []
     names = methods_of(points)
-    bits, accuracies = [p.bits for p in points], [p.accuracy for p in points]
+    bits, values = [p.bits for p in points], [p.value for p in points]
     grid = [[" "] * CHART_COLUMNS for _ in range(CHART_ROWS)]
     for point in points:
         column = _position(point.bits, bits, CHART_COLUMNS)
-        row = CHART_ROWS - 1 - _position(point.accuracy, accuracies, CHART_ROWS)
+        row = CHART_ROWS - 1 - _position(point.value, values, CHART_ROWS)
         grid[row][column] = SYMBOLS[names.index(point.method) % len(SYMBOLS)]
     lines = [f"{'':>9}|{''.join(row)}" for row in grid]
-    lines[0] = f"{percent(max(accuracies)):>8} |{''.join(grid[0])}"
-    lines[-1] = f"{percent(min(accuracies)):>8} |{''.join(grid[-1])}"
+    lines[0] = f"{value(metric, max(values)):>8} |{''.join(grid[0])}"
+    lines[-1] = f"{value(metric, min(values)):>8} |{''.join(grid[-1])}"
     lines.append(" " * 9 + "+" + "-" * CHART_COLUMNS)
     last = f"{max(bits):.2f} {title}"
     lines.append(" " * 10 + f"{min(bits):.2f}".ljust(CHART_COLUMNS - len(last)) + last)
@@ -197,15 +215,17 @@ def render_sweep(runs: Sequence[Metrics], failed: Sequence[Mapping[str, str]] = 
 
     template = environment().get_template("sweep.html.j2")
     entries, title = compare(runs)
-    placed, floor = [entry.point for entry in entries], runs[0].float_accuracy
-    metric = runs[0].metric
+    placed, first = [entry.point for entry in entries], runs[0].compared
+    close = _least(entries)
     charts = [
-        curves_chart(placed, floor, title, metric=metric, width_px=px)
+        curves_chart(placed, first.before, title, metric=first.metric, width_px=px)
         for px in (WIDE_PX, NARROW_PX)
     ]
     return template.render(
         entries=entries,
-        close=_least(entries),
+        close=close,
+        lost_words="" if close is None else clause_of(close.run.compared),
+        floor=value(first.metric, first.before),
         first=runs[0],
         curves=methods_of(placed),
         charts=charts,
@@ -218,16 +238,16 @@ def _least(entries: Sequence[Entry]) -> Entry | None:
     """Of the runs close to the float network, in the view that most are in, that of fewest bits."""
     views = [entry.view for entry in entries]
     usual = max(View, key=views.count)
-    close = [e for e in entries if e.view is usual and e.run.accuracy_drop_pp <= CLOSE_PP]
-    return min(close, key=lambda e: (e.point.bits, e.run.accuracy_drop_pp), default=None)
+    close = [e for e in entries if e.view is usual and e.run.compared.drop_pp <= CLOSE]
+    return min(close, key=lambda e: (e.point.bits, e.run.compared.drop_pp), default=None)
 
 
 def _values(run: Metrics) -> tuple[str | float, ...]:
     return (
         run.method,
         run.budget,
-        run.accuracy,
-        run.accuracy_drop_pp,
+        run.compared.after,
+        run.compared.drop_pp,
         run.bits_per_value.entropy,
         run.bits_per_value.fixed,
         run.traffic.ratio_8bit.entropy,

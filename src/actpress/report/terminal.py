@@ -19,12 +19,11 @@ from actpress.report.accounting import (
     measured_fact,
 )
 from actpress.report.columns import Column, Layout, print_fitting
+from actpress.report.quality import agreement, decisions_fact
 from actpress.report.quantities import dimensions, duration, kib, percent
 from actpress.report.wording import (
-    agreement,
     block_fact,
     caveats,
-    decisions_fact,
     headline,
     left_alone,
     rank,

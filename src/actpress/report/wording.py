@@ -7,26 +7,26 @@ from collections.abc import Iterator
 from actpress.budget import REFERENCE_BITS, Budget, BudgetKind, Count, View
 from actpress.errors import BudgetError
 from actpress.evaluation.confidence import is_guessing
-from actpress.evaluation.metrics import ACCURACY, AGREEMENT, Metrics, SiteMetrics
+from actpress.evaluation.metrics import Metrics, SiteMetrics
 from actpress.plan import Transform
-from actpress.report.quantities import percent, points, ratio
+from actpress.report.quality import clause
+from actpress.report.quantities import percent, ratio
 
 _HOW = {View.FIXED: "when packed at fixed width", View.ENTROPY: "with ideal entropy coding"}
 _EVEN = 0.005
-_LARGE_DROP_PP = 1.0
 _LARGE_EXCESS = 0.02
 
 
 def headline(metrics: Metrics) -> str:
-    """One plain sentence: all that is moved against 8 bit, codecs included, and accuracy.
+    """One plain sentence: all that is moved against 8 bit, codecs included, and the metric.
 
     In the view of the budget (`view_of`). Growth, no gain and lost accuracy are called what they
     are; what is no gain names the command that would be one.
     """
     subject = f"{metrics.model} on {metrics.data}"
     if not metrics.sites:
-        return f"No activation of {subject} was compressed, {_accuracy(metrics)}."
-    return f"{subject} now moves {_net(metrics)}, {_accuracy(metrics)}.{_way_out(metrics)}"
+        return f"No activation of {subject} was compressed, {_clause(metrics)}."
+    return f"{subject} now moves {_net(metrics)}, {_clause(metrics)}.{_way_out(metrics)}"
 
 
 def account_parts(metrics: Metrics) -> tuple[tuple[str, float], ...]:
@@ -88,51 +88,25 @@ def caveats(metrics: Metrics) -> tuple[str, ...]:
     return tuple(found)
 
 
-def decisions_fact(metrics: Metrics) -> str:
-    """Accuracy before and after, or, without labels, how many decisions are kept."""
-    after = percent(metrics.accuracy)
-    if metrics.metric == AGREEMENT:
-        return f"{after} with the float network ({drop(metrics)})"
-    return f"{percent(metrics.float_accuracy)} -> {after} ({drop(metrics)})"
-
-
-def agreement(metrics: Metrics) -> str:
-    """Of the images, as a clause; nothing where it stands in the place of accuracy."""
-    return f", {percent(metrics.agreement)} agreement" if metrics.metric == ACCURACY else ""
-
-
-def drop(metrics: Metrics) -> str:
-    """The change in accuracy with its interval, beside that on the images that decided."""
-    text = _change_of_accuracy(metrics.accuracy_drop_pp, metrics.accuracy_drop_error_pp)
-    if metrics.held_out is None:
-        return text
-    told = _change_of_accuracy(metrics.held_out.drop_pp, metrics.held_out.drop_error_pp)
-    return f"{text}; on {metrics.held_out.images:,} held-out images {told}"
-
-
-def _change_of_accuracy(drop_pp: float, error_pp: float | None) -> str:
-    text = points(drop_pp)
-    if error_pp is None:
-        return text
-    return text.replace(" points", f" \N{PLUS-MINUS SIGN} {error_pp:.2f} points")
-
-
 def _doubts(metrics: Metrics) -> Iterator[str]:
     """Why the accuracies may mean little."""
     guess, held_out = metrics.guessing_accuracy, metrics.held_out
-    if guess is not None and is_guessing(metrics.float_accuracy, guess, metrics.images):
+    before = metrics.compared.before
+    if guess is not None and is_guessing(before, guess, metrics.images):
         yield (
-            f"The float network is right on {percent(metrics.float_accuracy)} of the test images, "
+            f"The float network is right on {percent(before)} of the test images, "
             f"no more than by guessing ({percent(guess)}): check its weights, the order of classes "
             f"and how images are prepared."
         )
     if held_out is None:
         return
     allowed = Budget.parse(metrics.budget).amount
-    if held_out.drop_error_pp > allowed:
+    error, unit = held_out.drop_error_pp, held_out.metric.unit
+    unit = "points" if held_out.metric.is_share else unit
+    if error is not None and error > allowed:
         yield (
             f"{held_out.images:,} held-out images are too few to tell a drop of {allowed:g} "
-            f"points: theirs is known to \N{PLUS-MINUS SIGN} {held_out.drop_error_pp:.2f} points."
+            f"{unit}: theirs is known to \N{PLUS-MINUS SIGN} {error:.2f} {unit}."
         )
 
 
@@ -166,7 +140,7 @@ def _excess(metrics: Metrics) -> float:
         budget = Budget.parse(metrics.budget)
     except BudgetError:  # int8 has none
         return 0.0
-    if budget.is_accuracy or budget.is_ram:
+    if budget.is_quality or budget.is_ram:
         return 0.0
     reached = reached_ratio(metrics, budget)
     return budget.ratio / reached - 1 if reached > 0 else 0.0
@@ -216,6 +190,11 @@ def _change(factor: float, fewer: str) -> str:
     return f"{ratio(1 / factor)} more" if factor > 0 else "more"
 
 
+def _clause(metrics: Metrics) -> str:
+    is_gain = metrics.traffic.net_ratio_8bit[view_of(metrics)] >= 1 + _EVEN
+    return clause(metrics, is_gain=is_gain)
+
+
 def _way_out(metrics: Metrics) -> str:
     """For a run that is no gain: the command that would be one."""
     if metrics.traffic.net_ratio_8bit[view_of(metrics)] >= 1 + _EVEN:
@@ -224,16 +203,3 @@ def _way_out(metrics: Metrics) -> str:
         " That is no gain; `actpress compress --method gdr --budget 4x`, which weighs what codecs "
         "cost, would be one."
     )
-
-
-def _accuracy(metrics: Metrics) -> str:
-    before, after = percent(metrics.float_accuracy), percent(metrics.accuracy)
-    drop = metrics.accuracy_drop_pp
-    if metrics.metric == AGREEMENT:
-        return f"at {after} agreement with the float network (the images have no labels)"
-    if round(drop, 2) == 0:
-        return f"with accuracy unchanged at {after}"
-    if drop >= _LARGE_DROP_PP:
-        turn = "but" if metrics.traffic.net_ratio_8bit[view_of(metrics)] >= 1 + _EVEN else "and"
-        return f"{turn} loses {drop:.2f} points of accuracy: {after} instead of {before}"
-    return f"at {after} accuracy instead of {before} ({points(drop)})"

@@ -31,10 +31,10 @@ class TuneSettings:
         network_lr: peak learning rate of the network's weights, when they learn.
         lr_scale: that all rates are multiplied by, those of the search for widths too.
         trainable: what learns.
-        distillation: weight of the KL divergence from the float network's prediction.
+        distillation: weight of the divergence from the float network's prediction.
         temperature: that softens both predictions in the distillation. Above 1 classes that the
             float network thinks unlikely count too, which matters on images that it is sure of.
-        task: weight of the cross-entropy with the labels.
+        task: weight of the task's loss with the targets, of classification the cross-entropy.
         reconstruction: weight of the relative squared error at the sites.
         grad_clip: largest norm of the gradient.
         mixed_precision: run the network, not the codecs, in bfloat16; None does so on a GPU. On a

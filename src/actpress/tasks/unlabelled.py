@@ -1,57 +1,94 @@
-"""Classification of images whose classes nobody knows."""
+"""Images whose targets nobody knows."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from actpress.errors import ModelError
 from actpress.tasks.classification import CLASSIFICATION
+from actpress.tasks.intervals import drop_error_pp, resampled_error
+from actpress.tasks.metric import AGREEMENT, Metric
+from actpress.tasks.task import Task
+
+_ERRORS = (
+    "have no labels to be trained on; leave the weight of the task's loss at 0, or give labels"
+)
 
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Outputs are logits, as for `Classification`; targets are empty, (n, 0).
+    """Outputs of another task, whose decisions by the float network take the place of targets.
 
     What a compressed network is measured against is the float network: divergence and agreement.
+    Targets of data are empty, (n, 0).
+
+    Attributes:
+        of: the task.
     """
 
+    of: Task = CLASSIFICATION
     name: str = "unlabelled"
+    metric: ClassVar[Metric] = AGREEMENT
 
-    def check(self, output: object, target: Tensor, *, images: int) -> None:
+    @property
+    def target_form(self) -> str:
+        """See `Task.target_form`."""
+        return "nothing, (n, 0)"
+
+    def as_target(self, raw: Any) -> Tensor | None:
+        """See `Task.as_target`."""
+        return raw if isinstance(raw, Tensor) and raw.shape[1:] == (0,) else None
+
+    def check(self, output: object, target: object, *, images: int) -> None:
         """See `Task.check`; no label has to fit."""
-        CLASSIFICATION.check(output, torch.zeros(len(target), dtype=torch.int64), images=images)
+        self.of.check(output, None, images=images)
 
-    def predictions(self, output: Tensor) -> Tensor:
-        """The class of the largest logit, shape (n,), int64."""
-        return CLASSIFICATION.predictions(output)
+    def decisions(self, output: Any) -> Any:
+        """Those of the task."""
+        return self.of.decisions(output)
 
-    def metric(self, predictions: Tensor, target: Tensor) -> float:
-        """Agreement with decisions of another network, which take the place of targets."""
-        return self.agreement(predictions, target)
+    def evidence(self, decisions: Any, target: Any) -> Tensor:
+        """What says how many decisions are those of the float network, which `target` holds."""
+        return self.of.sameness(decisions, target)
 
-    def agreement(self, predictions: Tensor, reference: Tensor) -> float:
-        """Share of images of the same class."""
-        return CLASSIFICATION.agreement(predictions, reference)
+    def measure(self, evidence: Tensor) -> float:
+        """Agreement with the float network."""
+        return self.of.agreement(evidence)
 
-    def divergence(self, student: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Tensor:
-        """KL divergence of the student's prediction from the teacher's, see `Task.divergence`."""
-        return CLASSIFICATION.divergence(student, teacher, temperature=temperature)
+    def loss_error(self, before: Tensor, after: Tensor) -> float:
+        """See `Task.loss_error`."""
+        if bool(((after == 0) | (after == 1)).all()):  # whole decisions are kept, or not
+            return drop_error_pp(int((after < before).sum()), 0, len(after))
+        return resampled_error(self.measure, self.metric.lost, before, after)
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def by_guessing(self, evidence: Tensor) -> None:
+        """See `Task.by_guessing`."""
+
+    def sameness(self, decisions: Any, reference: Any) -> Tensor:
+        """That of the task."""
+        return self.of.sameness(decisions, reference)
+
+    def agreement(self, sameness: Tensor) -> float:
+        """That of the task."""
+        return self.of.agreement(sameness)
+
+    def divergence(self, student: Any, teacher: Any, *, temperature: float = 1.0) -> Tensor:
+        """That of the task."""
+        return self.of.divergence(student, teacher, temperature=temperature)
+
+    def loss(self, output: Any, target: Any) -> Tensor:
         """There is none.
 
         Raises:
             ModelError: always.
         """
-        raise ModelError(
-            f"outputs of shape {tuple(output.shape)} have no labels to be trained on; leave the "
-            f"weight of the task's loss at 0, or give labels"
-        )
+        raise ModelError(f"outputs of {self.of.name} {_ERRORS}")
 
-    def score(self, output: Tensor, generator: torch.Generator) -> Tensor:
-        """See `Task.score`; classes are drawn from the softmax."""
-        return CLASSIFICATION.score(output, generator)
+    def score(self, output: Any, generator: torch.Generator) -> Tensor:
+        """That of the task."""
+        return self.of.score(output, generator)
 
 
 UNLABELLED = Unlabelled()

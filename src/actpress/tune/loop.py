@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from actpress.data.dataset import Split
 from actpress.errors import TuningError
 from actpress.graph import Graph, hash_weights
-from actpress.pressing import CompressedModel, run
+from actpress.pressing import CompressedModel
 from actpress.settings import Trainable, TuneSettings
+from actpress.tasks.nest import floats, mapped
 from actpress.tune.checkpoint import Checkpoint
 from actpress.tune.learned import Learned, learned_parameters, optimizer_of
 from actpress.tune.losses import prediction_loss, reconstruction
@@ -24,6 +25,7 @@ from actpress.tune.order import epoch_order
 from actpress.tune.precision import mixed_precision
 from actpress.tune.rate import RateBound, rates_alone
 from actpress.tune.report import Progress, TuneReport
+from actpress.tune.validation import Validation
 
 TOLERATED_EXCESS = 0.02
 """Where nothing measures real costs, a state whose recent batches cost more than this above the aim
@@ -101,9 +103,10 @@ def held_out_divergence(
     """What `TuneReport.loss_after` is of a network that was not tuned, on the same images."""
     device, images = next(pressed.buffers()).device, holdout.take(settings.validation_images)
     teacher = graph.eval_module.to(device)
-    batches = [x.to(device) for x, _ in images.batches(settings.batch_size)]
-    ours, theirs = (torch.cat(run(model, batches)).float() for model in (pressed, teacher))
-    return float(graph.task.divergence(ours, theirs))
+    validation = Validation(
+        teacher, images, graph.task, batch_size=settings.batch_size, device=device
+    )
+    return validation.divergence(pressed)
 
 
 class TuningRun:
@@ -137,9 +140,11 @@ class TuningRun:
         self.optimizer = optimizer_of(pressed, learned)
         self.identity = _identity(pressed, graph, settings, bound) + purpose
         self.holdout = holdout.take(settings.validation_images)
-        self.holdout_teacher = self._holdout_output(self.teacher)
+        self.validation = Validation(
+            self.teacher, self.holdout, self.task, batch_size=settings.batch_size, device=device
+        )
         self.step, self.seconds = 0, 0.0
-        self.loss_before = self._validation_loss()
+        self.loss_before = self.validation.divergence(pressed)
         self.best_loss, self.best = float("inf"), _state(pressed)
         if measure is None:
             bound.recent_excess = self._present_excess()
@@ -147,8 +152,10 @@ class TuningRun:
     def train(self, checkpoint: Path | None, on_step: Callable[[Progress], None]) -> TuneReport:
         """Run the steps that are left, then put the best state back."""
         began, before = time.perf_counter(), self.seconds
-        for x, labels in self._remaining_batches():
-            progress = self.train_step(x.to(self.device), labels.to(self.device))
+        for x, target in self._remaining_batches():
+            progress = self.train_step(
+                x.to(self.device), mapped(target, lambda part: part.to(self.device))
+            )
             self.step += 1
             self.adjust(self.step, self.optimizer)
             on_step(progress)
@@ -173,7 +180,7 @@ class TuningRun:
         else:
             self.bound.recent_excess = self.measure()
             held = self.bound.recent_excess <= 0
-        loss = self._validation_loss()
+        loss = self.validation.divergence(self.pressed)
         better = loss < self.best_loss and held
         if better or self.keep_last:
             self.best_loss, self.best = loss, _state(self.pressed)
@@ -206,8 +213,8 @@ class TuningRun:
         self.bound.recent_excess = checkpoint.recent_excess
         self.step, self.seconds = checkpoint.step, checkpoint.seconds
 
-    def train_step(self, x: Tensor, labels: Tensor) -> Progress:
-        """One optimizer step on a batch: x (n, c, h, w), labels (n,)."""
+    def train_step(self, x: Tensor, target: Any) -> Progress:
+        """One optimizer step on a batch: x (n, c, h, w), and its targets as of the task."""
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * settings.lr_share(self.step)
@@ -216,7 +223,7 @@ class TuningRun:
             teacher = self.teacher(x)
         with self._reconstruction() as probe, self._mixed_precision(self.pressed):
             output, rate_bits = self.pressed.forward_with_rate(x)
-            loss = prediction_loss(self.task, output.float(), labels, teacher.float(), settings)
+            loss = prediction_loss(self.task, floats(output), target, floats(teacher), settings)
             if probe is not None:
                 loss = loss + settings.reconstruction * probe.loss()
         total = loss + settings.loss_scale * self.bound.loss(rate_bits)
@@ -238,7 +245,7 @@ class TuningRun:
                 "checkpoints written before stay; lower the learning rates (lr_scale, --lr-scale)"
             )
 
-    def _remaining_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _remaining_batches(self) -> Iterator[tuple[Tensor, Any]]:
         """Batches from the present step on; their order depends on seed and step alone."""
         size = min(self.settings.batch_size, len(self.train_split))
         per_epoch = len(self.train_split) // size
@@ -246,7 +253,7 @@ class TuningRun:
             epoch, position = divmod(step, per_epoch)
             order = epoch_order(len(self.train_split), seed=self.settings.seed, epoch=epoch)
             indices = order[position * size : (position + 1) * size]
-            yield self.train_split.source.load(indices), self.train_split.labels[indices]
+            yield self.train_split.pairs(indices)
 
     def _present_excess(self) -> float:
         """Excess of the untrained state, on held-out images."""
@@ -256,13 +263,6 @@ class TuningRun:
                 self.pressed.forward_with_rate(x.to(self.device))[1].detach() for x, _ in batches
             ]
         return float(self.bound.excess(torch.stack(rates).mean()))
-
-    def _validation_loss(self) -> float:
-        return float(self.task.divergence(self._holdout_output(self.pressed), self.holdout_teacher))
-
-    def _holdout_output(self, model: nn.Module) -> Tensor:
-        batches = (x.to(self.device) for x, _ in self.holdout.batches(self.settings.batch_size))
-        return torch.cat(run(model, batches)).float()
 
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]

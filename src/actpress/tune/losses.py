@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,10 +11,11 @@ from actpress.codec import SiteCodec, seen_by
 from actpress.pressing import CompressedModel
 from actpress.settings import TuneSettings
 from actpress.tasks import Task
+from actpress.tasks.nest import leaves
 
 
 def prediction_loss(
-    task: Task, output: Tensor, target: Tensor, teacher: Tensor, settings: TuneSettings
+    task: Task, output: Any, target: Any, teacher: Any, settings: TuneSettings
 ) -> Tensor:
     """Weighted distillation and task loss, in nats per image.
 
@@ -24,7 +26,7 @@ def prediction_loss(
         teacher: output of the float network.
         settings: the weights.
     """
-    loss = output.new_zeros(())
+    loss = next(leaves(output)).new_zeros(())
     if settings.distillation:
         soft = task.divergence(output, teacher, temperature=settings.temperature)
         loss = loss + settings.distillation * soft

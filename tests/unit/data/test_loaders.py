@@ -115,7 +115,7 @@ def test_given_splits_are_taken_whole_and_nothing_is_told() -> None:
 )
 def test_images_alone_are_unlabelled(make: Any) -> None:
     data = quietly(Items(make))
-    assert data.task is UNLABELLED
+    assert data.task == UNLABELLED
     assert not data.is_labelled
     assert data.classes == 0
     assert data.train.labels.shape == (32, 0)

@@ -18,11 +18,12 @@ from actpress.cost import (
     use_of_plan,
 )
 from actpress.data.dataset import Split
-from actpress.evaluation import Metrics, RunInfo, evaluate, predict
+from actpress.evaluation import Metrics, Reference, RunInfo, evaluate, predict
 from actpress.graph import Graph, capture
 from actpress.kernels import contexts_of
 from actpress.plan import GroupPlan, Placement, Plan, SitePlan, Transform
 from actpress.pressing import CompressedModel, fit_tables, press
+from actpress.tasks import CLASSIFICATION
 
 CHANNELS, PIXELS = 6, 16
 
@@ -368,7 +369,9 @@ def test_accuracy_and_agreement_by_hand(case: Case) -> None:
 
 def test_known_float_predictions_are_used(case: Case) -> None:
     fake = torch.zeros(len(case.test), dtype=torch.int64)
-    metrics = evaluate(case.pressed, case.graph, case.test, RunInfo(), float_predictions=fake)
+    evidence = CLASSIFICATION.evidence(fake, case.test.labels)
+    known = Reference(case.graph.eval_module, evidence, fake)
+    metrics = evaluate(case.pressed, case.graph, case.test, RunInfo(), reference=known)
     assert metrics.float_accuracy == pytest.approx(float((case.test.labels == 0).float().mean()))
 
 

@@ -14,16 +14,22 @@ LOGITS = torch.tensor([[2.0, 1.0, -1.0], [0.0, 0.5, 0.25], [-3.0, -4.0, 5.0]])
 LABELS = torch.tensor([0, 2, 2])
 
 
+def measured(predictions: Tensor, labels: Tensor) -> float:
+    return CLASSIFICATION.measure(CLASSIFICATION.evidence(predictions, labels))
+
+
 @pytest.mark.parametrize("shape", [(3, 3), (3, 3, 1), (3, 3, 1, 1)])
 def test_axes_of_length_one_change_nothing(shape: tuple[int, ...]) -> None:
     output, teacher = LOGITS.view(shape), (LOGITS / 2).view(shape)
     CLASSIFICATION.check(output, LABELS, images=3)
 
-    predictions = CLASSIFICATION.predictions(output)
+    predictions = CLASSIFICATION.decisions(output)
 
     assert predictions.tolist() == [0, 1, 2]
-    assert CLASSIFICATION.metric(predictions, LABELS) == pytest.approx(2 / 3)
-    assert CLASSIFICATION.agreement(predictions, torch.tensor([0, 0, 0])) == pytest.approx(1 / 3)
+    assert measured(predictions, LABELS) == pytest.approx(2 / 3)
+    assert CLASSIFICATION.agreement(
+        CLASSIFICATION.sameness(predictions, torch.tensor([0, 0, 0]))
+    ) == pytest.approx(1 / 3)
     assert CLASSIFICATION.loss(output, LABELS).equal(F.cross_entropy(LOGITS, LABELS))
     p, q = (LOGITS / 2).softmax(1), LOGITS.softmax(1)
     divergence = (p * (p / q).log()).sum(1).mean()
@@ -36,8 +42,8 @@ def test_one_logit_tells_two_classes_apart_at_zero(shape: tuple[int, ...]) -> No
     output = z.view(shape)
     CLASSIFICATION.check(output, labels, images=4)
 
-    assert CLASSIFICATION.predictions(output).tolist() == [0, 0, 1, 1]
-    assert CLASSIFICATION.metric(CLASSIFICATION.predictions(output), labels) == 0.75
+    assert CLASSIFICATION.decisions(output).tolist() == [0, 0, 1, 1]
+    assert measured(CLASSIFICATION.decisions(output), labels) == 0.75
     expected = F.binary_cross_entropy_with_logits(z, labels.float())
     assert CLASSIFICATION.loss(output, labels) == pytest.approx(float(expected))
 
@@ -98,7 +104,7 @@ def test_other_outputs_are_refused(output: object, message: str) -> None:
 def test_an_image_alone_is_read_like_many() -> None:
     def predicted(output: Tensor) -> list[int]:
         CLASSIFICATION.check(output, torch.tensor([1]), images=1)
-        return CLASSIFICATION.predictions(output).tolist()
+        return CLASSIFICATION.decisions(output).tolist()
 
     assert predicted(torch.tensor([3.0])) == [1]
     assert predicted(torch.tensor([[1.0, 3.0]])) == [1]

@@ -12,7 +12,7 @@ NONE = torch.zeros(4, 0, dtype=torch.int64)
 def test_it_judges_outputs_as_classification_does() -> None:
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, 4, 3, generator=generator)
-    assert UNLABELLED.predictions(student).equal(student.argmax(1))
+    assert UNLABELLED.decisions(student).equal(student.argmax(1))
     for temperature in (1.0, 2.0):
         expected = CLASSIFICATION.divergence(student, teacher, temperature=temperature)
         assert UNLABELLED.divergence(student, teacher, temperature=temperature) == expected
@@ -25,7 +25,9 @@ def test_it_judges_outputs_as_classification_does() -> None:
 
 def test_its_metric_is_agreement() -> None:
     before, after = torch.tensor([0, 1, 2, 2]), torch.tensor([0, 1, 2, 1])
-    assert UNLABELLED.metric(after, before) == UNLABELLED.agreement(after, before) == 0.75
+    sameness = UNLABELLED.sameness(after, before)
+    assert UNLABELLED.measure(UNLABELLED.evidence(after, before)) == 0.75
+    assert UNLABELLED.agreement(sameness) == 0.75
 
 
 def test_outputs_that_are_no_logits_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from actpress.deploy.integer.execute import Executor
 from actpress.deploy.integer.network import IntegerNetwork
 from actpress.pressing import CompressedModel
 from actpress.tasks import Task
+from actpress.tasks.nest import joined
 
 BATCH = 50
 
@@ -52,21 +54,22 @@ def integer_score(
         on_batch: is told how many images were done.
     """
     executor = Executor(network)
-    own: list[Tensor] = []
-    compressed: list[Tensor] = []
-    labels: list[Tensor] = []
+    own: list[Any] = []
+    compressed: list[Any] = []
+    sameness: list[Tensor] = []
     for images, target in split.batches(BATCH):
         logits = executor.logits(images.numpy()).astype(np.float64) * network.logit_scale
-        own.append(task.predictions(torch.from_numpy(logits)))
-        compressed.append(task.predictions(pressed(images)))
-        labels.append(target)
+        ours, theirs = (
+            task.decisions(output) for output in (torch.from_numpy(logits), pressed(images))
+        )
+        known = target if split.is_labelled else theirs
+        own.append(task.evidence(ours, known))
+        compressed.append(task.evidence(theirs, known))
+        sameness.append(task.sameness(ours, theirs))
         on_batch(len(images))
-    predictions, reference, targets = map(torch.cat, (own, compressed, labels))
-    if not split.is_labelled:
-        targets = reference
     return IntegerScore(
-        images=len(targets),
-        accuracy=task.metric(predictions, targets),
-        compressed_accuracy=task.metric(reference, targets),
-        agreement=task.agreement(predictions, reference),
+        images=len(split),
+        accuracy=task.measure(joined(own)),
+        compressed_accuracy=task.measure(joined(compressed)),
+        agreement=task.agreement(torch.cat(sameness)),
     )
