@@ -92,7 +92,7 @@ def test_files_alone_give_the_price_that_the_method_believed(
     uses = [site.use(view) for site in metrics.sites]
     price = job.objective.total(uses, read.table_bits())
     believed = job.price(outcome.pressed)
-    assert price == pytest.approx(believed, rel=1e-3)
+    assert price == pytest.approx(believed, rel=1e-7)
     assert believed <= job.target()
 
 

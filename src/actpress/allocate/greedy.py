@@ -85,6 +85,47 @@ def greedy_path(
     return path
 
 
+def taken_back(
+    ladders: Sequence[Sequence[State]],
+    move: Move,
+    objective: Objective,
+    price: float,
+    *,
+    criterion: Criterion = Criterion.LOSS_PER_BIT,
+) -> tuple[int, ...]:
+    """Rungs of all sites, higher where moves can be taken back within a price.
+
+    A path may jump far past a price, where the next move is one of a large site. The moves of the
+    lowest score that fit are taken back, a site's last one first, until none fits any more.
+
+    Args:
+        ladders: of each site, by falling price.
+        move: the state of the path to begin with.
+        objective: what a price is.
+        price: that all sites together may have.
+        criterion: of the path.
+    """
+    levels, room = list(move.levels), price - move.price
+    queue = [
+        (_score(ladder, level - 1, objective, criterion), site)
+        for site, (ladder, level) in enumerate(zip(ladders, levels, strict=True))
+        if level > 0
+    ]
+    heapq.heapify(queue)
+    while queue:
+        _, site = heapq.heappop(queue)
+        above, present = ladders[site][levels[site] - 1 : levels[site] + 1]
+        extra = objective.price(above.use) - objective.price(present.use)
+        if extra > room:  # room only shrinks, and this site's other moves come after this one
+            continue
+        room -= extra
+        levels[site] -= 1
+        if levels[site] > 0:
+            score = _score(ladders[site], levels[site] - 1, objective, criterion)
+            heapq.heappush(queue, (score, site))
+    return tuple(levels)
+
+
 def _score(
     ladder: Sequence[State], level: int, objective: Objective, criterion: Criterion
 ) -> float:

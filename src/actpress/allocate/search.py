@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from actpress.allocate.explore import explore
-from actpress.allocate.greedy import Criterion, Move, greedy_path
+from actpress.allocate.greedy import Criterion, Move, greedy_path, taken_back
 from actpress.allocate.measure import SingleSites
 from actpress.allocate.offers import offers_of
 from actpress.allocate.states import Offer, SiteStates, State, cheapest
@@ -58,6 +58,7 @@ class Search:
         fingerprint: of the network.
         states: of all sites, corrected.
         objective: that they were priced by.
+        criterion: of the path.
         ladders: of all sites.
         path: the start and all moves.
         node_evals: graph nodes executed.
@@ -67,6 +68,7 @@ class Search:
     fingerprint: str
     states: tuple[SiteStates, ...]
     objective: Objective
+    criterion: Criterion
     ladders: tuple[tuple[State, ...], ...]
     path: tuple[Move, ...]
     node_evals: int
@@ -84,12 +86,23 @@ class Search:
 
     def chosen(self, index: int) -> tuple[State, ...]:
         """State of every site at one point of the path."""
-        levels = self.path[index].levels
-        return tuple(ladder[level] for ladder, level in zip(self.ladders, levels, strict=True))
+        return self._states(self.path[index].levels)
 
     def plan(self, index: int, *, method: str) -> Plan:
         """The plan of one point of the path."""
-        sites = tuple(state.plan for state in self.chosen(index))
+        return self._plan(self.path[index].levels, method)
+
+    def plan_within(self, price: float, *, method: str) -> Plan:
+        """The plan of the first point of at most a price, with what that leaves spent."""
+        move = self.path[self.within(price)]
+        levels = taken_back(self.ladders, move, self.objective, price, criterion=self.criterion)
+        return self._plan(levels, method)
+
+    def _states(self, levels: Sequence[int]) -> tuple[State, ...]:
+        return tuple(ladder[level] for ladder, level in zip(self.ladders, levels, strict=True))
+
+    def _plan(self, levels: Sequence[int], method: str) -> Plan:
+        sites = tuple(state.plan for state in self._states(levels))
         return Plan(method=method, fingerprint=self.fingerprint, sites=sites)
 
 
@@ -196,6 +209,7 @@ def _path(work: SearchTask, sites: Sequence[SiteStates], began: float) -> Search
         work.graph.fingerprint,
         tuple(sites),
         work.objective,
+        work.settings.criterion,
         ladders,
         tuple(path),
         work.node_evals,

@@ -65,7 +65,7 @@ def take_from(job: Job, parts: Sequence[Statistics], found: Search, *, method: s
         shared = job.objective.table_price(SHARED_TABLE_BITS)
         pressed = meet(
             job,
-            lambda aim: found.plan(found.within(aim - shared), method=method),
+            lambda aim: found.plan_within(aim - shared, method=method),
             press,
             target=job.target(),
         ).pressed

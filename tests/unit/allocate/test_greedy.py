@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actpress.allocate import Criterion, Offer, SiteStates, State, greedy_path, lower_hull
+from actpress.allocate.greedy import taken_back
 from actpress.cost import Kind, Objective, SiteUse
 from actpress.plan import Placement, SitePlan
 
@@ -75,6 +76,41 @@ def test_every_prefix_is_the_least_loss_for_its_price() -> None:
             if sum(STORED.price(one.use) for one in states) <= move.price
         )
         assert move.loss <= min(cheaper) + 1e-9
+
+
+def test_what_a_large_move_leaves_is_spent_on_the_moves_that_lost_most() -> None:
+    small = [state(100, 0.0), state(90, 0.1), state(80, 0.3)]
+    other = [state(50, 0.0, site="b"), state(35, 0.5, site="b")]
+    large = [state(400, 0.0, site="c"), state(200, 9.0, site="c")]
+    path = greedy_path([small, other, large], STORED)
+    after = path[-1]
+    assert (after.levels, after.price) == ((2, 1, 1), 315)
+    assert taken_back([small, other, large], after, STORED, 324) == (2, 1, 1)
+    assert taken_back([small, other, large], after, STORED, 325) == (1, 1, 1)
+    assert taken_back([small, other, large], after, STORED, 330) == (2, 0, 1)
+    assert taken_back([small, other, large], after, STORED, 340) == (1, 0, 1)
+    assert taken_back([small, other, large], after, STORED, 10_000) == (0, 0, 0)
+
+
+@given(st.data(), st.integers(0, 400))
+def test_taking_moves_back_keeps_the_price_and_never_loses_more(
+    data: st.DataObject, room: int
+) -> None:
+    points = st.lists(st.tuples(st.integers(1, 90), st.integers(0, 50)), min_size=1, max_size=6)
+    ladders = [
+        lower_hull([state(bits, loss) for bits, loss in data.draw(points)], STORED)
+        for _ in range(3)
+    ]
+    move = greedy_path(ladders, STORED)[-1]
+    levels = taken_back(ladders, move, STORED, move.price + room)
+    chosen = [ladder[level] for ladder, level in zip(ladders, levels, strict=True)]
+    price = sum(STORED.price(one.use) for one in chosen)
+    assert price <= move.price + room
+    assert sum(one.loss for one in chosen) <= move.loss
+    above = [ladder[level - 1] for ladder, level in zip(ladders, levels, strict=True) if level]
+    below = [one for one, level in zip(chosen, levels, strict=True) if level]
+    raised = [STORED.price(a.use) - STORED.price(b.use) for a, b in zip(above, below, strict=True)]
+    assert all(price + extra > move.price + room for extra in raised)
 
 
 @pytest.mark.parametrize(
