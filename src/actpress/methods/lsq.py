@@ -11,8 +11,9 @@ import torch
 from actpress.calibration import Statistics
 from actpress.codec import on_grid
 from actpress.errors import BudgetError
+from actpress.pipeline.bound import ROUNDING, PriceBound
 from actpress.pipeline.job import Job, Outcome
-from actpress.pipeline.learn import ROUNDING, UNTRAINED, finish, watch_price
+from actpress.pipeline.learn import UNTRAINED
 from actpress.pipeline.scaling import scale_steps
 from actpress.plan import Plan
 from actpress.pressing import CompressedModel
@@ -64,8 +65,7 @@ def train_steps(
     else:
         pressed = job.press(plan, statistics)
     pressing_s = perf_counter() - began
-    bound = job.target() if hold_bits else math.inf
-    watch = watch_price(job, pressed, bound)
+    bound = PriceBound(job, pressed, job.target() if hold_bits else math.inf)
     floors = {name: SMALLEST_SHARE * codec.step.clone() for name, codec in pressed.codecs.items()}
 
     @torch.no_grad()
@@ -80,17 +80,17 @@ def train_steps(
         job.data.train,
         job.validation(),
         settings,
-        target_bits=watch.symbol_target,
+        target_bits=bound.symbol_target,
         learned=_learned(pressed, settings),
         purpose=method,
-        measure=watch.measure if hold_bits else None,
+        settle=bound.settle if hold_bits else None,
         checkpoint=None if job.folder is None else job.folder / f"{attempt}.pt",
         adjust=keep_positive,
         on_step=lambda step: job.progress.advance(1, f"loss {step.loss:.4f}"),
     )
     for codec in pressed.codecs.values():
         codec.step.copy_(on_grid(codec.step))
-    finish(job, pressed, bound)
+    bound.finish()
     variant = UNTRAINED if report.loss_after >= report.loss_before else ""
     return Outcome(pressed, statistics, method, variant, tune_seconds=pressing_s + report.seconds)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -10,31 +10,24 @@ import torch
 
 from actpress.budget import View
 from actpress.calibration import Statistics
-from actpress.codec import family_of, on_grid
+from actpress.codec import family_of
 from actpress.cost import folds_of
 from actpress.errors import BudgetError, TuningError
+from actpress.pipeline.bound import PriceBound
 from actpress.pipeline.job import Job, Outcome
-from actpress.pipeline.scaling import MOST_LEVELS, scale_steps
+from actpress.pipeline.scaling import scale_steps
 from actpress.plan import Plan, SitePlan, Transform
-from actpress.pressing import CompressedModel, fit_tables, preserved_tables, press
-from actpress.tune import align_rate_model, fit_decoders, held_out_divergence, tune
-
-COARSENINGS = 10
+from actpress.pressing import CompressedModel, fit_tables, press
+from actpress.tune import fit_decoders, held_out_divergence, tune
 
 UNTRAINED = "untrained"
 """Variant of a result that training did not improve."""
-
-ROUNDING = 0.0005
-"""Share of the bits that rounding what was learned to half precision may add."""
 
 SMALLEST_STEP = 0.05
 """Share of where it began that a trained step is kept above."""
 
 MOST_GAIN, TRIALS = 2.0, 3
 """For an accuracy budget: how much more training may save, and how often that is bisected."""
-
-LEAST_MOVE = 1 / 64
-"""Octaves that steps are coarsened by at least; less would be rounded away everywhere."""
 
 LEARNED_FROM: dict[str, Transform] = {
     Transform.FISHER_PCA: Transform.LEARNED,
@@ -44,18 +37,6 @@ LEARNED_FROM: dict[str, Transform] = {
 
 MOST_SETTLED = 0.02
 """Share by which what training begins with may exceed its bound, where steps are scaled to it."""
-
-SETTLED, SETTLINGS = 0.005, 4
-"""Share of the bits that training may leave unused, and how often steps are scaled for the rest."""
-
-MOST_SCALED = 0.5
-"""Octaves that steps are scaled by at once, at most; further on, the ranges would not follow."""
-
-LEAST_SAVED, MOST_SAVED = 0.1, 2.0
-"""Between these lies what doubling all steps is believed to save, as a share of the bits."""
-
-SAVED_PER_OCTAVE = 0.6
-"""Share of the bits that doubling all steps saves, roughly."""
 
 
 def learn(job: Job, start: Outcome, *others: Outcome, method: str = "cap") -> Outcome:
@@ -75,18 +56,19 @@ def learn(job: Job, start: Outcome, *others: Outcome, method: str = "cap") -> Ou
     began = perf_counter()
     start, pressed = _best_start(job, (start, *others), method)
     fitting_seconds = perf_counter() - began
-    bound = _bound(job, start)
     settings = job.settings.tune
+    bound = PriceBound(job, pressed, _bound(job, start))
+    if bound.symbol_target <= 0:  # what is fetched alone costs all there is
+        return untrained(start, method, fitting_seconds)
     job.progress.start("tune", settings.steps)
-    watch = watch_price(job, pressed, bound)
     report = tune(
         pressed,
         job.graph,
         job.data.train,
         job.validation(),
         settings,
-        target_bits=watch.symbol_target,
-        measure=watch.measure if math.isfinite(bound) else None,
+        target_bits=bound.symbol_target,
+        settle=bound.settle if bound.is_finite else None,
         purpose=f"{job.settings.calibration_images}, {job.settings.decoder_images} images",
         checkpoint=_checkpoint(job),
         adjust=tied_steps(pressed),
@@ -95,7 +77,7 @@ def learn(job: Job, start: Outcome, *others: Outcome, method: str = "cap") -> Ou
     seconds = fitting_seconds + report.seconds
     if report.loss_after >= _held_out(job, start.pressed):
         return untrained(start, method, seconds)
-    finish(job, pressed, bound)
+    bound.finish()
     return replace(start, pressed=pressed, method=method, variant="", tune_seconds=seconds)
 
 
@@ -199,111 +181,6 @@ def tied_steps(pressed: CompressedModel) -> Callable[[int, torch.optim.Optimizer
             codec.step.copy_(start[name] * moved)
 
     return tie
-
-
-@dataclass(frozen=True)
-class Watch:
-    """How training hears of real prices.
-
-    Attributes:
-        symbol_target: what the stored bits of all sites may cost: the bound, less what is fetched
-            and computed whatever the symbols are.
-        measure: scales steps so that the price is just below the bound, aligns the smooth rate, and
-            returns the excess of the price over the bound, as a share of the symbols' target.
-            Tables are fitted for it, and not kept.
-    """
-
-    symbol_target: float
-    measure: Callable[[], float]
-
-
-def watch_price(job: Job, pressed: CompressedModel, bound: float) -> Watch:
-    """Align the smooth rate with the tables now, and get what does so again."""
-    batches = job.rate_batches()
-    prices = job.symbol_prices(pressed)
-    align_rate_model(pressed, batches, prices)
-    target = bound - (job.price(pressed) - sum(prices.values()))
-
-    def present() -> tuple[float, dict[str, float]]:
-        with preserved_tables(pressed):
-            fit_tables(pressed, job.calibration_batches(), within_ranges=True)
-            return (job.price(pressed) - bound) / target + ROUNDING, job.symbol_prices(pressed)
-
-    def measure() -> float:
-        excess, prices = present()
-        moved, saved_per_octave = 0.0, SAVED_PER_OCTAVE
-        held = [0.0] if excess <= 0 else []
-        for _ in range(SETTLINGS if job.budget.view is View.ENTROPY else 0):
-            if -SETTLED <= excess <= 0:
-                break
-            before, octaves = excess, (excess + SETTLED / 2) / saved_per_octave
-            octaves = min(max(octaves, -MOST_SCALED), MOST_SCALED)
-            if octaves < 0 and most_levels(pressed) > MOST_LEVELS * 2**octaves:
-                break
-            scale_symbols(pressed, 2**octaves)
-            moved += octaves
-            excess, prices = present()
-            held += [moved] if excess <= 0 else []
-            saved_per_octave = min(max((before - excess) / octaves, LEAST_SAVED), MOST_SAVED)
-        if excess > 0 and held:
-            scale_symbols(pressed, 2 ** (min(held) - moved))
-            excess, prices = present()
-        align_rate_model(pressed, batches, prices)
-        return excess
-
-    return Watch(target, measure)
-
-
-def most_levels(pressed: CompressedModel) -> int:
-    """Symbols that the widest range of any component holds."""
-    codecs = pressed.codecs.values()
-    return max(int((codec.q_max - codec.q_min).max()) + 1 for codec in codecs)
-
-
-@torch.no_grad()
-def scale_symbols(pressed: CompressedModel, factor: float) -> None:
-    """Make all steps larger by a factor, and ranges of symbols smaller by it.
-
-    Values at the ends of the ranges stay where they were, as far as whole numbers allow.
-    """
-    for codec in pressed.codecs.values():
-        codec.step.mul_(factor)
-        for bound in (codec.q_min, codec.q_max):
-            bound.copy_((bound / factor).round())
-
-
-def finish(job: Job, pressed: CompressedModel, bound: float) -> None:
-    """Round what was learned to its stored precision, fit the final tables, and check the bits.
-
-    Training kept a state whose exact tables met the bound. Should rounding spoil that, all steps
-    are coarsened together until they do; that costs accuracy, since the projections were trained
-    for their steps.
-
-    Args:
-        job: data and budget.
-        pressed: changed in place; its tables are fitted on return.
-        bound: largest price (see `Job.price`).
-
-    Raises:
-        BudgetError: coarser steps do not meet the bound either.
-    """
-    trained = {name: codec.step.detach().clone() for name, codec in pressed.codecs.items()}
-    for codec in pressed.codecs.values():
-        codec.round_to_stored()
-    moved, excess = 0.0, 0.0
-    for _ in range(COARSENINGS):
-        fit_tables(pressed, job.calibration_batches(), within_ranges=True)
-        excess = job.price(pressed) / bound - 1
-        if excess <= 0:
-            return
-        # From what was trained: a move that is rounded away now adds to the next one.
-        moved += max(excess / SAVED_PER_OCTAVE, LEAST_MOVE)
-        for name, codec in pressed.codecs.items():
-            codec.step.copy_(on_grid(trained[name] * 2**moved))
-    raise BudgetError(
-        f"the tuned network exceeds its bits by {100 * excess:.1f} % and coarser steps do not mend "
-        f"it; ask for more than {job.budget}, or tune longer"
-    )
 
 
 def _checkpoint(job: Job) -> Path | None:

@@ -43,7 +43,7 @@ def tune(
     learned: Sequence[Learned] | None = None,
     keep_last: bool = False,
     purpose: str = "",
-    measure: Callable[[], float] | None = None,
+    settle: Callable[[], float] | None = None,
     adjust: Callable[[int, torch.optim.Optimizer], None] = lambda step, optimizer: None,
     checkpoint: Path | None = None,
     on_step: Callable[[Progress], None] = lambda progress: None,
@@ -64,9 +64,8 @@ def tune(
         learned: what is trained; None is what `settings.trainable` says.
         keep_last: end with the last state, whatever its validation.
         purpose: what else decides the run; a checkpoint of another purpose does not fit.
-        measure: what the present state really costs over the target, as a share; asked before
-            every validation, and may scale the steps and align the rate model anew. Without it the
-            smooth rate decides.
+        settle: brings the present state to its real price before every validation, and returns the
+            excess of that over the target, as a share. Without it the smooth rate decides.
         checkpoint: file to write and continue from; None keeps nothing.
         adjust: called after every step with their number; may change the codecs and the optimizer's
             state, as long as what it does depends on them and the step alone.
@@ -86,7 +85,7 @@ def tune(
         learned=learned,
         keep_last=keep_last,
         purpose=purpose,
-        measure=measure,
+        settle=settle,
         adjust=adjust,
     )
     pressed.network_learned = settings.trainable is Trainable.NETWORK
@@ -124,7 +123,7 @@ class TuningRun:
         learned: Sequence[Learned] | None = None,
         keep_last: bool = False,
         purpose: str = "",
-        measure: Callable[[], float] | None = None,
+        settle: Callable[[], float] | None = None,
         adjust: Callable[[int, torch.optim.Optimizer], None] = lambda step, optimizer: None,
     ) -> None:
         self.pressed, self.train_split, self.settings, self.bound = pressed, train, settings, bound
@@ -133,7 +132,7 @@ class TuningRun:
         device = next(pressed.buffers()).device
         self.teacher.to(device)
         self.device = device
-        self.keep_last, self.adjust, self.measure = keep_last, adjust, measure
+        self.keep_last, self.adjust, self.settle = keep_last, adjust, settle
         if learned is None:
             images = next(train.batches(settings.batch_size))[0]
             learned = learned_parameters(pressed, settings, images.to(device))
@@ -146,7 +145,7 @@ class TuningRun:
         self.step, self.seconds = 0, 0.0
         self.loss_before = self.validation.divergence(pressed)
         self.best_loss, self.best = float("inf"), _state(pressed)
-        if measure is None:
+        if settle is None:
             bound.recent_excess = self._present_excess()
 
     def train(self, checkpoint: Path | None, on_step: Callable[[Progress], None]) -> TuneReport:
@@ -175,10 +174,10 @@ class TuningRun:
 
     def keep_if_best(self) -> None:
         """Keep the present state if it is the best so far that holds its bits, or always."""
-        if self.measure is None:
+        if self.settle is None:
             held = self.bound.recent_excess <= TOLERATED_EXCESS
         else:
-            self.bound.recent_excess = self.measure()
+            self.bound.recent_excess = self.settle()
             held = self.bound.recent_excess <= 0
         loss = self.validation.divergence(self.pressed)
         better = loss < self.best_loss and held

@@ -10,8 +10,9 @@ from actpress.budget import Budget
 from actpress.calibration import Statistics
 from actpress.data.dataset import Dataset
 from actpress.graph import Graph
+from actpress.pipeline.bound import PriceBound, scale_symbols
 from actpress.pipeline.job import Job, Settings
-from actpress.pipeline.learn import learnable, scale_symbols, watch_price
+from actpress.pipeline.learn import learnable
 from actpress.plan import Plan, Transform
 from actpress.pressing import CompressedModel, fit_tables, press
 
@@ -52,13 +53,12 @@ def test_a_training_that_leaves_bits_or_exceeds_them_is_brought_to_its_bound(
     pressed = make_pressed(Transform.LEARNED, rank=6, coarseness=0.3)
     job = Job(graph, dataset, Budget.parse("2bits (entropy, activations)"), SMALL)
     fit_tables(pressed, job.calibration_batches())
-    bound = job.price(pressed)
-    watch = watch_price(job, pressed, bound)
+    bound = PriceBound(job, pressed, job.price(pressed))
     scale_symbols(pressed, factor)
-    excess = watch.measure()
+    excess = bound.settle()
     assert -0.03 <= excess <= 0
     fit_tables(pressed, job.calibration_batches(), within_ranges=True)
-    assert job.price(pressed) == pytest.approx(bound, rel=0.03)
+    assert job.price(pressed) == pytest.approx(bound.price, rel=0.03)
 
 
 def test_scaled_symbols_keep_the_ends_of_their_ranges(
@@ -78,5 +78,5 @@ def test_in_the_fixed_view_widths_say_the_price_and_steps_stay(
     pressed = make_pressed(Transform.LEARNED, rank=6, coarseness=0.3)
     job = Job(graph, dataset, Budget.parse("2bits (fixed, activations)"), SMALL)
     steps = {name: codec.step.clone() for name, codec in pressed.codecs.items()}
-    watch_price(job, pressed, 2 * job.price(pressed)).measure()
+    PriceBound(job, pressed, 2 * job.price(pressed)).settle()
     assert all(torch.equal(steps[name], codec.step) for name, codec in pressed.codecs.items())

@@ -185,6 +185,16 @@ def test_what_training_does_not_improve_stays_as_it_was(
     assert outcome.tune_seconds > 0
 
 
+def test_a_bound_below_what_is_fetched_leaves_the_plan_as_it_was(
+    job: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = job("2x (entropy, batch 1)")
+    start = gdr(given)
+    monkeypatch.setattr(learning, "_bound", lambda job, start: 1.0)
+    outcome = learning.learn(given, start)
+    assert (outcome.variant, outcome.pressed) == (learning.UNTRAINED, start.pressed)
+
+
 def test_cap_learns_at_the_bits_of_gdr(job: Make, tmp_path: Path) -> None:
     given = job("1.2bits (entropy, activations)", folder=tmp_path)
     outcome = cap(given)

@@ -182,10 +182,10 @@ def test_what_a_state_really_costs_decides_what_is_kept(train: Callable[..., Any
         asked.append(next(costs))
         return asked[-1]
 
-    train(measure=measure)
+    train(settle=measure)
     assert asked == [-0.1, 0.1, -0.1, 0.1], "at the start, and at every validation"
     with pytest.raises(TuningError, match=r"held its bits \(they exceeded the bound by 7\.0 %\)"):
-        train(measure=lambda: 0.07)
+        train(settle=lambda: 0.07)
 
 
 def test_a_finished_checkpoint_gives_the_result_without_a_step(
