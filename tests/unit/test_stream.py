@@ -260,8 +260,8 @@ def test_a_machine_that_scales_the_same_counts_otherwise_refuses_the_stream(
 ) -> None:
     content = encoded(make_pressed(), images[:2])
 
-    def scaled_otherwise(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        frequencies = scaled(counts)
+    def scaled_otherwise(counts: NDArray[np.int64], escaped: float) -> NDArray[np.int64]:
+        frequencies = scaled(counts, escaped)
         frequencies[frequencies.argmax()] -= 1
         frequencies[-1] += 1
         return frequencies

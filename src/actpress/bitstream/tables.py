@@ -136,26 +136,28 @@ class FrequencyTables:
         return np.where(entries[:-1] > 0, lengths[:-1], escaped)
 
 
-def scaled_frequencies(counts: Ints | NDArray[np.float64]) -> Ints:
+def scaled_frequencies(counts: Ints | NDArray[np.float64], escaped: float = 0.0) -> Ints:
     """Frequencies of the symbols of one table, out of 2^12; what is left is its escape's.
 
     Args:
         counts: of symbols, shape (levels,), >= 0.
+        escaped: count of symbols that the table is not to name.
 
     Raises:
         StreamError: a table without a symbol.
     """
-    return _scaled(counts)[:-1]
+    return _scaled(counts, escaped)[:-1]
 
 
-def _scaled(counts: Ints | NDArray[np.float64]) -> Ints:
+def _scaled(counts: Ints | NDArray[np.float64], escaped: float = 0.0) -> Ints:
     """Frequencies of the symbols and the escape, summing to 2^12, at least 1 for what was seen.
 
     Starts from the proportional shares and moves single units to where they save the most bits.
     """
     total = 1 << PRECISION
-    weights = np.append(counts, np.count_nonzero(counts)).astype(np.float64)
-    if weights[-1] == 0:
+    named = np.count_nonzero(counts)
+    weights = np.append(counts, named + escaped).astype(np.float64)
+    if named == 0:
         raise StreamError("a component has no calibration symbols; calibrate with more images")
     seen = int(np.count_nonzero(weights))
     share = weights * (total / weights.sum())

@@ -64,6 +64,49 @@ def code_lengths(frequencies: Tensor) -> Tensor:
     return torch.where(frequencies > 0, seen, PRECISION - torch.log2(escape.double()) + index_bits)
 
 
+def worth_naming(counts: Tensor, *, images: int, entry_bits: int) -> Tensor:
+    """Where a table's own entries save more bits than they take.
+
+    A table names all symbols from its first to its last. Each costs an entry, also one far out that
+    few images hold; without it, it is escaped.
+
+    Args:
+        counts: of symbols, shape (tables, levels), float64, none of the rows empty.
+        images: that were counted; entries weigh as much as the symbols of one of them.
+        entry_bits: of an entry.
+
+    Returns:
+        Shape (tables, levels), true from each table's first to its last symbol.
+    """
+    kept = _up_to(counts, images, entry_bits)
+    return kept & _up_to((counts * kept).flip(1), images, entry_bits, counts.flip(1)).flip(1)
+
+
+def _up_to(counts: Tensor, images: int, entry_bits: int, whole: Tensor | None = None) -> Tensor:
+    """Up to the last symbol that pays, and never less than up to the most frequent.
+
+    Args:
+        counts: of symbols that may be named.
+        images: see `worth_naming`.
+        entry_bits: see `worth_naming`.
+        whole: counts of all symbols; None are those.
+    """
+    total = (counts if whole is None else whole).sum(1, keepdim=True)
+    index_bits = (counts.shape[1] - 1).bit_length()
+    named, distinct = counts.cumsum(1), (counts > 0).cumsum(1)
+    escaped = total - named + distinct  # as `scaled_frequencies` weighs them
+    coded = _self_information(total + distinct) - _self_information(escaped)
+    coded = coded - _self_information(counts).cumsum(1) + (total - named) * index_bits
+    columns = torch.arange(counts.shape[1], device=counts.device)
+    cost = coded / images + entry_bits * columns
+    cost = cost.masked_fill(columns < counts.argmax(1, keepdim=True), torch.inf)
+    return columns <= cost.argmin(1, keepdim=True)
+
+
+def _self_information(counts: Tensor) -> Tensor:
+    return counts * counts.clamp(min=1e-300).log2()
+
+
 def seen_range(seen: Tensor) -> tuple[Tensor, Tensor]:
     """First and last column that is true in each row, shape (rows,), int64."""
     columns = torch.arange(seen.shape[1], device=seen.device)

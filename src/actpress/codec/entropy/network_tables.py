@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from actpress.bitstream import FrequencyTables, scaled_frequencies
-from actpress.codec.entropy.clusters import cluster, code_lengths, seen_range
+from actpress.codec.entropy.clusters import cluster, code_lengths, seen_range, worth_naming
 from actpress.kernels import CONTEXTS
 
 SIZES = ((4, 16), (8, 32), (16, 64), (32, 128), (64, 250))
@@ -132,7 +132,8 @@ def fit_network_tables(
     high = max(pool.lowest + pool.counts.shape[2] - 1 for pool in pools)
     if span is not None:
         low, high = min(low, span[0]), max(high, span[1])
-    fits = (_fitted(pools, *size, lowest=low, levels=high - low + 1) for size in SIZES)
+    levels = high - low + 1
+    fits = (_fitted(pools, *size, lowest=low, levels=levels, images=images) for size in SIZES)
     best = min(fits, key=lambda fit: fit.cost(pools, images))
     class_of, bits = dict[str, Tensor](), dict[str, float]()
     for pool, own, spent in zip(pools, best.class_of, best.bits, strict=True):
@@ -213,7 +214,13 @@ class _Fit:
 
 
 def _fitted(
-    pools: list[_Pool], most_classes: int, most_tables: int, *, lowest: int, levels: int
+    pools: list[_Pool],
+    most_classes: int,
+    most_tables: int,
+    *,
+    lowest: int,
+    levels: int,
+    images: int,
 ) -> _Fit:
     class_of = [cluster(pool.counts * pool.weights[:, None, None], most_classes) for pool in pools]
     rows = torch.cat(
@@ -227,7 +234,7 @@ def _fitted(
     table[seen] = cluster(rows[seen][:, None], most_tables)
     shared = torch.zeros(int(table.max()) + 1, levels, dtype=torch.float64, device=rows.device)
     shared.index_add_(0, table[seen], rows[seen])
-    frequencies = _frequencies(shared)
+    frequencies = _frequencies(shared, images)
     lengths = code_lengths(frequencies)
     names, first = list[Tensor](), 0
     for pool, own in zip(pools, class_of, strict=True):
@@ -259,7 +266,10 @@ def _in_range(counts: Tensor, first: int, levels: int) -> Tensor:
     return wide
 
 
-def _frequencies(counts: Tensor) -> Tensor:
-    """Counts (tables, levels) as frequencies out of 2^12, int64."""
-    rows = [scaled_frequencies(row) for row in counts.cpu().numpy()]
-    return torch.from_numpy(np.stack(rows)).to(counts.device)
+def _frequencies(counts: Tensor, images: int) -> Tensor:
+    """Counts (tables, levels) as frequencies out of 2^12, int64, of symbols worth an entry."""
+    named = counts * worth_naming(counts, images=images, entry_bits=ENTRY_BITS)
+    escaped = (counts - named).sum(1).tolist()
+    rows = zip(named.cpu().numpy(), escaped, strict=True)
+    scaled = [scaled_frequencies(row, outside) for row, outside in rows]
+    return torch.from_numpy(np.stack(scaled)).to(counts.device)
