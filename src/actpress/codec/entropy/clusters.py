@@ -8,6 +8,9 @@ from actpress.kernels.rans_format import PRECISION
 ROUNDS = 12
 """Of reassigning histograms to clusters."""
 
+END_ROUNDS = 3
+"""Of choosing a table's last symbol, and then its first."""
+
 SMOOTHING = 0.02
 """Count that every level has besides, while clusters are compared."""
 
@@ -78,20 +81,23 @@ def worth_naming(counts: Tensor, *, images: int, entry_bits: int) -> Tensor:
     Returns:
         Shape (tables, levels), true from each table's first to its last symbol.
     """
-    kept = _up_to(counts, images, entry_bits)
-    return kept & _up_to((counts * kept).flip(1), images, entry_bits, counts.flip(1)).flip(1)
+    first = last = torch.ones_like(counts, dtype=torch.bool)
+    for _ in range(END_ROUNDS):
+        last = _up_to(counts * first, counts, images, entry_bits)
+        first = _up_to((counts * last).flip(1), counts.flip(1), images, entry_bits).flip(1)
+    return first & last
 
 
-def _up_to(counts: Tensor, images: int, entry_bits: int, whole: Tensor | None = None) -> Tensor:
+def _up_to(counts: Tensor, whole: Tensor, images: int, entry_bits: int) -> Tensor:
     """Up to the last symbol that pays, and never less than up to the most frequent.
 
     Args:
         counts: of symbols that may be named.
+        whole: counts of all symbols.
         images: see `worth_naming`.
         entry_bits: see `worth_naming`.
-        whole: counts of all symbols; None are those.
     """
-    total = (counts if whole is None else whole).sum(1, keepdim=True)
+    total = whole.sum(1, keepdim=True)
     index_bits = (counts.shape[1] - 1).bit_length()
     named, distinct = counts.cumsum(1), (counts > 0).cumsum(1)
     escaped = total - named + distinct  # as `scaled_frequencies` weighs them
