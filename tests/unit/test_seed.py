@@ -40,6 +40,7 @@ def test_the_command_line_has_one() -> None:
         steps=3,
         batch_size=2,
         lr_scale=1.0,
+        label_weight=0.5,
         train=Trainable.DECODER,
         mixed_precision=None,
         seed=7,
@@ -52,6 +53,7 @@ def test_the_command_line_has_one() -> None:
         parameter_bits=4,
     )
     assert (settings.search.seed, settings.tune.seed) == (7, 7)
+    assert settings.tune.task == 0.5
     assert (settings.calibration_images, settings.search_images) == (50, 20)
     assert settings.search.transforms == ("pca",)
     assert settings.block == 2

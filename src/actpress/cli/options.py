@@ -106,6 +106,12 @@ BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Image
 RateOption = Annotated[
     float, typer.Option("--lr-scale", help="Factor of all learning rates; less if it diverges.")
 ]
+LabelWeightOption = Annotated[
+    float,
+    typer.Option(
+        "--label-weight", help="Of the labels' own loss, beside the float network's predictions."
+    ),
+]
 TrainOption = Annotated[Trainable, typer.Option("--train", help="What learns.")]
 CalibrationOption = Annotated[
     int,
