@@ -7,7 +7,7 @@ TORCH_ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench-net bench-codec bench-device format setup
+.PHONY: demo test check bench-net bench-codec bench-device bench-speed format setup
 
 demo: $(READY)
 	$(BIN)/actpress compress --model actpress.zoo:resnet18_fashion_mnist \
@@ -32,6 +32,10 @@ bench-codec: $(READY)
 # Needs ACTPRESS_DATA with the cifar10 data, and the tools of emulated boards (docs/export.md).
 bench-device: $(READY)
 	$(BIN)/python -m benchmarks.device
+
+# EARLIER: a checkout of the build that it is compared with, such as git worktree add ../earlier aab34da.
+bench-speed: $(READY)
+	$(BIN)/python -m benchmarks.speed $(EARLIER)
 
 format: $(READY)
 	$(BIN)/ruff format

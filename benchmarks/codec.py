@@ -65,16 +65,16 @@ def _lengths(pressed: CompressedModel, graph: Graph, data: Dataset) -> Row:
 
 def _speed(coded: Coded) -> Row:
     """Both coders on the symbols of all sites, one thread, the median over rounds."""
-    sites = [_Site(codec, q) for codec, q in coded.symbols()]
+    sites = [CodedSite(codec, q) for codec, q in coded.symbols()]
     seconds: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
         for label, part in (
-            ("encode", _Site.encode),
-            ("decode", _Site.decode),
-            ("context_encode", _Site.context_encode),
-            ("context_decode", _Site.context_decode),
-            ("oracle_encode", _Site.oracle_encode),
-            ("oracle_decode", _Site.oracle_decode),
+            ("encode", CodedSite.encode),
+            ("decode", CodedSite.decode),
+            ("context_encode", CodedSite.context_encode),
+            ("context_decode", CodedSite.context_decode),
+            ("oracle_encode", CodedSite.oracle_encode),
+            ("oracle_decode", CodedSite.oracle_decode),
         ):
             began = time.perf_counter()
             for site in sites:
@@ -102,7 +102,7 @@ def _speed(coded: Coded) -> Row:
     }
 
 
-class _Site:
+class CodedSite:
     """The symbols of one site: our coder without contexts, constriction's, and the codec's own.
 
     The first two code with the distribution of each component among these symbols: constriction

@@ -1,0 +1,242 @@
+"""Speed against an earlier build, side by side (`make bench-speed EARLIER=/tmp/earlier`).
+
+    git worktree add /tmp/earlier aab34da
+    python -m benchmarks.speed /tmp/earlier
+
+Both builds run `benchmarks/speed_child.py` in processes of their own, one thread each, in turn;
+ratios are medians of what was taken side by side. Rows go one by one into
+`benchmarks/results/speed.json`; those that are there are not measured again unless `--again` names
+the group. `--page` only writes docs/results-speed.md anew.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from benchmarks.packing import measure_packing
+from benchmarks.speed_page import RESULTS, write_page
+from benchmarks.store import Row, environment
+
+HERE = Path(__file__).resolve().parent.parent
+CHILD = HERE / "benchmarks" / "speed_child.py"
+MODELS = ("resnet18", "mobilenet_v2")
+VIEWS = ("entropy", "fixed")
+ROUNDS, SEARCHES, LARGE_SEARCHES = 7, 3, 1
+PATIENCE_S = 3600
+TORCH = ("-c", "import torch")
+STARTS = {
+    "help": ("-m", "actpress", "--help"),
+    "version": ("-m", "actpress", "--version"),
+    "argument error": ("-m", "actpress", "compress", "--budget", "8y"),
+    "import actpress": ("-c", "import actpress"),
+    "from actpress import compress": ("-c", "from actpress import compress"),
+}
+LARGE_FACTS = {"whole": "whole_s", "peak": "peak_mib", "evaluation": "evaluation_s"}
+Rows = list[Row]
+
+
+class Child:
+    """One work of `speed_child.py` in a build, waiting to be told to run its parts."""
+
+    def __init__(self, build: Path, *words: str) -> None:
+        command = [sys.executable, str(CHILD), *words]
+        self.process = subprocess.Popen(  # noqa: S603 - a script of this folder
+            command, env=variables(build), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.facts = self._answer()
+
+    def run(self) -> Row:
+        """Seconds of each part, once."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Row:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            message = f"{CHILD.name} ended before its time, status {self.process.wait()}"
+            raise RuntimeError(message)
+        answer: Row = json.loads(line)
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate(timeout=PATIENCE_S)
+
+
+def variables(build: Path) -> dict[str, str]:
+    """Environment in which a process runs a build on one thread."""
+    one = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    return os.environ | one | {"PYTHONPATH": f"{build / 'src'}:{build}"}
+
+
+def in_turn(builds: Sequence[Path], *words: str) -> tuple[list[Row], list[Rows]]:
+    """What each build told, and seconds of its parts in every round."""
+    with ExitStack() as stack:
+        children = [stack.enter_context(Child(build, *words)) for build in builds]
+        for child in children:  # compiles and warms up
+            child.run()
+        rounds = [[child.run() for child in children] for _ in range(ROUNDS)]
+    return [child.facts for child in children], rounds
+
+
+def row(what: str, pairs: Iterable[tuple[float, float]], **more: object) -> Row:
+    """The median of the first over the second."""
+    pairs = list(pairs)
+    ratio = statistics.median(first / second for first, second in pairs)
+    found = {"what": what, "ratio": ratio, "runs": pairs, "commit": environment()["commit"]}
+    return found | more
+
+
+def starts(earlier: Path) -> Rows:
+    """Commands that need no torch, against `import torch`, by the clock on the wall."""
+    rows = []
+    for name, command in STARTS.items():
+        runs = [
+            (wall_s(HERE, command), wall_s(earlier, command), wall_s(HERE, TORCH))
+            for _ in range(ROUNDS)
+        ]
+        before = statistics.median(old / torch for _, old, torch in runs)
+        pairs = ((new, torch) for new, _, torch in runs)
+        rows.append(row(f"{name} / import torch", pairs, earlier=before))
+    return rows
+
+
+def wall_s(build: Path, command: Sequence[str]) -> float:
+    """Seconds of a command that may end with an error."""
+    began = time.perf_counter()
+    subprocess.run(  # noqa: S603 - fixed arguments
+        [sys.executable, *command], env=variables(build), capture_output=True, check=False
+    )
+    return time.perf_counter() - began
+
+
+def coders(earlier: Path) -> Rows:
+    """Speed of encoding and decoding in context, and decoding against constriction."""
+    rows = []
+    for model in MODELS:
+        facts, rounds = in_turn((earlier, HERE), "coder", model)
+        for part in ("encode", "decode"):
+            pairs = [(old[part], new[part]) for old, new in rounds]
+            speeds = [
+                fact["symbols"] / statistics.median(times) / 1e6
+                for fact, times in zip(facts, zip(*pairs, strict=True), strict=True)
+            ]
+            rows.append(row(f"{part} in context, {model}", pairs, msymbols_per_s=speeds))
+        _, rounds = in_turn((HERE,), "without_contexts", model)
+        pairs = [(own["constriction"], own["decode"]) for (own,) in rounds]
+        rows.append(row(f"decode without contexts against constriction, {model}", pairs))
+    return rows
+
+
+def unpacking(_earlier: Path) -> Rows:
+    """The width that is slowest to unpack, against `copy_`."""
+    widths = measure_packing()["widths"]
+    slowest = min(widths, key=lambda width: widths[width]["unpack_against_copy"])
+    found = widths[slowest]
+    pair = (found["unpack_gb_per_s"], found["copy_gb_per_s"])
+    return [
+        row("unpack against copy_, slowest width", [pair], width=int(slowest))
+        | {"ratio": found["unpack_against_copy"]}
+    ]
+
+
+def tuning(earlier: Path) -> Rows:
+    """A tuning step over a float training step."""
+    return _within(earlier, "tuning", "tuning step / float step", ("tuning", "float"))
+
+
+def real_bytes(earlier: Path) -> Rows:
+    """Evaluation with real bytes at every site over that without."""
+    return _within(
+        earlier, "real_bytes", "evaluation with real bytes / without", ("bytes", "plain")
+    )
+
+
+def _within(earlier: Path, work: str, what: str, parts: tuple[str, str]) -> Rows:
+    first, second = parts
+    rows = []
+    for model in MODELS:
+        _, rounds = in_turn((earlier, HERE), work, model)
+        before = statistics.median(old[first] / old[second] for old, _ in rounds)
+        pairs = ((new[first], new[second]) for _, new in rounds)
+        rows.append(row(f"{what}, {model}", pairs, earlier=before))
+    return rows
+
+
+def searches(earlier: Path) -> Rows:
+    """`gdr` on the bundled networks, from the start of the process to the last figure."""
+    rows = []
+    for model in MODELS:
+        for view in VIEWS:
+            runs = [searched(earlier, "gdr", model, view) for _ in range(SEARCHES)]
+            pairs = ((new["whole_s"], old["whole_s"]) for old, new in runs)
+            rows.append(row(f"gdr, {model}, {view}", pairs, stages=runs[-1]))
+    return rows
+
+
+def large(earlier: Path) -> Rows:
+    """The same on ResNet18 at 3x224x224, its memory, and its evaluation."""
+    rows = []
+    for view in VIEWS:
+        runs = [searched(earlier, "large", view) for _ in range(LARGE_SEARCHES)]
+        for what, fact in LARGE_FACTS.items():
+            pairs = ((new[fact], old[fact]) for old, new in runs)
+            rows.append(row(f"224, {what}, {view}", pairs, stages=runs[-1]))
+        pairs = ((new["evaluation_s"], new["forward_s"]) for _, new in runs)
+        rows.append(row(f"224, evaluation / forward, {view}", pairs))
+        gib = ((new["peak_mib"], 1024.0) for _, new in runs)
+        rows.append(row(f"224, peak / 1 GiB, {view}", gib))
+    return rows
+
+
+def searched(earlier: Path, *words: str) -> tuple[Row, Row]:
+    """What both builds tell of a search."""
+    found = []
+    for build in (earlier, HERE):
+        with Child(build, *words) as child:
+            found.append(child.facts)
+    return found[0], found[1]
+
+
+GROUPS: dict[str, Callable[[Path], Rows]] = {
+    group.__name__: group
+    for group in (starts, coders, unpacking, tuning, real_bytes, searches, large)
+}
+
+
+def main() -> None:
+    """Measure what is missing, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("earlier", type=Path, nargs="?", help="checkout of the earlier build")
+    parser.add_argument("--groups", nargs="*", default=list(GROUPS), choices=GROUPS)
+    parser.add_argument("--again", action="store_true", help="measure these groups anew")
+    parser.add_argument("--page", action="store_true")
+    options = parser.parse_args()
+    rows: Rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+    if options.earlier is None and not options.page:
+        parser.error("name a checkout of the earlier build: git worktree add /tmp/earlier aab34da")
+    for name in () if options.page else options.groups:
+        if options.again or not any(row["group"] == name for row in rows):
+            found = [row | {"group": name} for row in GROUPS[name](options.earlier.resolve())]
+            for one in found:
+                print(one["what"], f"{one['ratio']:.3f}", flush=True)
+            rows = [row for row in rows if row["group"] != name] + found
+            write_page(rows)
+    write_page(rows)
+
+
+if __name__ == "__main__":
+    main()
