@@ -1,0 +1,140 @@
+"""`make reach`: which networks of other people's libraries are captured, and equal to the bit.
+
+Every network has a process of its own with a limit of time, and a row in the results as soon as it
+is done; a run that was stopped goes on from there.
+"""
+
+import argparse
+import multiprocessing
+import time
+import warnings
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from actpress.errors import ModelError
+from actpress.graph import Graph, capture, default_placement, insert_codecs
+from benchmarks.memory import peak_memory_mib, reset_peak_memory
+from benchmarks.reach_networks import Network, all_networks
+from benchmarks.reach_page import read_rows, write_page
+from benchmarks.store import Row, environment
+
+RESULTS = Path("benchmarks/results/reach.json")
+LIMIT_S = 300
+"""Seconds for one network."""
+
+FORKED = multiprocessing.get_context("fork")
+EXAMPLE, IMAGES = 2, 3
+"""Images of the example, and of the comparison with the network itself."""
+
+
+class _Identity(nn.Module):
+    """A codec that changes nothing."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x.new_zeros(())
+
+
+def main() -> None:
+    """Measure what has no row yet, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help="measure networks whose name or source holds this")
+    parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds for one network")
+    arguments = parser.parse_args()
+    for network in all_networks():
+        known = any(row["network"] == network.name for row in read_rows(RESULTS))
+        if known or (arguments.only or "") not in f"{network.name} {network.source}":
+            continue
+        row = in_a_process(network, arguments.limit)
+        print(row["network"], row["captured"], row["identical"], row["refused"] or "", flush=True)
+        write_page([*read_rows(RESULTS), row], RESULTS)
+
+
+def in_a_process(network: Network, limit_s: float) -> Row:
+    """The row of a network; one that was not finished says why.
+
+    Processes are forked, so that libraries are imported once.
+    """
+    network.load_library()
+    here, there = FORKED.Pipe(duplex=False)
+    process = FORKED.Process(target=_send, args=(there, network))
+    process.start()
+    there.close()
+    try:
+        row: Row = here.recv() if here.poll(limit_s) else {}
+    except EOFError:
+        process.join()
+        return _row(network, refused=f"the process ended with {process.exitcode}")
+    finally:
+        process.kill()
+        process.join()
+    return row or _row(network, refused=f"not done after {limit_s:g} s")
+
+
+def _send(connection: Connection, network: Network) -> None:
+    connection.send(measured(network))
+
+
+def measured(network: Network) -> Row:
+    """Capture a network, and compare it with its capture, codecs that change nothing included."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    model = network.build().eval()
+    reset_peak_memory()
+    begun = time.perf_counter()
+    try:
+        graph = capture(model, torch.randn(EXAMPLE, *network.shape))
+    except ModelError as error:
+        return _row(network, refused=str(error), seconds=time.perf_counter() - begun)
+    seconds = time.perf_counter() - begun
+    return _row(
+        network,
+        captured=str(graph.captured),
+        sites=len(graph.sites),
+        seconds=seconds,
+        identical=is_identical(model, graph, torch.randn(IMAGES, *network.shape)),
+    )
+
+
+@torch.no_grad()
+def is_identical(model: nn.Module, graph: Graph, x: Tensor) -> bool:
+    """Whether a network and its capture give the same bits with identity codecs at all sites."""
+    codecs = {site.name: _Identity() for site in graph.sites}
+    places = {site.name: default_placement(site) for site in graph.sites}
+    output, _ = insert_codecs(graph, codecs, places)(x.clone())
+    own, ours = (pytree.tree_leaves(each) for each in (model(x.clone()), output))
+    return len(own) == len(ours) and all(map(_same, own, ours))
+
+
+def _same(x: object, y: object) -> bool:
+    if not isinstance(x, Tensor) or not isinstance(y, Tensor):
+        return type(x) is type(y) and x == y
+    equal = x.shape == y.shape and x.dtype is y.dtype
+    return equal and bool(((x == y) | ((x != x) & (y != y))).all())  # noqa: PLR0124 - NaN
+
+
+def _row(network: Network, **found: Any) -> Row:
+    row = {
+        "network": network.name,
+        "source": network.source,
+        "input": "x".join(map(str, network.shape)),
+        "captured": None,
+        "identical": None,
+        "compressed": None,
+        "sites": None,
+        "seconds": None,
+        "refused": None,
+        **found,
+        "peak_mib": peak_memory_mib(),
+        "environment": environment(),
+    }
+    return row if row["captured"] or row["seconds"] else {**row, "peak_mib": None}
+
+
+if __name__ == "__main__":
+    main()
