@@ -7,7 +7,7 @@ TORCH_ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench-net bench-codec bench-device bench-speed format setup
+.PHONY: demo test check bench-net bench-codec bench-device bench-speed reach format setup
 
 demo: $(READY)
 	$(BIN)/actpress compress --model actpress.zoo:resnet18_fashion_mnist \
@@ -36,6 +36,14 @@ bench-device: $(READY)
 # EARLIER: a checkout of the build that it is compared with, such as git worktree add ../earlier aab34da.
 bench-speed: $(READY)
 	$(BIN)/python -m benchmarks.speed $(EARLIER)
+
+# Other people's networks, in a folder of their own and without what they ask for beside, since that
+# would replace torch.
+reach: $(READY)
+	$(BIN)/python -m pip install --target .reach --no-deps torchvision==0.28.0 timm transformers \
+		segmentation-models-pytorch ultralytics ultralytics-thop facenet-pytorch tokenizers \
+		huggingface-hub httpx2 httpcore2 truststore regex pyyaml tqdm requests opencv-python-headless
+	PYTHONPATH=.reach $(BIN)/python -m benchmarks.reach
 
 format: $(READY)
 	$(BIN)/ruff format

@@ -106,18 +106,19 @@ def _weightless(name: str) -> dict[str, object]:
 TIMM = (
     "resnet10t resnet18 resnet26d resnext26ts seresnext26ts ecaresnet26t gcresnext26ts "
     "legacy_seresnet18 legacy_xception skresnet18 resnest14d res2net50_26w_8s res2net50d "
-    "resnetv2_18 resnetv2_50x1_bit resnetv2_50 densenet121 densenetblur121d dla34 dla46_c "
-    "dpn68 vgg11_bn vovnet39a ese_vovnet19b_slim_dw hrnet_w18_small inception_v3 inception_v4 "
+    "resnetv2_18 resnetv2_50x1_bit resnetv2_50 densenet121 densenetblur121d dla34 dla46_c dpn68 "
+    "vgg11_bn vovnet39a ese_vovnet19b_slim_dw hrnet_w18_small inception_v3 inception_v4 "
     "inception_resnet_v2 xception41 xception41p selecsls42 tresnet_m cspresnet50 cspdarknet53 "
     "cs3darknet_s darknet17 regnetx_002 regnety_002 regnetz_b16 gernet_s repvgg_a0 mobileone_s0 "
     "efficientnet_b0 tf_efficientnet_b0 efficientnet_lite0 tf_efficientnet_lite0 "
-    "efficientnetv2_rw_t tf_efficientnetv2_b0 efficientnet_b0_gn mixnet_s tf_mixnet_s mnasnet_small semnasnet_075 "
-    "mobilenetv1_100 mobilenetv2_050 mobilenetv3_small_050 tf_mobilenetv3_small_minimal_100 "
-    "mobilenetv4_conv_small fbnetc_100 fbnetv3_b lcnet_050 spnasnet_100 tinynet_e hardcorenas_a "
-    "ghostnet_050 ghostnetv2_100 repghostnet_050 rexnet_100 rexnetr_100 convnext_atto "
-    "convnextv2_atto convmixer_768_32 inception_next_atto edgenext_xx_small nfnet_l0 nf_resnet50 "
-    "nf_regnet_b0 dm_nfnet_f0 hgnet_tiny hgnetv2_b0 repvit_m0_9 fasternet_t0 starnet_s050 shvit_s1 "
-    "mambaout_femto rdnet_tiny mobilevit_xxs mobilevitv2_050 efficientvit_b0 fastvit_t8"
+    "efficientnetv2_rw_t tf_efficientnetv2_b0 efficientnet_b0_gn mixnet_s tf_mixnet_s "
+    "mnasnet_small semnasnet_075 mobilenetv1_100 mobilenetv2_050 mobilenetv3_small_050 "
+    "tf_mobilenetv3_small_minimal_100 mobilenetv4_conv_small fbnetc_100 fbnetv3_b lcnet_050 "
+    "spnasnet_100 tinynet_e hardcorenas_a ghostnet_050 ghostnetv2_100 repghostnet_050 rexnet_100 "
+    "rexnetr_100 convnext_atto convnextv2_atto convmixer_768_32 inception_next_atto "
+    "edgenext_xx_small nfnet_l0 nf_resnet50 nf_regnet_b0 dm_nfnet_f0 hgnet_tiny hgnetv2_b0 "
+    "repvit_m0_9 fasternet_t0 starnet_s050 shvit_s1 mambaout_femto rdnet_tiny mobilevit_xxs "
+    "mobilevitv2_050 efficientvit_b0 fastvit_t8"
 )
 TIMM_SIZES = {"inception_v3": 128, "inception_v4": 128, "inception_resnet_v2": 128}
 

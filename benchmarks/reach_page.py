@@ -22,14 +22,14 @@ SECONDS = {"fx": 2, "export": 15}
 
 INTRODUCTION = (
     "# Reach\n\n"
-    "What `make reach` measures (extra `reach`): networks of other people's libraries with random "
-    "weights, each in a process of its own, at inputs as small as they allow. *Captured* says "
-    "whether torch.fx or torch.export found what the network computes, *identical* whether the "
-    "captured network gives the same bits in eval mode, for three images where it was captured "
-    "with two, with codecs that change nothing at every site. *Compressed* says whether the greedy "
-    "search (`gdr`) made a compressed network of it on random images; a dash where that was not tried. "
-    "Seconds are those of capture on one busy core, peak memory that of the process. Rows are in "
-    "`benchmarks/results/reach.json`.\n"
+    "What `make reach` measures (extra `reach`): networks of other people's libraries with "
+    "random weights, each in a process of its own, at inputs as small as they allow. *Captured* "
+    "says whether torch.fx or torch.export found what the network computes, *identical* whether "
+    "the captured network gives the same bits in eval mode, for three images where it was "
+    "captured with two, with codecs that change nothing at every site. *Compressed* says "
+    "whether the greedy search (`gdr`) made a compressed network of it on random images; a dash "
+    "where that was not tried. Seconds are those of capture on one busy core, peak memory that "
+    "of the process. Rows are in `benchmarks/results/reach.json`.\n"
 )
 
 
