@@ -1,5 +1,6 @@
 """From observations and an objective to plans: states, measured corrections, the greedy path."""
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,12 @@ CHUNK_BYTES = 1 << 28
 
 MOST_CHUNK = 64
 
+NEAR = 0.85, 1.15
+"""Shares of the target between which what the path comes by is measured."""
+
+REACH = 3.0, 12.0
+"""Ratios between which that is done for a budget of accuracy."""
+
 LEAST_FACTOR, MOST_FACTOR = 0.2, 100.0
 """Of a correction: measured loss over the estimate."""
 
@@ -36,9 +43,10 @@ class SearchSettings:
         criterion: what makes a move the next one.
         transforms: that sites may take.
         number_bits: of a stored number of a projection's matrices.
-        rounds: times that the loss of what was chosen is measured, one site at a time, and
-            estimates of the kinds of states that were chosen are corrected by it. Estimates hear of
+        rounds: times that the loss of what the path comes by near the target is measured, one site
+            at a time, and estimates of these kinds of states are corrected by it. Estimates hear of
             small errors alone; among many kinds the one that is underestimated most would win.
+            Kinds that no round measured are not taken.
         seed: of the labels drawn for the Fisher estimate; None takes that of the tuning, and no
             other is taken (see `Settings`).
     """
@@ -46,7 +54,7 @@ class SearchSettings:
     criterion: Criterion = Criterion.LOSS_PER_BIT
     transforms: tuple[str, ...] = SEARCHED
     number_bits: NumberBits = NumberBits.BYTE
-    rounds: int = 4
+    rounds: int = 8
     seed: int | None = None
 
 
@@ -97,6 +105,22 @@ class Search:
         move = self.path[self.within(price)]
         levels = taken_back(self.ladders, move, self.objective, price, criterion=self.criterion)
         return self._plan(levels, method)
+
+    def kinds_between(self, low: float, high: float, aim: float) -> dict[tuple[str, Offer], State]:
+        """What the path comes by at some prices, and what it ends with if it never does.
+
+        Args:
+            low: price.
+            high: price.
+            aim: of a kind's states, the one is given that is taken at the closest price.
+        """
+        near = [i for i, move in enumerate(self.path) if low <= move.price <= high]
+        indices = sorted(near or [self.within(aim)], key=lambda i: abs(self.path[i].price - aim))
+        kinds: dict[tuple[str, Offer], State] = {}
+        for index in indices:
+            for state in self.chosen(index):
+                kinds.setdefault((state.plan.site, state.offer), state)
+        return kinds
 
     def _states(self, levels: Sequence[int]) -> tuple[State, ...]:
         return tuple(ladder[level] for ladder, level in zip(self.ladders, levels, strict=True))
@@ -180,22 +204,37 @@ def search(work: SearchTask, kinds: Mapping[str, Sequence[Offer]], target: float
         number_bits=settings.number_bits,
     )
     work.on_progress(0.5)
-    aim = target or objective.reference(work.graph.sites) / 6
+    reference = objective.reference(work.graph.sites)
+    aim = target or reference / math.sqrt(math.prod(REACH))
+    low, high = (aim * share for share in NEAR)
+    if not target:
+        low, high = reference / REACH[1], reference / REACH[0]
     for number in range(settings.rounds):
-        found = _path(work, sites, began)
-        states = found.chosen(found.within(aim))
-        fresh = [s for s in states if (s.plan.site, s.offer) not in work.measured]
+        near = _path(work, sites, began).kinds_between(low, high, aim)
+        fresh = {kind: state for kind, state in near.items() if kind not in work.measured}
         if not fresh:
             break
-        losses = work.measure(fresh)
-        corrected = {
-            (state.plan.site, state.offer): _factor(losses[state.plan.site], state.loss)
-            for state in fresh
-        }
+        corrected = _corrections(work, fresh)
         work.measured |= corrected
         sites = [site.corrected(corrected) for site in sites]
         work.on_progress(0.5 + 0.5 * (number + 1) / settings.rounds)
+    if settings.rounds:
+        sites = [site.restricted(work.measured) for site in sites]
     return _path(work, sites, began)
+
+
+def _corrections(
+    work: SearchTask, fresh: Mapping[tuple[str, Offer], State]
+) -> dict[tuple[str, Offer], float]:
+    """Measured over estimated loss of each kind; a site has one codec at a time."""
+    corrected: dict[tuple[str, Offer], float] = {}
+    while waiting := [kind for kind in fresh if kind not in corrected]:
+        now = {site: (site, offer) for site, offer in reversed(waiting)}
+        losses = work.measure([fresh[kind] for kind in now.values()])
+        corrected |= {
+            now[site]: _factor(loss, fresh[now[site]].loss) for site, loss in losses.items()
+        }
+    return corrected
 
 
 def _factor(measured: float, estimated: float) -> float:

@@ -1,6 +1,6 @@
 """The states that a site can be in: what each would store, cost and lose."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from actpress.cost import Objective, SiteUse
@@ -62,6 +62,11 @@ class SiteStates:
             for state in self.states
         )
         return replace(self, states=tuple(states))
+
+    def restricted(self, kinds: Collection[tuple[str, Offer]]) -> "SiteStates":
+        """The states of these kinds, or all where none is."""
+        states = tuple(state for state in self.states if (self.site, state.offer) in kinds)
+        return replace(self, states=states or self.states)
 
     def ladder(self, objective: Objective) -> tuple[State, ...]:
         """The states that are best at some exchange of loss for price, by falling price.

@@ -40,7 +40,9 @@ def select(job: Job, *, method: str) -> Outcome:
         job.graph.task,
         on_progress,
     )
-    return take_from(job, parts, search(work, kinds, job.target()), method=method)
+    target = job.target()
+    target = max(target - _shared_price(job), target / 2)  # zero stays zero
+    return take_from(job, parts, search(work, kinds, target), method=method)
 
 
 def take_from(job: Job, parts: Sequence[Statistics], found: Search, *, method: str) -> Outcome:
@@ -61,8 +63,7 @@ def take_from(job: Job, parts: Sequence[Statistics], found: Search, *, method: s
     elif job.budget.is_ram:
         index, pressed = within_ram(job, found, press, method=method)
     else:
-        # What all sites share is not part of their states' prices.
-        shared = job.objective.table_price(SHARED_TABLE_BITS)
+        shared = _shared_price(job)
         pressed = meet(
             job,
             lambda aim: found.plan_within(aim - shared, method=method),
@@ -111,6 +112,11 @@ def _within_quality(
             f"training images; allow a larger loss"
         )
     return best
+
+
+def _shared_price(job: Job) -> float:
+    """Of what all sites share, which is no part of their states' prices."""
+    return job.objective.table_price(SHARED_TABLE_BITS)
 
 
 def path_points(found: Search, index: int) -> tuple[PathPoint, ...]:
