@@ -62,7 +62,7 @@ def test_a_budget_of_ram_counts_packed_maps() -> None:
     assert (budget.amount, budget.view, budget.count) == (24.0, View.FIXED, Count.ACTIVATIONS)
     assert Budget.parse(str(budget)) == budget
     assert budget.is_ram
-    assert not budget.is_accuracy
+    assert not budget.is_quality
 
 
 def test_the_arena_fits_and_more_ram_keeps_more_bits(network: nn.Module, pictures: Dataset) -> None:
