@@ -3,13 +3,14 @@
 import importlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
+from actpress.settings import Capture
 from actpress.zoo.resnet8 import resnet8
 from benchmarks.reach_tiny import AutoEncoder, DsCnn, MobileNetV1
 
@@ -36,12 +37,14 @@ class Network:
         source: the library.
         build: makes it, with random weights.
         shape: of one input, without the batch; small where the network allows that.
+        how: to capture it.
     """
 
     name: str
     source: str
     build: Callable[[], nn.Module]
     shape: Shape
+    how: Capture = Capture.AUTO
 
     def load_library(self) -> None:
         """Import what `build` needs."""
@@ -120,11 +123,18 @@ TIMM = (
     "repvit_m0_9 fasternet_t0 starnet_s050 shvit_s1 mambaout_femto rdnet_tiny mobilevit_xxs "
     "mobilevitv2_050 efficientvit_b0 fastvit_t8"
 )
-TIMM_SIZES = {"inception_v3": 128, "inception_v4": 128, "inception_resnet_v2": 128}
+TIMED = "timm:efficientnet_b0"
+"""Captured both ways."""
+TIMM_SIZES = {
+    "efficientnet_b0": 224,
+    "inception_v3": 128,
+    "inception_v4": 128,
+    "inception_resnet_v2": 128,
+}
 
 
 def _timm() -> list[Network]:
-    return [
+    found = [
         Network(
             f"timm:{name}",
             "timm",
@@ -133,6 +143,8 @@ def _timm() -> list[Network]:
         )
         for name in TIMM.split()
     ]
+    (timed,) = (network for network in found if network.name == TIMED)
+    return [*found, replace(timed, name=f"{TIMED} exported", how=Capture.EXPORT)]
 
 
 def _facenet() -> list[Network]:

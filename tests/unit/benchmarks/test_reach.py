@@ -86,6 +86,9 @@ def test_targets_are_judged() -> None:
 
     assert [t["met"] for t in judged([good] * 120)] == [True, True, True]
     assert [t["met"] for t in judged([good] * 96 + [bad] * 4)] == [False, False, True]
+    slow = {**good, "network": f"{reach_page.TIMED} exported", "seconds": 15.1}
+    (timed,) = (t for t in judged([slow]) if "at 224" in t["what"])
+    assert (timed["measured"], timed["met"]) == ("15.1 s", False)
     text = page([good, bad], list(judged([good, bad])))
     assert "- `small` (own): at line 3" in text
     assert "1 of 2 (50.0%) | **no** |" in text
