@@ -19,13 +19,15 @@ from pathlib import Path
 
 import torch
 
-from actpress.cli.integers import integer_form
+from actpress.cli.integers import calibration_of, integer_form
 from actpress.cli.opened import OpenedRun, open_run
 from actpress.data import Dataset, load_dataset
 from actpress.deploy.c import Firmware, export_c
-from actpress.deploy.integer import Convolution, IntegerNetwork, Stage, integer_score
-from actpress.deploy.memory import map_traffic
-from benchmarks.device_boards import codec_flash_bytes, on_board, on_host
+from actpress.deploy.integer import Convolution, Executor, IntegerNetwork, Stage
+from actpress.deploy.integer.execute import image_codes
+from actpress.deploy.memory import map_traffic, rans_layouts
+from benchmarks.device_boards import codec_flash_bytes, on_board
+from benchmarks.device_host import accuracy, compared
 from benchmarks.device_micro import loop_rows
 from benchmarks.device_page import write_page
 from benchmarks.device_runs import COMPRESSED, INT8, RUNS, DeviceRun
@@ -44,7 +46,7 @@ class Wanted:
 
     Attributes:
         run: that is exported.
-        form: `c-packed`, or `c-int8`, a byte for every symbol.
+        form: `c-packed`, `c-rans`, or `c-int8`, a byte for every symbol.
         cascades: whether stages may hand on rows.
     """
 
@@ -68,6 +70,7 @@ def wanted() -> Iterator[Wanted]:
     for run in COMPRESSED:
         yield Wanted(run, "c-packed", cascades=True)
         yield Wanted(run, "c-int8", cascades=True)
+        yield Wanted(run, "c-rans", cascades=True)
         yield Wanted(run, "c-packed", cascades=False)
 
 
@@ -89,22 +92,11 @@ def network_of(run: DeviceRun) -> IntegerNetwork:
     return integer_form(opened(run), data_of(run.data))
 
 
-@cache
-def accuracy_of(run: DeviceRun, images: int) -> float:
-    """In integers, on the first test images; kept beside the run."""
-    kept = run.folder / f"integer-accuracy-{images}.json"
-    if not kept.exists():
-        data = data_of(run.data)
-        test = data.test.take(images)
-        score = integer_score(network_of(run), opened(run).pressed, test, data.task)
-        kept.write_text(json.dumps(dataclasses.asdict(score)) + "\n")
-    return float(json.loads(kept.read_text())["accuracy"])
-
-
-def measure(row: Wanted, *, host_images: int, test_images: int) -> Row:
-    """Export, compare with the reference on this machine and on both boards, and count."""
+def exported(row: Wanted) -> tuple[Path, Firmware]:
+    """The folder of C of a row."""
     data, network = data_of(row.run.data), network_of(row.run)
     folder = RUNS / "-".join((row.run.name, row.form, "cascades" if row.cascades else "plain"))
+    coded = row.form == "c-rans"
     firmware = export_c(
         network,
         next(data.holdout.batches(GOLDEN_IMAGES))[0],
@@ -113,40 +105,79 @@ def measure(row: Wanted, *, host_images: int, test_images: int) -> Row:
         force=True,
         whole_bytes=row.form == "c-int8",
         cascades=row.cascades,
+        layouts=rans_layouts(network, calibration_of(data)) if coded else None,
     )
-    host = on_host(folder, network, firmware.plan, next(data.test.batches(host_images))[0].numpy())
+    return folder, firmware
+
+
+@cache
+def accuracy_of(run: DeviceRun, form: str, images: int) -> float:
+    """Of the C code on the first test images; kept beside the run.
+
+    Packed maps and int8 maps hold the same symbols.
+    """
+    kept = run.folder / f"{form}-accuracy-{images}.json"
+    if not kept.exists():
+        folder, _ = exported(Wanted(run, form, cascades=True))
+        data = data_of(run.data)
+        found = accuracy(folder, network_of(run), data.test.take(images), data.task)
+        kept.write_text(json.dumps(found) + "\n")
+    return float(json.loads(kept.read_text()))
+
+
+def measure(row: Wanted, *, host_images: int, test_images: int) -> Row:
+    """Export, compare with the reference on this machine and on both boards, and count."""
+    data, network = data_of(row.run.data), network_of(row.run)
+    form = "c-rans" if row.form == "c-rans" else "c-packed"
+    lossy = accuracy_of(row.run, form, test_images)
+    reference = accuracy_of(INT8[row.run.network], "c-packed", test_images)
+    folder, firmware = exported(row)
+    images = next(data.test.batches(host_images))[0].numpy()
+    host = compared(folder, network, firmware.plan, images)
     boards = {board: on_board(folder, board) for board in BOARDS}
-    accuracy = accuracy_of(row.run, test_images)
-    reference = accuracy_of(INT8[row.run.network], test_images)
+    m7 = boards["m7"]
     return {
         "network": row.run.network,
         "run": row.run.name,
         "form": row.form,
         "cascades": row.cascades,
         **_memory(firmware),
-        "runtime_ram_bytes": _buffers(firmware) + boards["m7"].stack_bytes,
-        "stack_bytes": boards["m7"].stack_bytes,
-        "total_ram_bytes": boards["m7"].ram_bytes + boards["m7"].stack_bytes,
-        "flash_bytes": boards["m7"].code_bytes + boards["m7"].constant_bytes,
-        "code_bytes": boards["m7"].code_bytes,
-        "instructions": boards["m7"].instructions,
+        "runtime_ram_bytes": _buffers(firmware) + m7.stack_bytes,
+        "stack_bytes": m7.stack_bytes,
+        "total_ram_bytes": m7.ram_bytes + m7.stack_bytes,
+        "flash_bytes": m7.code_bytes + m7.constant_bytes,
+        "code_bytes": m7.code_bytes,
+        "codec_flash_bytes": codec_flash_bytes(folder),
+        "instructions": m7.instructions,
+        "maps_moved_bytes": m7.map_loaded + m7.map_stored,
+        "maps_account_bytes": _account(row.run, firmware),
         "boards": {name: dataclasses.asdict(figures) for name, figures in boards.items()},
-        "accuracy": accuracy,
-        "accuracy_int8": reference,
-        "accuracy_float": json.loads((row.run.folder / "metrics.json").read_text())[
-            "float_accuracy"
-        ],
-        "accuracy_drop_pp": 100 * (reference - accuracy),
+        **_accuracies(row.run, lossy, reference),
         "test_images": min(test_images, len(data.test)),
         "macs": _macs(network),
-        "maps_moved_bytes": boards["m7"].map_loaded + boards["m7"].map_stored,
-        "maps_account_bytes": map_traffic(firmware.plan).bytes,
-        "codec_flash_bytes": codec_flash_bytes(folder),
         "host": dataclasses.asdict(host),
         "equal": host.equal and all(figures.equal for figures in boards.values()),
         "export_s": export_seconds(row.run, folder) if row.is_default else None,
         "commit": environment()["commit"],
     }
+
+
+def _accuracies(run: DeviceRun, lossy: float, reference: float) -> Row:
+    metrics = json.loads((run.folder / "metrics.json").read_text())
+    return {
+        "accuracy": lossy,
+        "accuracy_int8": reference,
+        "accuracy_float": metrics["float_accuracy"],
+        "accuracy_drop_pp": 100 * (reference - lossy),
+    }
+
+
+def _account(run: DeviceRun, firmware: Firmware) -> int:
+    """Bytes of maps that the plan moves for the image that boards count with."""
+    network, data = network_of(run), data_of(run.data)
+    image = image_codes(network.input, next(data.holdout.batches(1))[0].numpy())
+    _, codes = Executor(network, firmware.plan.kept).run(image)
+    return map_traffic(firmware.plan, {name: each[0] for name, each in codes.items()}).bytes
 
 
 def export_seconds(run: DeviceRun, folder: Path) -> float:

@@ -16,6 +16,7 @@ from torch import nn
 from actpress.calibration import calibrate
 from actpress.deploy.c import export_c
 from actpress.deploy.integer import IntegerNetwork, integer_network
+from actpress.deploy.memory import rans_layouts
 from actpress.graph import capture
 from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.pressing import fit_tables, press
@@ -30,6 +31,7 @@ PROGRAM = """
 #include "net.c"
 #undef net_run
 #include "console.h"
+#include "golden.h"
 void net_run(int32_t *logits);
 void net_run(int32_t *logits)
 {
@@ -39,6 +41,7 @@ void net_run(int32_t *logits)
 int main(void)
 {
     int32_t logits[NET_OUTPUTS];
+    memcpy(net_input(), golden_images[0], NET_INPUT_BYTES);
     all_of_net_run(logits);
     net_run(logits);
     after_run();
@@ -48,7 +51,7 @@ int main(void)
 RULES = """
 include Makefile
 loop: loop.c
-\t$(ARM)gcc $(ARM_FLAGS) $(NET_FLAGS) loop.c build/m7-weights.o board/startup.c \\
+\t$(ARM)gcc $(ARM_FLAGS) $(NET_FLAGS) loop.c golden.c build/m7-weights.o board/startup.c \\
 \t    board/semihost.c $(ARM_LINK) -o build/loop.elf
 \t$(QEMU) -kernel build/loop.elf -plugin build/count.so,out=build/loop.counts
 \t@cat build/loop.counts
@@ -72,20 +75,33 @@ class Loop:
     most: float
 
 
-LOOPS = (
+READ = "read_row(stages[1].source, y, 0, arena(stages[1].rows_at));"
+CONVOLVE = "stages[0].compute(&stages[0], y);"
+PACKED = (
     Loop(
         "an unpacked 4-bit symbol, its table included",
-        "read_row(stages[1].source, y, 0, arena(stages[1].rows_at));",
+        READ,
         SYMBOLS,
         3.5,
     ),
     Loop(
         "a product of a 3x3 int8 convolution, 16 to 16 channels at 32x32",
-        "stages[0].compute(&stages[0], y);",
+        CONVOLVE,
         PRODUCTS,
         2.5,
     ),
 )
+RANS = (
+    Loop("a decoded rANS symbol, its table included", READ, SYMBOLS, 14),
+    Loop(
+        "an encoded rANS symbol",
+        "pack_row(stages[0].target, y, arena(stages[0].row_at));",
+        SYMBOLS,
+        40,
+    ),
+)
+LOOPS = {"packed": PACKED, "rans": RANS}
+"""By how maps lie in memory."""
 
 
 def loop_rows(folder: Path) -> list[Row]:
@@ -95,10 +111,25 @@ def loop_rows(folder: Path) -> list[Row]:
 
 def _counted(folder: Path) -> Iterator[Row]:
     network, images = one_convolution()
-    export_c(network, images[:1], folder, title="one convolution", force=True, cascades=False)
+    layouts = {"packed": None, "rans": rans_layouts(network, [images])}
+    for maps, loops in LOOPS.items():
+        own = folder / maps
+        export_c(
+            network,
+            images[:1],
+            own,
+            title="one convolution",
+            force=True,
+            cascades=False,
+            layouts=layouts[maps],
+        )
+        yield from _counted_in(own, loops)
+
+
+def _counted_in(folder: Path, loops: tuple[Loop, ...]) -> Iterator[Row]:
     _run([*MAKE, str(folder), "qemu"])
     (folder / "loop.mk").write_text(RULES)
-    for loop in LOOPS:
+    for loop in loops:
         (folder / "loop.c").write_text(
             PROGRAM.replace("ROWS", str(SIDE)).replace("BODY", loop.body)
         )

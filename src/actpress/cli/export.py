@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from actpress.cli.options import RunArgument, WeightsOption, check_choice, guarded
+from actpress.errors import ExportError
 
 TARGETS = {
     "onnx": "a file for onnxruntime",
@@ -13,6 +14,9 @@ TARGETS = {
     "c": "a folder of C99 for microcontrollers",
 }
 """What a run can be written as; `exporting.py` has a function for each."""
+
+
+MAPS = {"packed": "at their bits", "rans": "entropy coded row by row where that is shorter"}
 
 
 @guarded
@@ -24,11 +28,22 @@ def export_command(
     ],
     out: Annotated[Path, typer.Option("--out", help="What to write.")],
     weights: WeightsOption = None,
+    maps: Annotated[
+        str,
+        typer.Option(
+            "--maps",
+            help="Of C: how maps lie in memory; "
+            + "; ".join(f"{name}, {what}" for name, what in MAPS.items()),
+        ),
+    ] = "packed",
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
 ) -> None:
     """Write a compressed network for another tool, once it has been verified there."""
     check_choice("--to", to, TARGETS)
-    from actpress.cli.exporting import export_run  # noqa: PLC0415 - torch takes seconds to load
+    check_choice("--maps", maps, MAPS)
+    if maps != "packed" and to != "c":
+        raise ExportError(f"--maps {maps} is for --to c; expected --maps packed with --to {to}")
+    from actpress.cli.exporting import Wanted, export_run  # noqa: PLC0415 - torch takes seconds
 
-    export_run(run, to, out, weights=weights, force=force)
+    export_run(run, to, Wanted(out, force, maps), weights=weights)

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from actpress.cli.integers import integer_form
+from actpress.cli.integers import calibration_of, integer_form
 from actpress.cli.opened import OpenedRun, open_run
 from actpress.cli.options import complain
 from actpress.data import Dataset, load_dataset
@@ -18,53 +19,80 @@ IMAGES, GOLDEN_IMAGES = 32, 4
 """Held-out images that a file is verified with, and that go into a folder of C."""
 
 
-def export_run(run: Path, to: str, out: Path, *, weights: Path | None, force: bool) -> None:
+@dataclass(frozen=True)
+class Wanted:
+    """How to write a run.
+
+    Attributes:
+        out: what to write.
+        force: replace an earlier export.
+        maps: of C, `packed` or `rans`.
+    """
+
+    out: Path
+    force: bool
+    maps: str
+
+
+def export_run(run: Path, to: str, wanted: Wanted, *, weights: Path | None) -> None:
     """Write a run as a file for another tool, and say what was written.
 
     Args:
         run: its folder.
         to: one of `EXPORTERS`.
-        out: what to write.
+        wanted: how.
         weights: of the network, where they are not where they were.
-        force: replace an earlier export.
 
     Raises:
-        ActpressError: see `open_run`; something has no form there, or `out` is in the way.
+        ActpressError: see `open_run`; something has no form there, or the output is in the way.
     """
     opened = open_run(run, weights=weights, device=torch.device("cpu"))
     work_begins()
-    complain(f"{out}: {EXPORTERS[to](opened, out, force)}")
+    complain(f"{wanted.out}: {EXPORTERS[to](opened, wanted)}")
 
 
-def _to_onnx(opened: OpenedRun, out: Path, force: bool) -> str:  # noqa: FBT001  all have one form
+def _to_onnx(opened: OpenedRun, wanted: Wanted) -> str:
     with _packages_of("onnx"):
         from actpress.deploy.onnx import export_onnx  # noqa: PLC0415  its packages are optional
 
-        return export_onnx(opened.pressed, _held_out(opened), out, force=force).summary
+        return export_onnx(
+            opened.pressed, _held_out(opened), wanted.out, force=wanted.force
+        ).summary
 
 
-def _to_qonnx(opened: OpenedRun, out: Path, force: bool) -> str:  # noqa: FBT001  all have one form
+def _to_qonnx(opened: OpenedRun, wanted: Wanted) -> str:
     with _packages_of("onnx"):
         from actpress.deploy.onnx import export_qonnx  # noqa: PLC0415  its packages are optional
 
-        return export_qonnx(opened.pressed, _held_out(opened), out, force=force).summary
+        return export_qonnx(
+            opened.pressed, _held_out(opened), wanted.out, force=wanted.force
+        ).summary
 
 
-def _to_c(opened: OpenedRun, out: Path, force: bool) -> str:  # noqa: FBT001  all have one form
+def _to_c(opened: OpenedRun, wanted: Wanted) -> str:
     from actpress.deploy.c import export_c  # noqa: PLC0415  as the others
+    from actpress.deploy.memory import rans_layouts  # noqa: PLC0415  as the others
 
     images = _data_of(opened)
     network = integer_form(opened, images)
     golden = next(images.holdout.batches(GOLDEN_IMAGES))[0]
-    return export_c(network, golden, out, title=opened.source.model, force=force).summary
+    layouts = rans_layouts(network, calibration_of(images)) if wanted.maps == "rans" else None
+    return export_c(
+        network,
+        golden,
+        wanted.out,
+        title=opened.source.model,
+        force=wanted.force,
+        layouts=layouts,
+    ).summary
 
 
-EXPORTERS: dict[str, Callable[[OpenedRun, Path, bool], str]] = {
+EXPORTERS: dict[str, Callable[[OpenedRun, Wanted], str]] = {
     "onnx": _to_onnx,
     "qonnx": _to_qonnx,
     "c": _to_c,
 }
-"""Run, where to write, whether to replace what is there -> a line on what was written."""
+"""Run, how to write it -> a line on what was written."""
 
 
 def _held_out(opened: OpenedRun) -> Tensor:

@@ -24,7 +24,7 @@ def integer_form(opened: OpenedRun, images: Dataset) -> IntegerNetwork:
     Raises:
         ExportError: something has no integer form.
     """
-    return integer_network(opened.pressed, _calibration(images))
+    return integer_network(opened.pressed, calibration_of(images))
 
 
 def print_integer_score(opened: OpenedRun, images: Dataset, json_file: Path | None) -> None:
@@ -44,7 +44,8 @@ def print_integer_score(opened: OpenedRun, images: Dataset, json_file: Path | No
     Console().print(_line(score, labelled=images.is_labelled))
 
 
-def _calibration(images: Dataset) -> Iterator[Tensor]:
+def calibration_of(images: Dataset) -> Iterator[Tensor]:
+    """Batches of the training images that ranges and code tables on a device come from."""
     for batch, _ in images.train.take(CALIBRATION_IMAGES).batches(CALIBRATION_BATCH):
         yield batch
 

@@ -72,7 +72,7 @@ def test_the_least_ram_within_the_drop_is_taken() -> None:
     smaller = row(run="b", total_ram_bytes=9_000, accuracy_drop_pp=2.0)
     (target,) = [t for t in judged([row(), smaller], []) if t["what"] == RAM]
     assert target["measured"].startswith("11.1 KiB with 0.40 points lost")
-    assert "(resnet8_cifar10-gdr-2x)" in target["measured"]
+    assert "(resnet8_cifar10-gdr-2x, c-packed)" in target["measured"]
 
 
 def test_instructions_are_compared_with_the_same_export() -> None:
@@ -142,3 +142,12 @@ def test_the_file_and_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     text = (tmp_path / "page.md").read_text()
     assert text == page(written["rows"], written["targets"])
     assert "| resnet8_cifar10-gdr-2x | c-packed | yes | 9,000 | 2,000 | 400 | 11,400 |" in text
+
+
+def test_rans_has_targets_of_its_own() -> None:
+    int8 = row(form="c-int8", maps_moved_bytes=100_000, maps_account_bytes=100_000)
+    rans = row(form="c-rans", instructions=40_500_000, maps_moved_bytes=20_000)
+    found = verdicts(int8, rans | {"maps_account_bytes": 20_000})
+    end = "maps in rANS, against the same export with int8 maps"
+    assert found[f"instructions on M7 with {end}"] is True
+    assert found[f"bytes loaded from and stored to maps, counted, with {end}"] is True

@@ -294,7 +294,9 @@ def test_counted_bytes_of_maps_are_those_of_the_plan(
     said = make(tmp_path / "firmware", "qemu")
     found = re.search(r"maps: loaded (\d+) bytes, stored (\d+)", said)
     assert found is not None, said
-    account = map_traffic(made.plan)
+    image = image_codes(network.input, colours[:1].numpy())
+    codes = {name: each[0] for name, each in Executor(network).run(image)[1].items()}
+    account = map_traffic(made.plan, codes)
     assert (account.loaded_bytes, account.stored_bytes) == tuple(map(int, found.groups()))
 
 

@@ -9,7 +9,13 @@ import numpy as np
 from actpress.deploy.integer.arithmetic import Array
 
 LINE = 100
-TYPES = {"int8_t": np.int8, "uint8_t": np.uint8, "uint16_t": np.uint16, "int32_t": np.int32}
+TYPES = {
+    "int8_t": np.int8,
+    "uint8_t": np.uint8,
+    "uint16_t": np.uint16,
+    "uint32_t": np.uint32,
+    "int32_t": np.int32,
+}
 
 
 def identifier(name: str) -> str:

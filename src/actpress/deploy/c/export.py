@@ -1,5 +1,6 @@
 """A folder of C99 that computes an integer network."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from actpress.deploy.c.golden import golden_files
 from actpress.deploy.c.memory_md import chains_text, memory_text
 from actpress.deploy.c.network import sources, template
 from actpress.deploy.integer import IntegerNetwork
-from actpress.deploy.memory import MemoryPlan, memory_plan
+from actpress.deploy.memory import MemoryPlan, RowLayout, memory_plan, planned
 from actpress.run import new_folder
 
 COPIED = (
@@ -60,6 +61,7 @@ def export_c(
     force: bool = False,
     whole_bytes: bool = False,
     cascades: bool = True,
+    layouts: Mapping[str, RowLayout] | None = None,
 ) -> Firmware:
     """Write C99 for a network: net.c, net.h, weights.c, main.c, Makefile, memory.md and a check.
 
@@ -71,12 +73,16 @@ def export_c(
         force: replace an earlier export.
         whole_bytes: a byte for every symbol instead of packed ones, to compare with.
         cascades: let stages hand on rows where that lowers the peak.
+        layouts: of all maps by name, such as those of `rans_layouts`, instead of packed rows.
 
     Raises:
         ExportError: something has no C form; names the module.
         RunError: `out` exists.
     """
-    plan = memory_plan(network, whole_bytes=whole_bytes, cascades=cascades)
+    if layouts is None:
+        plan = memory_plan(network, whole_bytes=whole_bytes, cascades=cascades)
+    else:
+        plan = planned(network, layouts, cascades=cascades)
     int8 = plan if whole_bytes else memory_plan(network, whole_bytes=True, cascades=cascades)
     made = sources(network, plan, title)
     report = memory_text(title, network, plan, int8, weight_bytes=made.weight_bytes)

@@ -17,7 +17,7 @@ def golden_files(
 ) -> dict[str, str]:
     """golden.h and golden.c for images (n, c, h, w)."""
     image = image_codes(network.input, images)
-    logits, codes = Executor(network).run(image)
+    logits, codes = Executor(network, plan.kept).run(image)
     stored = [chain.last.target.name for chain in plan.chains if chain.last.target is not None]
     hashes = [
         [fnv(packed(codes[name][at], plan.layouts[name])) for name in stored]

@@ -71,7 +71,10 @@ def chains_text(plan: MemoryPlan) -> str:
 
 def _map_row(plan: MemoryPlan, at: int, shapes: dict[str, IntegerMap]) -> Row:
     block = plan.maps[at]
-    bits = ", ".join(str(group.bits) for group in plan.layouts[block.name].groups)
+    layout = plan.layouts[block.name]
+    bits = ", ".join(str(group.bits) for group in layout.groups)
+    if layout.coding is not None:
+        bits = f"rANS, {layout.row_bytes:,} bytes a row"
     return (
         block.first if at else "",
         block.name,

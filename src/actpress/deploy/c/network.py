@@ -108,7 +108,7 @@ def _network(
     text += template("put.c")
     if used & {"decoder", "encoder"}:
         text += template("matrix.c")
-    text += _codes(used)
+    text += _codes(used) + template("rans.c" if "coding" in used else "rows.c")
     if used & {"table", "decoder"}:
         text += template("table.c")
     text += _readers(used) + template("window.c")

@@ -1,15 +1,13 @@
 """Stages as C structures: arrays for weights.c, descriptors for net.c."""
 
-from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
 
-from actpress.deploy.c.arrays import Constants
+from actpress.deploy.c.maps import BIAS_OF_BYTES, QUAD, MapStructures
 from actpress.deploy.integer import (
     Addend,
     Convolution,
-    IntegerMap,
     Matrix,
     Pool,
     Reading,
@@ -18,33 +16,13 @@ from actpress.deploy.integer import (
     Table,
 )
 from actpress.deploy.integer.arithmetic import Array
-from actpress.deploy.memory import Group, MemoryPlan, buffers_of
+from actpress.deploy.memory import buffers_of
 from actpress.deploy.memory.schedule import adds_up, aligned, window_of
 from actpress.errors import ExportError
 
-QUAD = 4
-BIAS_OF_BYTES = 128
-CHANNEL_BYTES = 16
-NO_CHANNEL = "{0, 0, 0, 0, 0, 1}"
-MOST_UINT16 = (1 << 16) - 1
 
-
-@dataclass
-class Structures:
-    """Everything constant of a network.
-
-    Attributes:
-        plan: where maps and line buffers are.
-        constants: arrays so far.
-        descriptors: static structures of net.c, in order.
-        used: operators that net.c must have.
-    """
-
-    plan: MemoryPlan
-    constants: Constants = field(default_factory=Constants)
-    descriptors: list[str] = field(default_factory=list)
-    used: set[str] = field(default_factory=set)
-    _known: dict[object, str] = field(default_factory=dict)
+class Structures(MapStructures):
+    """Everything constant of a network: stages, and the maps that they read and store."""
 
     def stage(self, stage: Stage, at: int) -> str:
         """The initializer of a stage whose line buffers begin at an offset."""
@@ -87,78 +65,14 @@ class Structures:
         }
         if isinstance(stage.operation, Convolution) and source is not None:
             fields |= self._weights(stage.operation, source, name)
-            fields["padding"] = self._zero(source)
+            fields["padding"] = self.zero(source)
         elif isinstance(stage.operation, Pool) and source is not None:
-            fields["padding"] = "0" if stage.operation.largest else self._zero(source)
+            fields["padding"] = "0" if stage.operation.largest else self.zero(source)
             fields["begin"] = -512 if stage.operation.largest else 0
         lines = [
             f"        .{key} = {value},\n" for key, value in fields.items() if value not in (0, "0")
         ]
         return f"    {{ /* {self._comment(stage)} */\n{''.join(lines)}    }},\n"
-
-    def reading(self, reading: Reading) -> str:
-        """The structure of a reading."""
-        name = reading.map.name
-        table = "0" if reading.table is None else f"&{self.table(reading.table, f'{name}.lines')}"
-        decoder = "0"
-        if reading.decoder is not None:
-            self.used.add("decoder")
-            moved = BIAS_OF_BYTES if reading.table is not None else 0
-            matrix = self.matrix(reading.decoder, f"{name}.decoder", table, moved=moved)
-            table, decoder = "0", f"&{matrix}"
-        zero = self._zero(reading)
-        body = f"{{ &{self.map(reading.map)}, {table}, {decoder}, {zero}, {reading.channels} }}"
-        return self._static("reading", body, f"{name}.reading")
-
-    def map(self, stored: IntegerMap) -> str:
-        """The structure of a map; one that is handed on row by row has no groups."""
-        layout = self.plan.layouts[stored.name]
-        offset = self.plan.offsets.get(stored.name)
-        groups, count = "0", 0
-        if offset is not None:
-            whole = len(layout.groups) == 1
-            rows = [self._group(group, stored.name, whole=whole) for group in layout.groups]
-            groups, count = self._static_array("group", rows, f"{stored.name}.groups"), len(rows)
-            self.used |= {f"bits {group.bits}" for group in layout.groups if group.bits}
-        body = (
-            f"{{ {groups}, {offset or 0}, {layout.row_bytes}, {count}, {stored.channels}, "
-            f"{stored.height}, {stored.width} }}"
-        )
-        return self._static("map", body, f"{stored.name}.map")
-
-    def table(self, table: Table, name: str) -> str:
-        """The structure of a table; int8 values are kept as their bits."""
-        values = table.values & 0xFF
-        if table.is_one:
-            values = values[int(table.start[0]) :]
-            start = "0"
-        else:
-            if table.start.max() > MOST_UINT16:
-                raise ExportError(f"{name} needs more than {MOST_UINT16} table entries")
-            start = self.constants.array("uint16_t", table.start, f"{name}_start")
-        stored = self.constants.array("uint8_t", values, f"{name}_values")
-        return self._static("table", f"{{ {stored}, {start} }}", name)
-
-    def matrix(self, matrix: Matrix, name: str, table: str, *, moved: int) -> str:
-        """The structure of a matrix; `moved` is added to what comes out."""
-        outputs, inputs = matrix.weight.shape
-        comment = f"{name}: ({outputs}, {inputs})"
-        weight = self.constants.array("int8_t", matrix.weight, f"{name}_weight", comment)
-        channels = self._rescaled(matrix.bias, matrix.rescale, name, moved)
-        body = f"{{ {weight}, {channels}, {table}, {inputs}, {outputs} }}"
-        return self._static("matrix", body, name)
-
-    def _group(self, group: Group, name: str, *, whole: bool) -> str:
-        members = "0"
-        if not whole:
-            listed = np.array(group.members)
-            members = self.constants.array("uint16_t", listed, f"{name}_of_{group.bits}_bits")
-        if group.row_bytes > MOST_UINT16:
-            raise ExportError(f"{name}: a row takes {group.row_bytes:,} bytes, expected 65,535")
-        return f"{{ {members}, {len(group.members)}, {group.row_bytes}, {group.bits} }}"
-
-    def _zero(self, reading: Reading) -> str:
-        return self.constants.array("int8_t", reading.zero, f"{reading.map.name}_zero")
 
     def _compute(self, stage: Stage) -> str:
         operation = stage.operation
@@ -190,36 +104,10 @@ class Structures:
                 raise ExportError(f"{stage.name}: an activation of logits has no C form")
             none = np.zeros_like(bias)
             free = Rescale(stage.rescale.multiplier, stage.rescale.shift, none, none, none)
-            return self._rescaled(bias, free, stage.name, 0, groups=_fours(stage))
+            return self.rescaled(bias, free, stage.name, 0, groups=_fours(stage))
         inner = stage.table is not None or stage.encoder is not None
         moved = BIAS_OF_BYTES if inner else 0
-        return self._rescaled(bias, stage.rescale, stage.name, moved, groups=_fours(stage))
-
-    def _rescaled(
-        self, bias: Array, rescale: Rescale, name: str, moved: int, *, groups: int = 0
-    ) -> str:
-        """Channels; with `groups`, those of each group filled up to a multiple of four."""
-        columns = (
-            bias,
-            rescale.multiplier,
-            rescale.offset + moved,
-            rescale.low + moved,
-            rescale.high + moved,
-            rescale.shift,
-        )
-        rows = [
-            "{" + ", ".join(map(str, row)) + "}"
-            for row in zip(*(c.tolist() for c in columns), strict=True)
-        ]
-        if groups:
-            size = len(rows) // groups
-            empty = [NO_CHANNEL] * (-size % QUAD)
-            rows = [
-                row
-                for first in range(0, len(rows), size)
-                for row in (*rows[first : first + size], *empty)
-            ]
-        return self.constants.structures("channel", rows, f"{name}_channels", CHANNEL_BYTES)
+        return self.rescaled(bias, stage.rescale, stage.name, moved, groups=_fours(stage))
 
     def _stage_table(self, stage: Stage) -> str:
         if stage.table is None:
@@ -245,7 +133,7 @@ class Structures:
         rows = [
             self._join(stage, addend, at) for addend, at in zip(stage.addends, places, strict=True)
         ]
-        return self._static_array("join", rows, f"{stage.name}.joins")
+        return self.static_array("join", rows, f"{stage.name}.joins")
 
     def _join(self, stage: Stage, addend: Addend, at: int) -> str:
         name = f"{stage.name}_join_{addend.reading.map.name}"
@@ -271,23 +159,6 @@ class Structures:
             "run_skip": 0 if whole else step - QUAD * weight.shape[4],
             "quads": weight.shape[4],
         }
-
-    def _static(self, kind: str, body: str, name: str) -> str:
-        key = kind, body
-        if key not in self._known:
-            free = self.constants.names.free(name)
-            self.descriptors.append(f"static const struct {kind} {free} = {body};\n")
-            self._known[key] = free
-        return self._known[key]
-
-    def _static_array(self, kind: str, rows: list[str], name: str) -> str:
-        key = kind, tuple(rows)
-        if key not in self._known:
-            free = self.constants.names.free(name)
-            text = "".join(f"    {row},\n" for row in rows)
-            self.descriptors.append(f"static const struct {kind} {free}[] = {{\n{text}}};\n")
-            self._known[key] = free
-        return self._known[key]
 
     def _comment(self, stage: Stage) -> str:
         source = stage.source or stage.addends[0].reading

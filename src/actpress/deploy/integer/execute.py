@@ -1,6 +1,6 @@
 """The reference: an integer network in plain numpy. Slow, and the definition of what is right."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +23,26 @@ EXACT_PRODUCTS = 1 << 9
 """Products of an int8 weight and a line value or code, whose sums float32 holds exactly."""
 
 
+Kept = Callable[[str, Array], Array]
+
+
+def all_kept(name: str, codes: Array) -> Array:  # noqa: ARG001  as others are called
+    """Memory keeps codes as they are."""
+    return codes
+
+
 class Executor:
     """Runs images through an integer network.
 
     Args:
         network: from `integer_network`.
+        kept: what is read back of the codes (n, h, w, c) of a map, by its name, where memory does
+            not keep all of them.
     """
 
-    def __init__(self, network: IntegerNetwork) -> None:
+    def __init__(self, network: IntegerNetwork, kept: Kept = all_kept) -> None:
         self._network = network
+        self._kept = kept
 
     def logits(self, images: NDArray[np.float32]) -> Array:
         """Images (n, c, h, w), as the float network takes them -> integers (n, classes)."""
@@ -44,12 +55,14 @@ class Executor:
             image: of the input's map, shape (n, h, w, c).
 
         Returns:
-            Logits (n, classes), and the codes of every map by its name, (n, h, w, channels).
+            Logits (n, classes), and the codes that are kept of every map by its name,
+            (n, h, w, channels).
         """
         codes = {self._network.input.map.name: image.astype(np.int64)}
         for stage in self._network.stages[:-1]:
             assert stage.target is not None
-            codes[stage.target.name] = run_stage(stage, codes)
+            name = stage.target.name
+            codes[name] = self._kept(name, run_stage(stage, codes))
         return run_stage(self._network.stages[-1], codes)[:, 0, 0, :], codes
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from actpress.deploy.integer import IntegerMap, IntegerNetwork
+from actpress.deploy.integer.arithmetic import Array
 from actpress.deploy.memory.layout import RowLayout, layout_of
 from actpress.deploy.memory.schedule import (
     Chain,
@@ -72,6 +73,10 @@ class MemoryPlan:
     buffer_offsets: tuple[int, ...]
     arena_bytes: int
     least_bytes: int
+
+    def kept(self, name: str, codes: Array) -> Array:
+        """What is read back of codes (n, h, w, c) of a map: all, if it is not stored or packed."""
+        return self.layouts[name].kept(codes) if name in self.offsets else codes
 
     def map_bytes_at(self, chain: int) -> int:
         """Bytes from the first to the last that maps take while a chain runs, gaps not counted."""

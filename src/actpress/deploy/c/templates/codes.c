@@ -87,15 +87,15 @@ static void pack_members(const uint8_t *from, const struct map *map, const struc
     }
 }
 
-static const uint8_t *stored(const struct map *map, uint32_t y)
+static uint8_t *stored(const struct map *map, uint32_t y)
 {
     return arena(map->offset + y * map->row_bytes);
 }
 
-/* A row of a map, through a table of codes; table 0 leaves codes as they are. */
-static void unpack_row(const struct map *map, uint32_t y, const struct table *table, uint8_t *to)
+/* A packed row of a map, through a table of codes; table 0 leaves codes as they are. */
+static void unpack_groups(const struct map *map, const uint8_t *from, const struct table *table,
+                          uint8_t *to)
 {
-    const uint8_t *from = stored(map, y);
     for (uint32_t g = 0; g < map->group_count; g++) {
         const struct group *group = &map->groups[g];
         if (!group->members && table && !table->start)
@@ -106,9 +106,8 @@ static void unpack_row(const struct map *map, uint32_t y, const struct table *ta
     }
 }
 
-static void pack_row(const struct map *map, uint32_t y, const uint8_t *codes)
+static void pack_groups(const struct map *map, const uint8_t *codes, uint8_t *to)
 {
-    uint8_t *to = arena(map->offset + y * map->row_bytes);
     for (uint32_t g = 0; g < map->group_count; g++) {
         const struct group *group = &map->groups[g];
         if (!group->bits) continue;

@@ -55,7 +55,7 @@ static int ready(const struct stage *stage, struct progress *at, int first)
 }
 
 /* Computes a row; returns where its codes are. */
-static const uint8_t *compute(const struct stage *stage, uint32_t row)
+static uint8_t *compute(const struct stage *stage, uint32_t row)
 {
     for (uint32_t j = 0; j < stage->join_count; j++) {
         const struct join *join = &stage->joins[j];
@@ -75,7 +75,7 @@ NOT_INLINE static void run_chain(const struct stage *stages, uint32_t count)
     while (at[last].made < stages[last].height) {
         uint32_t i = last;
         while (!ready(&stages[i], &at[i], i == 0u)) i--;
-        const uint8_t *codes = compute(&stages[i], at[i].made);
+        uint8_t *codes = compute(&stages[i], at[i].made);
         if (i < last) {
             to_lines(stages[i + 1u].source, codes, next_line(&stages[i + 1u], &at[i + 1u]));
             took(&stages[i + 1u], &at[i + 1u]);

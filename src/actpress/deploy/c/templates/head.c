@@ -13,8 +13,10 @@
 
 #if defined(__GNUC__)
 #define NOT_INLINE __attribute__((noinline)) /* registers are few where it is called */
+#define RARE(condition) __builtin_expect(condition, 0)
 #else
 #define NOT_INLINE
+#define RARE(condition) (condition)
 #endif
 #define LONGEST_CHAIN @LONGEST_CHAIN@
 #define TALLEST_KERNEL @TALLEST_KERNEL@

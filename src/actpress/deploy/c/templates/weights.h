@@ -24,9 +24,32 @@ struct group {
     uint8_t bits;
 };
 
-/* A map in the arena: rows, and in a row the groups one after the other. */
+/* A code: the symbol of every slot, and of every symbol its frequency in the upper half of a word, and
+   its first slot, negated, in the lower half. */
+struct code {
+    const uint8_t *symbol_at;
+    const uint32_t *shares;
+};
+
+/* Channels of a map that have one code; code 0: of one symbol. */
+struct coded_group {
+    const struct code *code;
+    const uint16_t *members;
+    uint16_t count;
+};
+
+/* Of rows that are rANS streams. Those that do not fit in row_bytes are packed, without the
+   lowest bits. */
+struct coding {
+    const struct coded_group *groups;
+    uint16_t group_count;
+    uint8_t dropped;
+};
+
+/* A map in the arena: rows, and in a packed row the groups one after the other. */
 struct map {
     const struct group *groups;
+    const struct coding *coding; /* 0: all rows are packed */
     uint32_t offset, row_bytes;
     uint16_t group_count, channels, height, width;
 };

@@ -1,0 +1,181 @@
+"""Maps as C structures, with the codes of their rows and how they are read."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from actpress.deploy.c.arrays import Constants
+from actpress.deploy.integer import IntegerMap, Matrix, Reading, Rescale, Table
+from actpress.deploy.integer.arithmetic import Array
+from actpress.deploy.memory import CodedGroup, Group, MemoryPlan, RowLayout
+from actpress.errors import ExportError
+
+QUAD = 4
+BIAS_OF_BYTES = 128
+CHANNEL_BYTES = 16
+NO_CHANNEL = "{0, 0, 0, 0, 0, 1}"
+HALF = 16
+MOST_UINT16 = (1 << 16) - 1
+
+
+@dataclass
+class MapStructures:
+    """Maps and readings of a network.
+
+    Attributes:
+        plan: where maps and line buffers are.
+        constants: arrays so far.
+        descriptors: static structures of net.c, in order.
+        used: operators that net.c must have.
+    """
+
+    plan: MemoryPlan
+    constants: Constants = field(default_factory=Constants)
+    descriptors: list[str] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+    _known: dict[object, str] = field(default_factory=dict)
+
+    def reading(self, reading: Reading) -> str:
+        """The structure of a reading."""
+        name = reading.map.name
+        table = "0"
+        if reading.table is not None:
+            lines = self._of_any_code(reading.table, reading.map)
+            table = f"&{self.table(lines, f'{name}.lines')}"
+        decoder = "0"
+        if reading.decoder is not None:
+            self.used.add("decoder")
+            moved = BIAS_OF_BYTES if reading.table is not None else 0
+            matrix = self.matrix(reading.decoder, f"{name}.decoder", table, moved=moved)
+            table, decoder = "0", f"&{matrix}"
+        zero = self.zero(reading)
+        body = f"{{ &{self.map(reading.map)}, {table}, {decoder}, {zero}, {reading.channels} }}"
+        return self.static("reading", body, f"{name}.reading")
+
+    def map(self, stored: IntegerMap) -> str:
+        """The structure of a map; one that is handed on row by row has no groups."""
+        layout = self.plan.layouts[stored.name]
+        offset = self.plan.offsets.get(stored.name)
+        groups, count, coding = "0", 0, "0"
+        if offset is not None:
+            coding = self._coding(layout, stored.name)
+            whole = len(layout.groups) == 1
+            rows = [self._group(group, stored.name, whole=whole) for group in layout.groups]
+            groups, count = self.static_array("group", rows, f"{stored.name}.groups"), len(rows)
+            self.used |= {f"bits {group.bits}" for group in layout.groups if group.bits}
+        sizes = f"{stored.channels}, {stored.height}, {stored.width}"
+        body = f"{{ {groups}, {coding}, {offset or 0}, {layout.row_bytes}, {count}, {sizes} }}"
+        return self.static("map", body, f"{stored.name}.map")
+
+    def table(self, table: Table, name: str) -> str:
+        """The structure of a table; int8 values are kept as their bits."""
+        values = table.values & 0xFF
+        if table.is_one:
+            values = values[int(table.start[0]) :]
+            start = "0"
+        else:
+            if table.start.max() > MOST_UINT16:
+                raise ExportError(f"{name} needs more than {MOST_UINT16} table entries")
+            start = self.constants.array("uint16_t", table.start, f"{name}_start")
+        stored = self.constants.array("uint8_t", values, f"{name}_values")
+        return self.static("table", f"{{ {stored}, {start} }}", name)
+
+    def matrix(self, matrix: Matrix, name: str, table: str, *, moved: int) -> str:
+        """The structure of a matrix; `moved` is added to what comes out."""
+        outputs, inputs = matrix.weight.shape
+        comment = f"{name}: ({outputs}, {inputs})"
+        weight = self.constants.array("int8_t", matrix.weight, f"{name}_weight", comment)
+        channels = self.rescaled(matrix.bias, matrix.rescale, name, moved)
+        body = f"{{ {weight}, {channels}, {table}, {inputs}, {outputs} }}"
+        return self.static("matrix", body, name)
+
+    def _group(self, group: Group, name: str, *, whole: bool) -> str:
+        members = "0"
+        if not whole:
+            listed = np.array(group.members)
+            members = self.constants.array("uint16_t", listed, f"{name}_of_{group.bits}_bits")
+        if group.row_bytes > MOST_UINT16:
+            raise ExportError(f"{name}: a row takes {group.row_bytes:,} bytes, expected 65,535")
+        return f"{{ {members}, {len(group.members)}, {group.row_bytes}, {group.bits} }}"
+
+    def _coding(self, layout: RowLayout, name: str) -> str:
+        if layout.coding is None:
+            return "0"
+        if layout.row_bytes > MOST_UINT16:
+            raise ExportError(f"{name}: a row takes {layout.row_bytes:,} bytes, expected 65,535")
+        self.used.add("coding")
+        rows = [
+            self._coded_group(group, name, whole=len(layout.coding.groups) == 1)
+            for group in layout.coding.groups
+        ]
+        groups = self.static_array("coded_group", rows, f"{name}.coded_groups")
+        body = f"{{ {groups}, {len(rows)}, {layout.coding.dropped_bits} }}"
+        return f"&{self.static('coding', body, f'{name}.coding')}"
+
+    def _coded_group(self, group: CodedGroup, name: str, *, whole: bool) -> str:
+        code, members = "0", "0"
+        if group.table is not None:
+            negated = -np.array(group.table.firsts) & MOST_UINT16
+            shares = np.array(group.table.frequencies) << HALF | negated
+            symbol_at = self.constants.array("uint8_t", group.table.code_at, "code_symbol_at")
+            stored = self.constants.array("uint32_t", shares, "code_shares")
+            code = f"&{self.static('code', f'{{ {symbol_at}, {stored} }}', 'code')}"
+        if not whole:
+            members = self.constants.array("uint16_t", np.array(group.members), f"{name}_coded")
+        return f"{{ {code}, {members}, {len(group.members)} }}"
+
+    def _of_any_code(self, table: Table, stored: IntegerMap) -> Table:
+        """With values for all that a row which was damaged may be decoded to."""
+        coding = self.plan.layouts[stored.name].coding
+        if coding is None:
+            return table
+        most = [len(group.table.frequencies) for group in coding.groups if group.table is not None]
+        levels = max(*most, 1 << int(stored.bits.max()))
+        missing = int(table.start.max()) + levels - len(table.values)
+        return Table(np.pad(table.values, (0, max(missing, 0))), table.start)
+
+    def zero(self, reading: Reading) -> str:
+        return self.constants.array("int8_t", reading.zero, f"{reading.map.name}_zero")
+
+    def rescaled(
+        self, bias: Array, rescale: Rescale, name: str, moved: int, *, groups: int = 0
+    ) -> str:
+        """Channels; with `groups`, those of each group filled up to a multiple of four."""
+        columns = (
+            bias,
+            rescale.multiplier,
+            rescale.offset + moved,
+            rescale.low + moved,
+            rescale.high + moved,
+            rescale.shift,
+        )
+        rows = [
+            "{" + ", ".join(map(str, row)) + "}"
+            for row in zip(*(c.tolist() for c in columns), strict=True)
+        ]
+        if groups:
+            size = len(rows) // groups
+            empty = [NO_CHANNEL] * (-size % QUAD)
+            rows = [
+                row
+                for first in range(0, len(rows), size)
+                for row in (*rows[first : first + size], *empty)
+            ]
+        return self.constants.structures("channel", rows, f"{name}_channels", CHANNEL_BYTES)
+
+    def static(self, kind: str, body: str, name: str) -> str:
+        key = kind, body
+        if key not in self._known:
+            free = self.constants.names.free(name)
+            self.descriptors.append(f"static const struct {kind} {free} = {body};\n")
+            self._known[key] = free
+        return self._known[key]
+
+    def static_array(self, kind: str, rows: list[str], name: str) -> str:
+        key = kind, tuple(rows)
+        if key not in self._known:
+            free = self.constants.names.free(name)
+            text = "".join(f"    {row},\n" for row in rows)
+            self.descriptors.append(f"static const struct {kind} {free}[] = {{\n{text}}};\n")
+            self._known[key] = free
+        return self._known[key]
