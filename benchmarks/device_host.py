@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from actpress.data.dataset import Split
 from actpress.deploy.integer import Executor, IntegerNetwork
 from actpress.deploy.integer.execute import image_codes
 from actpress.deploy.memory import MemoryPlan, packed
 from actpress.tasks import Task
+from actpress.tasks.nest import joined
 
 FLAGS = ("-std=c99", "-O3", "-march=native", "-shared", "-fPIC")
 SHIM = """
@@ -81,13 +81,13 @@ def compared(
 def accuracy(folder: Path, network: IntegerNetwork, split: Split, task: Task) -> float:
     """In [0, 1], of what the C code computes for the images of a split."""
     library, outputs = _built(folder, "fast"), len(network.stages[-1].rescale.shift)
-    logits, labels = list[NDArray[np.int32]](), list[Tensor]()
+    evidence = []
     for images, target in split.batches(BATCH):
         codes, unseen = image_codes(network.input, images.numpy()), np.zeros(1, np.uint8)
-        logits += [_run(library, image, outputs, unseen) for image in codes]
-        labels.append(target)
-    scaled = torch.from_numpy(np.stack(logits) * network.logit_scale)
-    return task.metric(task.predictions(scaled), torch.cat(labels))
+        logits = np.stack([_run(library, image, outputs, unseen) for image in codes])
+        decisions = task.decisions(torch.from_numpy(logits * network.logit_scale))
+        evidence.append(task.evidence(decisions, target))
+    return task.measure(joined(evidence))
 
 
 def _built(folder: Path, name: str, *flags: str) -> ctypes.CDLL:

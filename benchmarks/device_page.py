@@ -193,9 +193,8 @@ def _export(packed: Sequence[Row]) -> Iterator[Target]:
 
 
 def _equality(rows: Sequence[Row]) -> Iterator[Target]:
-    images = min(
-        row["host"]["images"] for row in rows if row["form"] == "c-packed" and row["cascades"]
-    )
+    packed = [row for row in rows if row["form"] == "c-packed" and row["cascades"]]
+    images = min((row["host"]["images"] for row in packed), default=0)
     yield target_of(
         "C on the host against the numpy reference, every stored symbol and every logit",
         "all equal on 1,000 images",

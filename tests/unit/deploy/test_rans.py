@@ -128,7 +128,6 @@ def test_a_row_that_does_not_fit_loses_its_lowest_bits() -> None:
     assert kept[0, 1, :, 0].tolist() == [2, 2, 0, 2, 2, 0, 2, 2]
     assert (kept[0, [0, 2, 3]] == 0).all()
     stored = packed(codes[0], layout)
-    assert stored == packed(kept[0], layout)
     assert len(stored) == layout.size_bytes
     assert stored[5:7] == b"\0\0"
     assert stored[0:2] == b"\x03\0"

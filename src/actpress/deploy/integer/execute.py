@@ -55,15 +55,17 @@ class Executor:
             image: of the input's map, shape (n, h, w, c).
 
         Returns:
-            Logits (n, classes), and the codes that are kept of every map by its name,
-            (n, h, w, channels).
+            Logits (n, classes), and the codes that are stored of every map by its name,
+            (n, h, w, channels), before memory loses any of them.
         """
         codes = {self._network.input.map.name: image.astype(np.int64)}
+        kept = dict(codes)
         for stage in self._network.stages[:-1]:
             assert stage.target is not None
             name = stage.target.name
-            codes[name] = self._kept(name, run_stage(stage, codes))
-        return run_stage(self._network.stages[-1], codes)[:, 0, 0, :], codes
+            codes[name] = run_stage(stage, kept)
+            kept[name] = self._kept(name, codes[name])
+        return run_stage(self._network.stages[-1], kept)[:, 0, 0, :], codes
 
 
 def image_codes(given: Input, images: NDArray[np.float32]) -> Array:
