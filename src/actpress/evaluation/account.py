@@ -190,7 +190,7 @@ def _account_site(
 
 def _widths(codec: SiteCodec, plan: SitePlan) -> tuple[tuple[int, int], ...]:
     """Components by their bits of plain packing, see `SiteMetrics`."""
-    counts = Counter(int(bits) for bits in codec.fixed_bits())
+    counts = Counter(codec.fixed_bits().tolist())
     counts[0] += plan.components - codec.rank
     return tuple((bits, count) for bits, count in sorted(counts.items(), reverse=True) if count)
 
@@ -199,7 +199,7 @@ def _eigenvalues(plan: SitePlan, statistics: Statistics | None) -> tuple[float, 
     if statistics is None or plan.is_identity or not family_of(plan.transform).fitted:
         return ()
     basis = statistics.basis(plan.site, plan.transform)
-    return tuple(float(f"{value:.6g}") for value in basis.variances)
+    return tuple(float(f"{value:.6g}") for value in basis.variances.tolist())
 
 
 def _traffic(site: Site) -> float:
