@@ -1,7 +1,6 @@
 """Several methods at several budgets: a run directory each, and one comparison."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
-from actpress.api import compress, describe_source
+from actpress.api import describe_source
 from actpress.budget import Budget, Count
 from actpress.cost import EnergyModel
 from actpress.data.dataset import Dataset
-from actpress.errors import ActpressError, BudgetError, RunError, TuningError
+from actpress.engines import ENGINES, Engine, Run, Work
+from actpress.errors import ActpressError, BudgetError, RunError
 from actpress.evaluation import Metrics
 from actpress.methods import METHODS, Progress, Settings, Silence, read_images
 from actpress.plan import first_complaint
@@ -29,10 +29,9 @@ from actpress.run import (
     load_metrics,
     locked,
     read_request,
-    tidy,
     write_text,
 )
-from actpress.settings import Capture
+from actpress.settings import Capture, EngineName
 
 JSON, CSV, HTML, REQUEST = "sweep.json", "sweep.csv", "sweep.html", "request.json"
 
@@ -99,6 +98,7 @@ def sweep(
     source: Source | None = None,
     leaves: Sequence[str] = (),
     capture: str = Capture.AUTO,
+    on: str = EngineName.HERE,
     progress: Progress | None = None,
     on_run: Callable[[NextRun], None] = lambda run: None,
 ) -> Sweep:
@@ -118,20 +118,16 @@ def sweep(
         source: where model and data came from.
         leaves: module paths to trace around.
         capture: as for `compress`.
-        progress: told how far the work of the present run is.
+        on: `here`, one run after the other, or `ray`, several at a time on the cluster that
+            `RAY_ADDRESS` names or else on this machine (see `on_ray`).
+        progress: told how far the work of the present run is, where it is done here.
         on_run: called before each run that is not finished already.
 
     Raises:
-        ActpressError: an unknown method; `out` holds a sweep of another network, data or settings,
-            or another sweep is at work there.
+        ActpressError: an unknown method or engine; `out` holds a sweep of another network, data
+            or settings, or another sweep is at work there.
     """
-    if not methods or not budgets:
-        raise ActpressError("a sweep needs at least one method and one budget")
-    unknown = sorted(set(methods) - set(METHODS))
-    if unknown:
-        raise ActpressError(
-            f"there is no method {', '.join(unknown)}; expected some of {', '.join(METHODS)}"
-        )
+    _check_asked(methods, budgets, on)
     settings = settings or Settings()
     source = source or describe_source(model, data, leaves, capture)
     if source.images_sha256 is None:
@@ -147,39 +143,59 @@ def sweep(
     with locked(out):
         _check_request(out, wanted)
         points = list(_points(methods, budgets))
-        before, failed = _failed_before(out, points), list[tuple[str, str, str]]()
-        for number, (method, budget) in enumerate(points, start=1):
-            folder = out / _name(method, budget)
-            workplace = out / f".{folder.name}.partial"
-            if not (folder / METRICS).exists():
-                on_run(NextRun(method, str(budget), number, len(points)))
-                try:
-                    result = compress(
-                        model,
-                        data,
-                        method=method,
-                        budget=budget,
-                        settings=settings,
-                        energy=energy,
-                        source=source,
-                        leaves=leaves,
-                        capture=capture,
-                        folder=workplace,
-                        progress=progress or Silence(),
-                    )
-                except (BudgetError, TuningError) as error:
-                    failed.append((method, str(budget), str(error)))
-                    continue
-                result.save(folder)
-                _write(out, _finished(out), before + failed)
-            shutil.rmtree(workplace, ignore_errors=True)  # methods without checkpoints make none
-            tidy(folder)
-        runs = _finished(out)
-        if runs:
-            _write(out, runs, before + failed)
+        runs = [
+            Run(method, budget, out.absolute() / _name(method, budget), number)
+            for number, (method, budget) in enumerate(points, start=1)
+        ]
+        work = Work(model, data, settings, energy, source, leaves, capture)
+        before, failed = _failed_before(out, points), dict[Run, str]()
+        for run, reason in _ended(ENGINES[on], work, runs, progress or Silence(), on_run):
+            if reason is not None:
+                failed[run] = reason
+            _write(out, _finished(out), before + _rows(failed))
         if len(failed) == len(points):
-            raise BudgetError(f"no method met any budget: {'; '.join(why for *_, why in failed)}")
-        return Sweep(tuple(runs), tuple(failed))
+            raise BudgetError(f"no method met any budget: {'; '.join(failed.values())}")
+        return Sweep(tuple(_finished(out)), tuple(_rows(failed)))
+
+
+def _check_asked(methods: Sequence[str], budgets: Sequence[object], on: str) -> None:
+    if not methods or not budgets:
+        raise ActpressError("a sweep needs at least one method and one budget")
+    unknown = sorted(set(methods) - set(METHODS))
+    if unknown:
+        raise ActpressError(
+            f"there is no method {', '.join(unknown)}; expected some of {', '.join(METHODS)}"
+        )
+    if on not in ENGINES:
+        raise ActpressError(f"a sweep runs on one of {', '.join(ENGINES)}, not on {on!r}")
+
+
+def _ended(
+    engine: Engine,
+    work: Work,
+    runs: Sequence[Run],
+    progress: Progress,
+    on_run: Callable[[NextRun], None],
+) -> Iterator[tuple[Run, str | None]]:
+    """All runs, those first that are there already."""
+    waiting = []
+    for run in runs:
+        if (run.folder / METRICS).exists():
+            run.clear()
+            yield run, None
+        else:
+            waiting.append(run)
+
+    def begun(run: Run) -> None:
+        on_run(NextRun(run.method, str(run.budget), run.number, len(runs)))
+
+    yield from engine(work, waiting, progress, begun)
+
+
+def _rows(failed: Mapping[Run, str]) -> list[tuple[str, str, str]]:
+    """(method, budget, reason), in the order of the runs."""
+    runs = sorted(failed, key=lambda run: run.number)
+    return [(run.method, str(run.budget), failed[run]) for run in runs]
 
 
 def _points(
@@ -256,6 +272,8 @@ def _finished(out: Path) -> list[Metrics]:
 
 
 def _write(out: Path, runs: Sequence[Metrics], failed: Sequence[tuple[str, str, str]]) -> None:
+    if not runs:
+        return
     rows = [run.model_dump(mode="json", exclude={"sites", "search"}) for run in runs]
     missed = [dict(zip(("method", "budget", "reason"), row, strict=True)) for row in failed]
     text = json.dumps({"runs": rows, "failed": missed}, indent=1) + "\n"

@@ -53,6 +53,7 @@ from actpress.settings import (
     METHOD_NAMES,
     SEARCH_IMAGES,
     Capture,
+    EngineName,
     NumberBits,
     Trainable,
     TuneSettings,
@@ -98,6 +99,9 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     mixed_precision: PrecisionOption = None,
+    on: Annotated[
+        EngineName, typer.Option("--on", help="ray makes several runs at a time on a Ray cluster.")
+    ] = EngineName.HERE,
     *,
     unlabelled: UnlabelledOption = False,
 ) -> None:
@@ -169,6 +173,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
                 source=source,
                 leaves=source.leaves,
                 capture=source.capture,
+                on=on,
                 progress=bars,
                 on_run=lambda run: complain(
                     f"run {run.number} of {run.runs}: {run.method} at {run.budget}"

@@ -12,6 +12,7 @@ from actpress.settings.choices import (
     SEARCHED,
     TRAINING,
     Capture,
+    EngineName,
     NumberBits,
 )
 from actpress.settings.tuning import Trainable, TuneSettings
@@ -30,6 +31,7 @@ __all__ = [
     "SEARCH_IMAGES",
     "TRAINING",
     "Capture",
+    "EngineName",
     "NumberBits",
     "Trainable",
     "TuneSettings",

@@ -62,6 +62,13 @@ class NumberBits(IntEnum):
     NIBBLE = 4
 
 
+class EngineName(StrEnum):
+    """Where the runs of a sweep are made: one after the other here, or several on a Ray cluster."""
+
+    HERE = "here"
+    RAY = "ray"
+
+
 class Capture(StrEnum):
     """How the operations of a network are found: `auto` exports what torch.fx cannot trace."""
 

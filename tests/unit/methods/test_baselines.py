@@ -80,7 +80,7 @@ def test_a_fixed_budget_is_met_by_the_widths(job: Make, method: Method) -> None:
 
 @pytest.mark.parametrize("method", BASELINES)
 def test_accuracy_budgets_are_refused(job: Make, method: Method) -> None:
-    with pytest.raises(BudgetError, match=f"{method.__name__} has no budget of quality, .*; give bits"):
+    with pytest.raises(BudgetError, match=f"{method.__name__} has no budget of quality"):
         method(job("1pp"))
 
 

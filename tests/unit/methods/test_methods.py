@@ -145,7 +145,7 @@ def test_a_search_takes_at_most_half_of_the_held_out_images(
 def test_transform_coding_refuses_what_it_cannot_do(
     job: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(BudgetError, match="no budget of quality, .*; give bits"):
+    with pytest.raises(BudgetError, match=r"no budget of quality, .*; give bits"):
         transform_coding(job("1pp"))
     monkeypatch.setattr(importlib.import_module(transform_coding.__module__), "LOWEST_DB", 10.0)
     with pytest.raises(BudgetError, match=r"0\.001bits"):
