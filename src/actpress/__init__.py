@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from actpress.methods import Settings
     from actpress.plan import Placement, Plan, SitePlan, Transform
     from actpress.pressing import CompressedModel, fit_tables, press
+    from actpress.rules import Rule
     from actpress.run import load_head, load_run, load_tail
     from actpress.settings import TuneSettings
     from actpress.splitting import split
@@ -50,6 +51,7 @@ __all__ = [
     "Placement",
     "Plan",
     "Result",
+    "Rule",
     "Settings",
     "Site",
     "SiteCodec",
@@ -97,6 +99,7 @@ _HOMES = {
     "actpress.splitting": ("split",),
     "actpress.stream": ("Decoder", "Encoder"),
     "actpress.sweeping": ("Sweep", "sweep"),
+    "actpress.rules": ("Rule",),
     "actpress.settings": ("TuneSettings",),
 }
 """Where public names live: torch takes seconds to load, so a name is imported on first use."""

@@ -1,6 +1,7 @@
 """The library in a few calls: `compress`, `inspect`, `Result.save`."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,15 @@ from actpress.methods import (
     Settings,
     Silence,
     check_labels,
+    given,
     read_images,
 )
+from actpress.methods.given import VARIANT as GIVEN
 from actpress.pipeline.job import PeakRam
-from actpress.pressing import CompressedModel
+from actpress.plan import Plan
+from actpress.pressing import CompressedModel, check_plan
 from actpress.report import render_html
+from actpress.rules import Rule, check_rules, rules_of, rules_text
 from actpress.run import (
     METRICS,
     REPORT,
@@ -88,6 +93,8 @@ def compress(
     holdout: TorchData | None = None,
     test: TorchData | None = None,
     task: Task | None = None,
+    rules: Sequence[Rule | Mapping[str, Any]] = (),
+    plan: Plan | Path | str | None = None,
     method: str = "cap",
     budget: str | Budget = "8x",
     settings: Settings | None = None,
@@ -109,6 +116,9 @@ def compress(
             training images, and told.
         task: what outputs and targets of torch's data mean, see `actpress.tasks`; classification by
             default. A `Dataset` names its own.
+        rules: what happens at some sites, as `Rule`s or their data, such as
+            `{"sites": "layer1.*", "what": "leave"}`; later ones win.
+        plan: a plan, or the path of one, that is pressed as it is instead of a search.
         method: one of `METHODS`.
         budget: `8x` less moved than at 8 bit, codecs included; `6x-energy`, `1bits` per value,
             `0.5pp` loss of accuracy or another metric in %, `0.3dB` of PSNR, or `24KiB-ram`, peak
@@ -132,6 +142,9 @@ def compress(
         raise ActpressError(f"there is no method {method!r}; expected {', '.join(METHODS)}")
     if budget.is_ram and method != "gdr":
         raise BudgetError(f"a budget of peak RAM is met by the method gdr alone, not by {method}")
+    wanted = rules_of(rules)
+    check_rules(wanted, method, has_plan=plan is not None)
+    given_plan = Plan.load(Path(plan)) if isinstance(plan, str | Path) else plan
     data = opened(data, holdout, test, task)
     model = unwrapped(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -140,6 +153,8 @@ def compress(
     settings, progress = settings or Settings(), progress or Silence()
     check_labels(data, budget, settings)
     check_network(graph, data)
+    if given_plan is not None:
+        check_plan(graph, given_plan)
     source = source or describe_source(model, data, leaves, capture)
     if source.images_sha256 is None:
         digests = read_images(data, settings, progress)
@@ -158,10 +173,12 @@ def compress(
         None if folder is None else Path(folder),
         progress,
         peak_ram=_peak_ram(data) if budget.is_ram else None,
+        rules=wanted,
     )
-    outcome = METHODS[method](job)
+    job.check_rules()
+    outcome = METHODS[method](job) if given_plan is None else given(job, given_plan)
     info = replace(
-        run_info(outcome, source, job),
+        run_info(outcome, source, job, given_plan),
         held_out=job.held_out(outcome.pressed),
     )
     progress.start("evaluate", len(data.test))
@@ -294,8 +311,15 @@ def _targets(split: Split, images: int) -> Any | None:
     )
 
 
-def run_info(outcome: Outcome, source: Source, job: Job) -> RunInfo:
-    """What a method did, for the metrics."""
+def run_info(outcome: Outcome, source: Source, job: Job, plan: Plan | None = None) -> RunInfo:
+    """What a method did, for the metrics.
+
+    Args:
+        outcome: of the method.
+        source: of model and data.
+        job: that it did.
+        plan: that was given instead of a search.
+    """
     settings = job.settings
     return RunInfo(
         model=source.model,
@@ -303,7 +327,7 @@ def run_info(outcome: Outcome, source: Source, job: Job) -> RunInfo:
         method=outcome.method,
         variant=outcome.variant,
         seed=settings.seed,
-        budget="" if outcome.method == "int8" else str(job.budget),
+        budget="" if outcome.method == "int8" or outcome.variant == GIVEN else str(job.budget),
         objective=str(job.objective),
         batch=job.budget.batch,
         search=outcome.path,
@@ -311,8 +335,17 @@ def run_info(outcome: Outcome, source: Source, job: Job) -> RunInfo:
         search_seconds=outcome.search_seconds,
         tune_seconds=outcome.tune_seconds,
         settings=facts_of(settings)
+        | facts_besides(job.rules, plan)
         | {"torch": torch.__version__, "threads": torch.get_num_threads()},
     )
+
+
+def facts_besides(rules: Sequence[Rule], plan: Plan | None) -> dict[str, str]:
+    """What decides a result besides its settings, where it is not as usual."""
+    facts = {"rules": rules_text(rules)} if rules else {}
+    if plan is not None:
+        facts["plan_sha256"] = hashlib.sha256(plan.to_json().encode()).hexdigest()
+    return facts
 
 
 def describe_source(

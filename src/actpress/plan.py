@@ -7,9 +7,17 @@ carried to another tool, and read back; a JSON file holds nothing else.
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from actpress.errors import PlanError
 from actpress.settings import MAX_BLOCK, NumberBits
@@ -86,6 +94,8 @@ class SitePlan(BaseModel):
             usually needs fewer.
         groups: with mixed precision, what every component gets; else empty.
         number_bits: of a stored number of the transform's matrices.
+        pinned: whether step and width are what a rule asked for, so that no search or training
+            changes them; not written where they are not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -101,6 +111,15 @@ class SitePlan(BaseModel):
     bit_width: Annotated[int, Field(ge=1, le=MAX_BIT_WIDTH)] = 8
     groups: tuple[GroupPlan, ...] = ()
     number_bits: NumberBits = NumberBits.BYTE
+    pinned: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_usual_pinned(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields, without `pinned` where it is not set."""
+        fields: dict[str, Any] = handler(self)
+        if not self.pinned:
+            fields.pop("pinned", None)
+        return fields
 
     @property
     def components(self) -> int:
@@ -203,10 +222,10 @@ class Plan(BaseModel):
         return len(self.sites)
 
     def with_scaled_steps(self, factors: Mapping[str, float]) -> "Plan":
-        """The same ranks and widths, the steps of every site multiplied by its factor."""
+        """The same ranks and widths, the steps of every site that is not pinned times a factor."""
 
         def scaled(site: SitePlan) -> SitePlan:
-            factor = factors[site.site]
+            factor = 1.0 if site.pinned else factors[site.site]
             groups = tuple(
                 group.model_copy(update={"step": group.step * factor}) for group in site.groups
             )

@@ -149,19 +149,27 @@ def build_codec(site: SitePlan, statistics: Statistics) -> SiteCodec:
     if site.groups:
         widths, lowest = _group_widths(site), lowest_of(site, own)
         q_min, q_max = ranges_of(widths, lowest)
-        return SiteCodec(projection, step, q_min, q_max)
+        return SiteCodec(projection, step, q_min, q_max, pinned=site.pinned)
     levels = 2**site.bit_width
     lowest = -levels // 2
     if site.is_identity:
         lowest = lowest_symbol(own, float(stored_step(step).min()), levels)
     q_min = torch.full((site.rank,), lowest)
-    return SiteCodec(projection, step, q_min, q_min + levels - 1, alike=site.is_identity)
+    q_max = q_min + levels - 1
+    return SiteCodec(projection, step, q_min, q_max, alike=site.is_identity, pinned=site.pinned)
 
 
 def lowest_of(site: SitePlan, statistics: SiteStatistics) -> int:
     """The symbol that no group's range goes below: zero where no value does."""
     values_only = site.is_identity and not float(statistics.minimum.min()) < 0
     return 0 if values_only else -(1 << MAX_BIT_WIDTH - 1)
+
+
+def covering_step(statistics: SiteStatistics, bit_width: int) -> float:
+    """So that `2**bit_width` levels cover the calibrated range and zero."""
+    lowest = min(float(statistics.minimum.min()), 0.0)
+    highest = max(float(statistics.maximum.max()), 0.0)
+    return float(max(highest - lowest, 1e-12) / (2**bit_width - 1))
 
 
 def lowest_symbol(statistics: SiteStatistics, step: float, levels: int) -> int:
@@ -290,18 +298,29 @@ def check_site(graph: Graph, site: SitePlan) -> None:
         raise PlanError(f"site {site.site}: {error}") from error
 
 
-def _check_fit(graph: Graph, plan: Plan, statistics: Statistics) -> None:
+def check_plan(graph: Graph, plan: Plan) -> None:
+    """Compare a plan with a network.
+
+    Raises:
+        PlanError: it is of another network, holds no sites, or does not fit one.
+        ModelError: it names a site that the network does not have.
+    """
     if plan.fingerprint != graph.fingerprint:
         raise PlanError(
             f"the plan belongs to another network: its fingerprint is {plan.fingerprint[:12]}, "
             f"this network's {graph.fingerprint[:12]}; make a plan for this network and input size"
         )
-    if statistics.fingerprint != graph.fingerprint:
-        raise CalibrationError("the statistics belong to another network; calibrate this one")
     if not plan.sites:
         raise PlanError("the plan has no sites, so there is nothing to press; plan at least one")
     for site in plan:
         check_site(graph, site)
+
+
+def _check_fit(graph: Graph, plan: Plan, statistics: Statistics) -> None:
+    check_plan(graph, plan)
+    if statistics.fingerprint != graph.fingerprint:
+        raise CalibrationError("the statistics belong to another network; calibrate this one")
+    for site in plan:
         if statistics.placements.get(site.site) != site.placement:
             observed = statistics.placements.get(site.site, "nothing")
             raise CalibrationError(

@@ -77,6 +77,7 @@ def test_the_public_door() -> None:
         "ActpressError",
         "Budget",
         "Result",
+        "Rule",
         "Dataset",
         "Decoder",
         "Encoder",

@@ -1,16 +1,18 @@
 """From observations to the states of every site: one pass of gradients over the search images."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from actpress.allocate.packed_tally import PackedTally
-from actpress.allocate.states import Offer, SiteStates, State
+from actpress.allocate.states import PINNED_BITS, Offer, SiteStates, State
 from actpress.allocate.tally import Tally
 from actpress.budget import View
-from actpress.calibration import Statistics, site_gradients
+from actpress.calibration import SiteStatistics, Statistics, site_gradients
 from actpress.codec import (
     Basis,
     as_blocks,
@@ -20,6 +22,7 @@ from actpress.codec import (
 from actpress.cost import Objective, use_of_plan
 from actpress.graph import Graph, Site
 from actpress.plan import GroupPlan, Placement, SitePlan, Transform
+from actpress.pressing import covering_step
 from actpress.settings import NumberBits
 
 CODED_BIT_WIDTH = 12
@@ -73,7 +76,11 @@ def explore(
                 _add(own, *gradients[name])
         for name, own in tallies.items():
             for tally in own:
-                found[name] += _states(graph.site(name), tally, number_bits)
+                states = _states(graph.site(name), tally, number_bits)
+                if tally.offer.pinned:
+                    statistics = _observed(parts, name, tally.offer).sites[name]
+                    states = [_pinned(states, statistics, objective.view)]
+                found[name] += states
     return [
         SiteStates(site.name, tuple(found[site.name])) for site in graph.sites if found[site.name]
     ]
@@ -121,6 +128,26 @@ def _states(site: Site, tally: AnyTally, number_bits: NumberBits) -> list[State]
         for number, loss in enumerate(losses)
         if not tally.too_fine[number]
     ]
+
+
+def _pinned(states: Sequence[State], statistics: SiteStatistics, view: View) -> State:
+    """The state that covers all calibrated values with 8 bits, at the estimate of the closest."""
+    step = covering_step(statistics, PINNED_BITS)
+    closest = min(states, key=lambda state: abs(math.log(state.plan.step / step)))
+    plan = closest.plan.model_copy(
+        update={
+            "step": step,
+            "step_shifts": (),
+            "groups": (),
+            "rank": closest.plan.channels,
+            "bit_width": PINNED_BITS,
+            "pinned": True,
+        }
+    )
+    use = closest.use
+    if view is View.FIXED:
+        use = replace(use, stored_bits=float(PINNED_BITS * use.values))
+    return replace(closest, plan=plan, use=use)
 
 
 def _coded_state(

@@ -4,8 +4,10 @@ from collections.abc import Collection, Iterator
 
 from actpress.allocate.states import Offer
 from actpress.codec import FAMILIES, MOST_COMPONENTS, divides
+from actpress.errors import PlanError
 from actpress.graph import Site
 from actpress.plan import Placement, Transform
+from actpress.rules import Rule, What
 
 BLOCK = 2
 """Side of the blocks that transforms of several pixels take, unless told otherwise."""
@@ -25,6 +27,33 @@ def offers_of(site: Site, transforms: Collection[str], *, block: int | None) -> 
             pixel by pixel, and `BLOCK` for transforms that take blocks alone.
     """
     return tuple(dict.fromkeys(_offers(site, transforms, block)))
+
+
+def ruled_offers(
+    site: Site, transforms: Collection[str], *, block: int | None, rule: Rule
+) -> tuple[Offer, ...]:
+    """The kinds of states of a site that a rule allows.
+
+    Raises:
+        PlanError: it allows none; says what the site could be.
+    """
+    if rule.what is What.EIGHT_BITS:
+        return (Offer(Placement.POST_ACT, Transform.IDENTITY, pinned=True),)
+    wanted = transforms if rule.transform is None else (rule.transform,)
+    known = offers_of(site, wanted, block=rule.block or block)
+    allowed = tuple(
+        offer
+        for offer in known
+        if rule.placement in (None, offer.placement) and rule.block in (None, offer.block)
+    )
+    if not allowed:
+        could = dict.fromkeys(f"{o.transform} {o.placement} in blocks of {o.block}" for o in known)
+        raise PlanError(
+            f"no state of site {site.name} is what the rules ask for ("
+            f"{', '.join(f'{name} {value}' for name, value in rule.settings().items())}); it could "
+            f"be {', '.join(could) or 'nothing of that transform'}"
+        )
+    return allowed
 
 
 def _offers(site: Site, transforms: Collection[str], block: int | None) -> Iterator[Offer]:

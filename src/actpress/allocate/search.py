@@ -2,21 +2,23 @@
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from torch import Tensor, nn
 
 from actpress.allocate.explore import explore
 from actpress.allocate.greedy import Criterion, Move, greedy_path, taken_back
 from actpress.allocate.measure import SingleSites
-from actpress.allocate.offers import offers_of
+from actpress.allocate.offers import ruled_offers
 from actpress.allocate.states import Offer, SiteStates, State, cheapest
 from actpress.calibration import Statistics
 from actpress.cost import Objective
-from actpress.graph import Graph
+from actpress.graph import Graph, Site
 from actpress.plan import Plan, SitePlan
 from actpress.pressing import build_codec
+from actpress.rules import FREE, Rule
 from actpress.settings import SEARCHED, NumberBits
 from actpress.tasks import Task
 
@@ -177,10 +179,21 @@ class SearchTask:
 
 
 def offers(
-    graph: Graph, transforms: Collection[str], *, block: int | None
+    sites: Iterable[Site],
+    transforms: Collection[str],
+    *,
+    block: int | None,
+    rules: Mapping[str, Rule] = MappingProxyType({}),
 ) -> dict[str, tuple[Offer, ...]]:
-    """Kinds of states of every site."""
-    return {site.name: offers_of(site, transforms, block=block) for site in graph.sites}
+    """Kinds of states of some sites.
+
+    Raises:
+        PlanError: a rule leaves nothing that a site could be.
+    """
+    return {
+        site.name: ruled_offers(site, transforms, block=block, rule=rules.get(site.name, FREE))
+        for site in sites
+    }
 
 
 def search(work: SearchTask, kinds: Mapping[str, Sequence[Offer]], target: float) -> Search:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from actpress.cost import Objective, SiteUse
 from actpress.plan import Placement, SitePlan
 
+PINNED_BITS = 8
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -16,12 +18,14 @@ class Offer:
         transform: of a block of pixels.
         block: side of a block.
         shaped: whether every component has a step of its own, by what the prediction notices of it.
+        pinned: whether it is the one state of `PINNED_BITS` bits a value that a rule asks for.
     """
 
     placement: Placement
     transform: str
     block: int = 1
     shaped: bool = False
+    pinned: bool = False
 
 
 @dataclass(frozen=True)

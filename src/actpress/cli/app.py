@@ -11,6 +11,7 @@ from rich.console import Console
 from actpress._version import __version__
 from actpress.budget import LARGEST_BATCH, Budget, Count, View
 from actpress.cli.arguments import check_model, parse_input
+from actpress.cli.config import ConfigOption, rules_in
 from actpress.cli.export import export_command
 from actpress.cli.options import (
     BatchOption,
@@ -31,6 +32,7 @@ from actpress.cli.options import (
     ModelArgsOption,
     ModelOption,
     NumberBitsOption,
+    PlanOption,
     PrecisionOption,
     RateOption,
     RunArgument,
@@ -46,6 +48,7 @@ from actpress.cli.options import (
     check_choice,
     check_codecs,
     complain,
+    complain_of_plan,
     guarded,
     warn_of_unused,
 )
@@ -56,7 +59,9 @@ from actpress.cli.sweeps import sweep_command
 from actpress.errors import BudgetError, RunError
 from actpress.files import check_writable
 from actpress.interruption import EXIT_INTERRUPTED, work_begins
+from actpress.plan import Plan
 from actpress.preparation import Preparation
+from actpress.rules import check_rules
 from actpress.settings import (
     CALIBRATION_IMAGES,
     MEMORY_PJ_PER_BIT,
@@ -136,6 +141,8 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     model: ModelOption,
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Run directory to write.")],
+    config: ConfigOption = None,
+    plan: PlanOption = None,
     model_args: ModelArgsOption = None,
     weights: WeightsOption = None,
     input_shape: InputOption = None,
@@ -180,6 +187,12 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     """Compress a trained network and write a run directory: plan, codec, metrics, report."""
     wanted = Budget.parse(_only(budget), view=view, count=count, batch=batch)
     check_choice("--method", method, METHOD_NAMES)
+    rules = rules_in(config)
+    check_rules(rules, method, has_plan=plan is not None)
+    planned = None if plan is None else Plan.load(plan)
+    if planned is not None:
+        method = method if planned.method not in METHOD_NAMES else planned.method
+        complain_of_plan(budget)
     if method == "int8" and budget:
         complain("int8 stores 8 bits for every value, whatever --budget says")
     warn_of_unused(method, block, train)
@@ -195,6 +208,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         check_complete,
         compress,
         device_of,
+        facts_besides,
         facts_of,
         is_complete,
         load_dataset,
@@ -237,7 +251,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         "source": source.model_dump(mode="json"),
         "method": method,
         "budget": str(wanted),
-        "settings": facts_of(settings),
+        "settings": facts_of(settings) | facts_besides(rules, planned),
         "device": device,
         "memory": memory,
     }
@@ -256,6 +270,8 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
                 images,
                 method=method,
                 budget=wanted,
+                rules=rules,
+                plan=planned,
                 settings=settings,
                 energy=EnergyModel.of_memory(memory),
                 source=source,

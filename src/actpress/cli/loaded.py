@@ -2,7 +2,7 @@
 
 import torch
 
-from actpress.api import compress, inspect
+from actpress.api import compress, facts_besides, inspect
 from actpress.cli.beginning import device_of, settings_of, warn_of_few_images, warn_of_guessing
 from actpress.cli.integers import print_integer_score
 from actpress.cli.opened import open_run
@@ -47,6 +47,7 @@ __all__ = [
     "compress",
     "device_of",
     "evaluate",
+    "facts_besides",
     "facts_of",
     "inspect",
     "is_complete",

@@ -83,6 +83,10 @@ UnlabelledOption = Annotated[
         "Agreement with the float network is told instead of accuracy.",
     ),
 ]
+PlanOption = Annotated[
+    Path | None,
+    typer.Option("--plan", help="Press this plan.json as it is; no search, no training."),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ...")]
 PrecisionOption = Annotated[
     bool | None,
@@ -205,6 +209,12 @@ def _warnings_in_one_line() -> Iterator[None]:
 def complain(message: str) -> None:
     """Say something on the error stream, without markup."""
     Console(stderr=True, highlight=False).print(Text(message), soft_wrap=True)
+
+
+def complain_of_plan(budget: object) -> None:
+    """Say so where a budget is given beside a plan."""
+    if budget:
+        complain("the plan is pressed as it is, whatever --budget says")
 
 
 def warn_of_unused(method: str, block: int | None, train: Trainable) -> None:

@@ -167,11 +167,12 @@ def check_complete(out: Path, request: Mapping[str, Any]) -> None:
         RunError: it did; says how they differ.
     """
     metrics = load_metrics(out)
+    names = {*request["settings"], *(metrics.settings.keys() & {"rules", "plan_sha256"})}
     before = {
         "source": load_source(out).model_dump(mode="json"),
         "method": metrics.method,
         "budget": metrics.budget or request["budget"],  # int8 has none
-        "settings": {name: metrics.settings.get(name) for name in request["settings"]},
+        "settings": {name: metrics.settings.get(name) for name in sorted(names)},
     }
     if other := differences(before, {name: request[name] for name in before}):
         raise RunError(

@@ -60,6 +60,7 @@ class SiteCodec(nn.Module):
         q_min, q_max: widest symbol range of each component, shape (k,), which the plan's bit-width
             allows; `narrow` makes it what calibration saw, `widen` undoes that.
         alike: whether all components have one range, as a site without a transform has.
+        pinned: whether the step is to stay as it is, whatever is searched or trained.
 
     Attributes:
         transport: carries the symbols of every call that brings none of its own (`carried_by`).
@@ -80,8 +81,10 @@ class SiteCodec(nn.Module):
         q_max: Tensor,
         *,
         alike: bool = False,
+        pinned: bool = False,
     ) -> None:
         super().__init__()
+        self.pinned = pinned
         self.projection = cast(Any, projection)
         self.alike = alike
         self.step = nn.Parameter(on_grid(step.float()), requires_grad=False)

@@ -38,7 +38,7 @@ def account_sites(
         counters: symbols per site.
         statistics: for the spectra of the report; None leaves them empty.
     """
-    total_traffic = sum(_traffic(graph.site(site.site)) for site in pressed.plan)
+    total_traffic = sum(map(_traffic, graph.sites))
     partners = partners_of(graph.sites, pressed.plan)
     return tuple(
         _account_site(
@@ -63,7 +63,11 @@ def total_views(sites: Sequence[SiteMetrics]) -> Views:
 
 
 def account_traffic(
-    sites: Sequence[SiteMetrics], table_bits: float, *, batch: int
+    sites: Sequence[SiteMetrics],
+    table_bits: float,
+    *,
+    batch: int,
+    untouched: Sequence[Site] = (),
 ) -> TrafficMetrics:
     """Sum the sites: bits moved, ratios, and what the codecs themselves must fetch.
 
@@ -71,9 +75,15 @@ def account_traffic(
         sites: all that are planned.
         table_bits: of the code tables that they share.
         batch: images for which codecs are fetched once.
+        untouched: sites that are stored as they are, at 8 bits a value.
     """
-    before = _priced(sites, table_bits, Objective(Kind.TRAFFIC), compressed=False)
-    moved = _priced(sites, table_bits, Objective(Kind.TRAFFIC))
+    kept = [SiteUse.uncompressed(site) for site in untouched]
+
+    def priced(sites: Sequence[SiteMetrics], objective: Objective) -> Views:
+        return _priced(sites, table_bits, objective, untouched=kept)
+
+    before = _priced(sites, table_bits, Objective(Kind.TRAFFIC), compressed=False, untouched=kept)
+    moved = priced(sites, Objective(Kind.TRAFFIC))
     unfolded = [
         site.model_copy(update={"folded_parameter_bits": site.parameter_bits, "credit_bits": 0.0})
         for site in sites
@@ -92,25 +102,37 @@ def account_traffic(
         fetched_bits=_per_view(lambda view: sum(site.use(view).fetched_bits for site in sites)),
         index_bits=sum(site.index_bits for site in sites),
         table_bits=table_bits,
-        net_ratio_8bit=_ratio(reference, _priced(sites, table_bits, Objective(batch=batch))),
-        net_ratio_8bit_batch1=_ratio(reference, _priced(sites, table_bits, Objective())),
-        net_ratio_8bit_unfolded=_ratio(
-            reference, _priced(unfolded, table_bits, Objective(batch=batch))
-        ),
+        net_ratio_8bit=_ratio(reference, priced(sites, Objective(batch=batch))),
+        net_ratio_8bit_batch1=_ratio(reference, priced(sites, Objective())),
+        net_ratio_8bit_unfolded=_ratio(reference, priced(unfolded, Objective(batch=batch))),
     )
 
 
 def account_energy(
-    sites: Sequence[SiteMetrics], table_bits: float, model: EnergyModel, *, batch: int
+    sites: Sequence[SiteMetrics],
+    table_bits: float,
+    model: EnergyModel,
+    *,
+    batch: int,
+    untouched: Sequence[Site] = (),
 ) -> EnergyMetrics:
-    """Energy of activation traffic per inference, before and after."""
+    """Energy of activation traffic per inference, before and after.
+
+    Args:
+        sites: all that are planned.
+        table_bits: of the code tables that they share.
+        model: what a bit and a multiply-accumulate take.
+        batch: images for which codecs are fetched once.
+        untouched: sites that are stored as they are, at 8 bits a value.
+    """
+    kept = [SiteUse.uncompressed(site) for site in untouched]
     objective = Objective(Kind.ENERGY, batch=batch, energy=model)
     return EnergyMetrics(
         memory=model.memory,
         pj_per_bit=model.pj_per_bit,
         mac_pj=model.mac_pj,
-        before_pj=_priced(sites, table_bits, objective, compressed=False).fixed,
-        after_pj=_priced(sites, table_bits, objective),
+        before_pj=_priced(sites, table_bits, objective, compressed=False, untouched=kept).fixed,
+        after_pj=_priced(sites, table_bits, objective, untouched=kept),
     )
 
 
@@ -120,14 +142,15 @@ def _priced(
     objective: Objective,
     *,
     compressed: bool = True,
+    untouched: Sequence[SiteUse] = (),
 ) -> Views:
-    """Price of the sites under both views."""
+    """Price of the sites, and of others that are stored as they are, under both views."""
 
     def price(view: View) -> float:
         if not compressed:
-            return objective.reference(sites)
+            return objective.reference(sites) + sum(map(objective.price, untouched))
         seen = replace(objective, view=view)
-        return seen.total((site.use(view) for site in sites), table_bits)
+        return seen.total([*(site.use(view) for site in sites), *untouched], table_bits)
 
     return _per_view(price)
 

@@ -118,7 +118,8 @@ def evaluate(
     bits, values = total_views(sites), sum(site.values for site in sites)
     bits_per_value = Views(fixed=bits.fixed / values, entropy=bits.entropy / values)
     tables = pressed.table_bits()
-    traffic = account_traffic(sites, tables, batch=info.batch)
+    untouched = [site for site in graph.sites if site.name not in pressed.codecs]
+    traffic = account_traffic(sites, tables, batch=info.batch, untouched=untouched)
     stream = None
     if transports is not None:
         stream = _measure(pressed, transports, len(test), batch, bits.entropy, values)
@@ -146,7 +147,9 @@ def evaluate(
         objective=info.objective,
         scope=describe_scope(graph, pressed),
         traffic=traffic,
-        energy=account_energy(sites, tables, energy or EnergyModel(), batch=info.batch),
+        energy=account_energy(
+            sites, tables, energy or EnergyModel(), batch=info.batch, untouched=untouched
+        ),
         sites=sites,
         measured=stream,
         search=info.search,
@@ -176,7 +179,9 @@ def _measure(
 def describe_scope(graph: Graph, pressed: CompressedModel) -> str:
     """Which sites the numbers cover, in words."""
     placements = sorted({str(site.placement) for site in pressed.plan})
+    count, planned = len(graph.sites), len(pressed.plan)
+    rest = "; the others stay as they are, counted at 8 bit" if planned < count else ""
     return (
-        f"{len(pressed.plan)} of {len(graph.sites)} stored activations "
-        f"({', '.join(placements)}); network input and logits excluded"
+        f"{planned} of {count} stored activations ({', '.join(placements)}){rest}; network input "
+        f"and output excluded"
     )

@@ -6,6 +6,7 @@ from actpress.methods.best_of import best
 from actpress.methods.cap import cap, gdr
 from actpress.methods.codesign import choose_widths, codesign
 from actpress.methods.entropy_training import entropy_training
+from actpress.methods.given import given
 from actpress.methods.layerwise import layerwise_ilp, layerwise_search
 from actpress.methods.transform_coding import transform_coding
 from actpress.methods.uniform import int8, lsq, uniform
@@ -50,6 +51,7 @@ __all__ = [
     "codesign",
     "entropy_training",
     "gdr",
+    "given",
     "held_out_size",
     "int8",
     "layerwise_ilp",

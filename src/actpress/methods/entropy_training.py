@@ -4,9 +4,10 @@ Steps of 8-bit activations, and the network if asked, are trained on the loss an
 """
 
 from actpress.methods.lsq import train_steps
-from actpress.methods.uniform import covering_step, refuse_accuracy, uniform_plan
+from actpress.methods.uniform import refuse_accuracy, uniform_plan
 from actpress.pipeline.job import Job, Outcome
 from actpress.plan import Placement
+from actpress.pressing import covering_step
 
 BIT_WIDTH = 8
 

@@ -85,9 +85,9 @@ def layerwise_search(job: Job) -> Outcome:
         # A wider word may take a wider range than the one learned for the width that won.
         candidates = _Candidates(_best_steps(statistics), BIT_WIDTHS)
     losses, prices = sensitivities(job, statistics, candidates)
-    aim = job.target() / (1 - RESERVE)
+    aim = job.planned_target() / (1 - RESERVE)
     if job.budget.view is View.ENTROPY:
-        aim = max(job.target(), float(prices.min(axis=1).sum()))  # steps follow
+        aim = max(job.planned_target(), float(prices.min(axis=1).sum()))  # steps follow
     logits = np.array([codec.logits[0].tolist() for codec in codecs.values()])
     regrets = _regrets(logits) + TIE_BREAK * losses / losses.max()
     plan = candidates.plan(job, choose_by_ilp(regrets, prices, aim))
@@ -109,7 +109,7 @@ class _Candidates:
 
     def plan(self, job: Job, chosen: Sequence[int]) -> Plan:
         """The candidate of each site whose index was chosen."""
-        columns = {site.name: index for site, index in zip(job.graph.sites, chosen, strict=True)}
+        columns = {site.name: index for site, index in zip(job.sites, chosen, strict=True)}
         steps = {name: self.steps[name][column] for name, column in columns.items()}
         return uniform_plan(
             job, steps, {name: self.levels[column] for name, column in columns.items()}
@@ -128,14 +128,14 @@ def _plan_by_real_price(
     In the entropy view its prices are estimates; each plan that is pressed says by how much they
     are off. Where none fits, it is the cheapest: training begins with steps as coarse as need be.
     """
-    target, lowest = job.target(), float(prices.min(axis=1).sum())
+    target, lowest = job.planned_target(), float(prices.min(axis=1).sum())
     if job.budget.view is View.FIXED:
         return candidates.plan(job, choose_by_ilp(losses, prices, target / (1 - RESERVE)))
     aim = max(target, lowest)
     tried: list[tuple[float, Plan]] = []
     for _ in range(PROGRAMS):
         plan = candidates.plan(job, choose_by_ilp(losses, prices, aim))
-        price = job.price(job.press(plan, statistics))
+        price = job.price(job.press(plan, statistics)) - job.untouched_price
         tried.append((price, plan))
         if target * (1 - CLOSE_ENOUGH) <= price <= target:
             break
@@ -170,7 +170,7 @@ def sensitivities(
     Returns:
         losses in nats per image and prices, both of shape (sites, widths).
     """
-    sites, levels = job.graph.sites, candidates.levels
+    sites, levels = job.sites, candidates.levels
     losses, bits = (np.zeros((len(sites), len(levels))) for _ in range(2))
     images = job.search_images()
     batches = images.split(64)
@@ -267,7 +267,7 @@ def _all_widths(job: Job, statistics: Statistics) -> tuple[CompressedModel, floa
     start = job.press(plan, statistics)
     scales = rate_scales(job, start)
     codecs = {}
-    for site in job.graph.sites:
+    for site in job.sites:
         codecs[site.name] = MixtureCodec(
             IdentityProjection(site.channels),
             torch.zeros(site.channels, dtype=torch.int64),

@@ -49,7 +49,7 @@ def transform_coding(job: Job) -> Outcome:
 def plan_at(job: Job, statistics: Statistics, decibels: float) -> Plan:
     """The plan that gives every site one signal to noise ratio, all components kept."""
     sites = []
-    for site in job.graph.sites:
+    for site in job.sites:
         variances = statistics.basis(site.name, Transform.PCA).variances
         level = water_level(variances, float(variances.sum()) / 10 ** (decibels / 10))
         sites.append(

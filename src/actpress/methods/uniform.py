@@ -9,7 +9,7 @@ from actpress.errors import BudgetError
 from actpress.methods.lsq import train_steps
 from actpress.pipeline.job import Job, Outcome
 from actpress.plan import Placement, Plan, SitePlan, Transform
-from actpress.pressing import lowest_symbol
+from actpress.pressing import covering_step, lowest_symbol
 
 BIT_WIDTH = 8
 
@@ -25,9 +25,7 @@ def int8(job: Job) -> Outcome:
 def uniform(job: Job, *, bit_width: int) -> Outcome:
     """One step per site, so that `2**bit_width` levels cover the calibrated range and zero."""
     statistics = job.calibrate(Placement.POST_ACT)
-    steps = {
-        site.name: covering_step(statistics.sites[site.name], bit_width) for site in job.graph.sites
-    }
+    steps = {site.name: covering_step(statistics.sites[site.name], bit_width) for site in job.sites}
     plan = uniform_plan(job, steps, bit_width)
     plan = plan.model_copy(update={"method": f"int{bit_width}"})
     return Outcome(job.press(plan, statistics), statistics, plan.method)
@@ -40,7 +38,7 @@ def lsq(job: Job) -> Outcome:
         BudgetError: an accuracy budget, or one bit at every site costs more.
     """
     refuse_accuracy(job, "lsq")
-    statistics, sites = job.calibrate(Placement.POST_ACT), job.graph.sites
+    statistics, sites = job.calibrate(Placement.POST_ACT), job.sites
     for bit_width in range(BIT_WIDTH, 0, -1):
         steps = {site.name: best_step(statistics.sites[site.name], bit_width) for site in sites}
         plan = uniform_plan(job, steps, bit_width)
@@ -72,16 +70,9 @@ def uniform_plan(job: Job, steps: Mapping[str, float], bit_widths: Mapping[str, 
             step=steps[site.name],
             bit_width=widths[site.name],
         )
-        for site in job.graph.sites
+        for site in job.sites
     )
     return Plan(method="uniform", fingerprint=job.graph.fingerprint, sites=sites)
-
-
-def covering_step(statistics: SiteStatistics, bit_width: int) -> float:
-    """So that `2**bit_width` levels cover the calibrated range and zero."""
-    lowest = min(float(statistics.minimum.min()), 0.0)
-    highest = max(float(statistics.maximum.max()), 0.0)
-    return float(max(highest - lowest, 1e-12) / (2**bit_width - 1))
 
 
 def best_step(statistics: SiteStatistics, bit_width: int) -> float:

@@ -104,7 +104,7 @@ class PriceBound:
             if left:  # from what was trained: a move that is rounded away now adds to the next one
                 moved += max(excess / SAVED_PER_OCTAVE, LEAST_MOVE)
                 for name, codec in pressed.codecs.items():
-                    codec.step.copy_(on_grid(trained[name] * 2**moved))
+                    codec.step.copy_(on_grid(trained[name] * (1 if codec.pinned else 2**moved)))
         raise BudgetError(
             f"the tuned network exceeds its bits by {100 * excess:.1f} % and coarser steps do not "
             f"mend it; ask for more than {job.budget}, or tune longer"
@@ -131,11 +131,13 @@ def most_levels(pressed: CompressedModel) -> int:
 
 @torch.no_grad()
 def scale_symbols(pressed: CompressedModel, factor: float) -> None:
-    """Make all steps larger by a factor, and ranges of symbols smaller by it.
+    """Make all steps that are not pinned larger by a factor, and ranges of symbols smaller by it.
 
     Values at the ends of the ranges stay where they were, as far as whole numbers allow.
     """
     for codec in pressed.codecs.values():
+        if codec.pinned:
+            continue
         codec.step.mul_(factor)
         for bound in (codec.q_min, codec.q_max):
             bound.copy_((bound / factor).round())

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from actpress.allocate import Offer, Search, SearchSettings
+from actpress.allocate import Offer, Search, SearchSettings, offers
 from actpress.budget import Budget, View
 from actpress.calibration import Statistics, calibrate, fisher_information
 from actpress.codec import block_side
@@ -18,9 +18,10 @@ from actpress.cost import EnergyModel, Objective, SiteUse, partners_of, use_of
 from actpress.data.dataset import Dataset, Split
 from actpress.errors import BudgetError, PlanError, TuningError
 from actpress.evaluation import Comparison, Judged, PathPoint, Reference, judge, refer
-from actpress.graph import Graph
+from actpress.graph import Graph, Site
 from actpress.plan import Placement, Plan, SitePlan
 from actpress.pressing import CompressedModel, fit_tables, press
+from actpress.rules import Rule, What, apply_rules
 from actpress.settings import (
     CALIBRATION_IMAGES,
     MAX_BLOCK,
@@ -179,6 +180,7 @@ class Job:
         folder: where checkpoints go; None keeps none.
         progress: where to report.
         peak_ram: of a compressed network; only a budget of RAM asks.
+        rules: per site, later ones win.
     """
 
     graph: Graph
@@ -189,6 +191,65 @@ class Job:
     folder: Path | None = None
     progress: Progress = field(default_factory=Silence)
     peak_ram: Callable[[CompressedModel], PeakRam] | None = None
+    rules: tuple[Rule, ...] = ()
+
+    @cached_property
+    def treatments(self) -> dict[str, Rule]:
+        """The rule of every site.
+
+        Raises:
+            PlanError: a rule matches no site.
+        """
+        return apply_rules(self.rules, [site.name for site in self.graph.sites])
+
+    def check_rules(self) -> None:
+        """Refuse rules that do not fit the network or the budget, before any work.
+
+        Raises:
+            PlanError: a rule matches no site, or leaves nothing that a site could be.
+            BudgetError: what is left alone takes all that the budget allows.
+        """
+        if not self.sites:
+            raise PlanError("the rules leave all sites alone, so there is nothing to compress")
+        self.planned_target()
+        offers(
+            self.sites,
+            self.settings.search.transforms,
+            block=self.settings.block,
+            rules=self.treatments,
+        )
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The sites that methods may compress: all but those that a rule leaves alone."""
+        return tuple(
+            site for site in self.graph.sites if self.treatments[site.name].what is not What.LEAVE
+        )
+
+    @property
+    def untouched_price(self) -> float:
+        """Of the sites that a rule leaves alone."""
+        return self.objective.reference(
+            site for site in self.graph.sites if self.treatments[site.name].what is What.LEAVE
+        )
+
+    def planned_target(self) -> float:
+        """The target of the sites that methods may compress; zero for a budget of quality.
+
+        Raises:
+            BudgetError: what is left alone takes all that the budget allows.
+        """
+        if not self.target():
+            return 0.0
+        left = self.target() - self.untouched_price
+        if left <= 0:
+            whole = self.objective.reference(self.graph.sites)
+            raise BudgetError(
+                f"the budget {self.budget} cannot be reached: the sites that rules leave alone "
+                f"take {self.untouched_price / whole:.0%} of the whole already; leave fewer alone, "
+                f"or ask for less"
+            )
+        return left
 
     @property
     def device(self) -> torch.device:
@@ -240,9 +301,9 @@ class Job:
             placement: which of a site's two values.
             in_blocks: of the blocks of pixels that the settings ask for, where a site has them.
         """
-        placements = {site.name: placement for site in self.graph.sites}
+        placements = {site.name: placement for site in self.sites}
         wanted = (self.settings.block or 1) if in_blocks else 1
-        blocks = {site.name: block_side(site.shape, wanted) for site in self.graph.sites}
+        blocks = {site.name: block_side(site.shape, wanted) for site in self.sites}
         return self._calibrate(placements, blocks)
 
     def observe(self, kinds: Mapping[str, Sequence[Offer]]) -> list[Statistics]:

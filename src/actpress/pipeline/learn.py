@@ -172,13 +172,18 @@ def tied_steps(pressed: CompressedModel) -> Callable[[int, torch.optim.Optimizer
 
     A step of its own for every component would have to be fetched, which costs more than it gains.
     """
-    start = {name: codec.step.detach().clone() for name, codec in pressed.codecs.items()}
+    start = {
+        name: codec.step.detach().clone()
+        for name, codec in pressed.codecs.items()
+        if not codec.pinned
+    }
 
     @torch.no_grad()
     def tie(_step: int, _optimizer: torch.optim.Optimizer) -> None:
-        for name, codec in pressed.codecs.items():
-            moved = (codec.step / start[name]).clamp(min=SMALLEST_STEP).log().mean().exp()
-            codec.step.copy_(start[name] * moved)
+        for name, step in start.items():
+            codec = pressed.codecs[name]
+            moved = (codec.step / step).clamp(min=SMALLEST_STEP).log().mean().exp()
+            codec.step.copy_(step * moved)
 
     return tie
 

@@ -73,7 +73,8 @@ def identity_of(job: Job) -> str:
     settings = job.settings
     amounts = settings.calibration_images, settings.search_images, settings.holdout_images
     how = settings.block, settings.search, settings.widths, settings.tune
-    return f"{hash_weights(job.graph.root)}|{job.budget}|{amounts}|{how}"
+    rules = f"|{job.rules}" if job.rules else ""
+    return f"{hash_weights(job.graph.root)}|{job.budget}|{amounts}|{how}{rules}"
 
 
 def read_record(folder: Path, job: Job) -> SearchRecord | None:

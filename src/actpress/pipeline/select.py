@@ -19,7 +19,12 @@ def select(job: Job, *, method: str) -> Outcome:
     Raises:
         BudgetError: no plan meets it; says what can be reached.
     """
-    kinds = offers(job.graph, job.settings.search.transforms, block=job.settings.block)
+    kinds = offers(
+        job.sites,
+        job.settings.search.transforms,
+        block=job.settings.block,
+        rules=job.treatments,
+    )
     if job.budget.is_ram:
         kinds = with_integer_form(kinds)
     parts = job.observe(kinds)
@@ -40,7 +45,7 @@ def select(job: Job, *, method: str) -> Outcome:
         job.graph.task,
         on_progress,
     )
-    target = job.target()
+    target = job.planned_target()
     target = max(target - _shared_price(job), target / 2)  # zero stays zero
     return take_from(job, parts, search(work, kinds, target), method=method)
 
@@ -63,7 +68,7 @@ def take_from(job: Job, parts: Sequence[Statistics], found: Search, *, method: s
     elif job.budget.is_ram:
         index, pressed = within_ram(job, found, press, method=method)
     else:
-        shared = _shared_price(job)
+        shared = _shared_price(job) + job.untouched_price
         pressed = meet(
             job,
             lambda aim: found.plan_within(aim - shared, method=method),

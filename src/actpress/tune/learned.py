@@ -94,6 +94,8 @@ def _of_projections(
     for path, x in values_before(pressed.network.eval_module, inputs, names):
         codec = pressed.codecs[names[path]]
         projection = codec.projection
+        if codec.pinned:
+            continue
         yield Learned((codec.step,), settings.step_lr * float(codec.step.mean()))
         if not isinstance(projection, LinearProjection) or not projection.family.trained:
             continue

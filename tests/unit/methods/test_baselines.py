@@ -26,9 +26,9 @@ from actpress.methods import (
 )
 from actpress.methods.layerwise import choose_by_ilp
 from actpress.methods.lsq import train_steps
-from actpress.methods.uniform import best_step, covering_step, uniform_plan
+from actpress.methods.uniform import best_step, uniform_plan
 from actpress.plan import Placement, Plan, Transform
-from actpress.pressing import lowest_symbol
+from actpress.pressing import covering_step, lowest_symbol
 from actpress.settings import WidthSettings
 from actpress.tune import TuneSettings
 
