@@ -120,11 +120,11 @@ def test_a_site_that_is_left_alone_is_not_in_the_plan_and_is_counted(
 def test_a_site_keeps_eight_bits_whatever_is_searched_and_trained(
     ruled: Callable[..., CompressedModel], images: torch.Tensor, method: str
 ) -> None:
-    pressed = ruled([{"sites": "relu", "what": "8bit"}], method)
-    (site,) = (site for site in pressed.plan if site.site == "relu")
+    pressed = ruled([{"sites": "relu#2", "what": "8bit"}], method, "4bits (entropy, activations)")
+    (site,) = (site for site in pressed.plan if site.site == "relu#2")
     assert site.pinned
     assert (site.transform, site.bit_width) == (Transform.IDENTITY, 8)
-    codec = pressed.codecs["relu"]
+    codec = pressed.codecs["relu#2"]
     assert codec.step.unique().numel() == 1
     x = images.new_zeros(1, site.channels, 8, 8)
     x[:] = float(codec.step[0]) * 255
