@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 
 from actpress.cli.export import TARGETS
-from actpress.cli.exporting import EXPORTERS
+from actpress.cli.exporting import EXPORTERS, Wanted
 from actpress.cli.opened import OpenedRun
 from actpress.errors import ExportError
 
@@ -23,4 +23,6 @@ def test_a_missing_package_names_the_extra(
     monkeypatch.setitem(sys.modules, "onnx", None)
 
     with pytest.raises(ExportError, match=r"needs the package onnx; .*pip install '\.\[onnx\]'"):
-        EXPORTERS[to](cast(OpenedRun, None), tmp_path / "net.onnx", False)
+        EXPORTERS[to](
+            cast(OpenedRun, None), Wanted(tmp_path / "net.onnx", force=False, maps="packed")
+        )
