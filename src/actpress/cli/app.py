@@ -10,7 +10,7 @@ from rich.console import Console
 
 from actpress._version import __version__
 from actpress.budget import LARGEST_BATCH, Budget, Count, View
-from actpress.cli.arguments import check_model, parse_input
+from actpress.cli.arguments import check_alone, check_model, parse_input
 from actpress.cli.config import ConfigOption, rules_in
 from actpress.cli.export import export_command
 from actpress.cli.options import (
@@ -198,6 +198,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     warn_of_unused(method, block, train)
     check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
     check_codecs(transform, parameter_bits)
+    check_alone()
     check_model(model, model_args)
     shape = None if input_shape is None else parse_input(input_shape)
     preparation = Preparation.parse(mean, std, classes, unlabelled=unlabelled)

@@ -1,14 +1,30 @@
 """Read what the user typed; loads without torch, so that a slip is told at once."""
 
 import json
+import os
 import re
+from collections.abc import Mapping
 
-from actpress.errors import ModelError
+from actpress.errors import ModelError, RunError
 from actpress.factories import split_spec
 
 MOST_VALUES = 1 << 26
 """Values of an input image that are tried, at most, 8192 x 8192; a layer of 64 channels on it takes
 16 GiB."""
+
+
+def check_alone(environment: Mapping[str, str] = os.environ) -> None:
+    """Refuse to be one of several processes, as `torchrun` starts them, that would do the same.
+
+    Raises:
+        RunError: there are several.
+    """
+    processes = environment.get("WORLD_SIZE", "1")
+    if processes != "1":
+        raise RunError(
+            f"this is one of {processes} processes (WORLD_SIZE), but a run is made by one; start "
+            f"it without torchrun, or make the runs of a sweep side by side with sweep --on ray"
+        )
 
 
 def parse_input(text: str) -> tuple[int, int, int]:

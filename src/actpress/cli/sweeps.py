@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from actpress.budget import Budget, Count, View
-from actpress.cli.arguments import check_model, parse_input
+from actpress.cli.arguments import check_alone, check_model, parse_input
 from actpress.cli.options import (
     BatchOption,
     BatchSizeOption,
@@ -116,6 +116,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     ]
     check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
     check_codecs(transform, parameter_bits)
+    check_alone()
     check_model(model, model_args)
     shape = None if input_shape is None else parse_input(input_shape)
     preparation = Preparation.parse(mean, std, classes, unlabelled=unlabelled)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from actpress.cli.arguments import check_alone
+from actpress.errors import RunError
 from actpress.methods import METHODS
 from actpress.plan import Transform
 from actpress.settings import METHOD_NAMES, SEARCHED
@@ -123,3 +125,10 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_what_the_command_line_names_is_what_there_is() -> None:
     assert tuple(METHODS) == METHOD_NAMES
     assert set(SEARCHED) <= set(Transform)
+
+
+def test_one_of_several_processes_is_refused() -> None:
+    check_alone({})
+    check_alone({"WORLD_SIZE": "1"})
+    with pytest.raises(RunError, match="one of 2 processes"):
+        check_alone({"WORLD_SIZE": "2"})
