@@ -381,6 +381,21 @@ def test_export_to_c_checks_itself_and_memory_is_shown(folder: Path) -> None:
     assert "firmware exists already" in message(
         invoke("export", "run", "--to", "c", "--out", "firmware")
     )
+    coded = invoke("export", "run", "--to", "c", "--out", "coded", "--maps", "rans")
+    assert coded.exit_code == 0, coded.output
+    said = subprocess.run(  # noqa: S603 - what was just written
+        ["make", "-C", str(folder / "coded"), "check"],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "maps and logits of 4 images: equal" in said
+    assert "--maps rans is for --to c" in message(
+        invoke("export", "run", "--to", "onnx", "--out", "net.onnx", "--maps", "rans")
+    )
+    assert "--maps zip: there is no such choice; expected packed, rans" in message(
+        invoke("export", "run", "--to", "c", "--out", "other", "--maps", "zip")
+    )
     shown = invoke("ram", "run", "--html", "ram.html")
     assert shown.exit_code == 0, shown.output
     header = (folder / "firmware" / "net.h").read_text()

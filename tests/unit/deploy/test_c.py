@@ -19,7 +19,14 @@ from actpress.deploy.c import export_c
 from actpress.deploy.c.runs import pack_function, unpack_function
 from actpress.deploy.integer import Executor, IntegerNetwork, integer_network
 from actpress.deploy.integer.execute import image_codes
-from actpress.deploy.memory import map_traffic, memory_plan
+from actpress.deploy.memory import (
+    MemoryPlan,
+    layout_of,
+    map_traffic,
+    memory_plan,
+    planned,
+    rans_layouts,
+)
 from actpress.errors import ExportError, RunError
 from actpress.graph import capture
 from actpress.plan import Placement, Plan, SitePlan, Transform
@@ -39,13 +46,11 @@ emulated = pytest.mark.skipif(
 )
 
 
-def assert_equal(
-    network: IntegerNetwork, images: Tensor, folder: Path, *flags: str, **options: bool
-) -> None:
+def assert_equal(network: IntegerNetwork, images: Tensor, folder: Path, plan: MemoryPlan) -> None:
     """Images through the reference and through C."""
-    host = on_host(network, memory_plan(network, **options), folder, *flags)
+    host = on_host(network, plan, folder)
     image = image_codes(network.input, images.numpy())
-    logits, codes = Executor(network).run(image)
+    logits, codes = Executor(network, plan.kept).run(image)
     for at in range(len(images)):
         found, maps = host.run(image[at])
         assert found == logits[at].tolist()
@@ -65,7 +70,8 @@ def test_c_is_the_reference(
 ) -> None:
     rank, bit_width = size
     pressed = make_pressed(transform, placement=placement, rank=rank, bit_width=bit_width)
-    assert_equal(integer_network(pressed, [images]), images[:5], tmp_path)
+    network = integer_network(pressed, [images])
+    assert_equal(network, images[:5], tmp_path, memory_plan(network))
 
 
 @pytest.mark.parametrize("whole_bytes", [False, True])
@@ -81,7 +87,8 @@ def test_operators(
     whole_bytes: bool,
 ) -> None:
     network = integer_network(press_all(Sums(), transform, bit_width=5), [colours])
-    assert_equal(network, colours[:4], tmp_path, cascades=cascades, whole_bytes=whole_bytes)
+    plan = memory_plan(network, cascades=cascades, whole_bytes=whole_bytes)
+    assert_equal(network, colours[:4], tmp_path, plan)
 
 
 class Random(nn.Module):
@@ -143,6 +150,7 @@ RECIPES = st.lists(
         st.sampled_from(list(Placement)),
         st.integers(1, 8),
     ),
+    coded=st.booleans(),
     seed=st.integers(0, 1000),
 )
 def test_random_networks(
@@ -152,6 +160,8 @@ def test_random_networks(
     size: tuple[int, int],
     codecs: tuple[Transform, Placement, int],
     seed: int,
+    *,
+    coded: bool,
 ) -> None:
     transform, placement, bit_width = codecs
     torch.manual_seed(seed)
@@ -179,7 +189,11 @@ def test_random_networks(
     )
     fit_tables(pressed, [images])
     integers = integer_network(pressed, [images])
-    assert_equal(integers, images[:2], tmp_path_factory.mktemp("c"), cascades=bool(seed % 2))
+    layouts = {each.name: layout_of(each) for each in integers.maps}
+    if coded:
+        layouts = rans_layouts(integers, [images[2:]], worth=100)
+    plan = planned(integers, layouts, cascades=bool(seed % 2))
+    assert_equal(integers, images[:2], tmp_path_factory.mktemp("c"), plan)
 
 
 COUNTS = (1, 7, 8, 9, 16, 31, 40, 48)

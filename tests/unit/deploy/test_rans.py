@@ -27,8 +27,7 @@ from actpress.deploy.memory.coding import coded_layout
 from actpress.deploy.memory.rans import SLOTS, decode, encode
 from actpress.plan import Transform
 from tests.unit.deploy.conftest import Pressing
-from tests.unit.deploy.host_c import on_host
-from tests.unit.deploy.test_c import emulated, make
+from tests.unit.deploy.test_c import assert_equal, emulated, make
 from tests.unit.deploy.test_integer import Sums
 
 ANYTHING = 100.0
@@ -153,19 +152,6 @@ def with_less_room(network: IntegerNetwork, layouts: dict[str, RowLayout]) -> di
     return found
 
 
-def assert_equal(
-    network: IntegerNetwork, layouts: dict[str, RowLayout], images: Tensor, folder: Path
-) -> None:
-    plan = planned(network, layouts, cascades=False)
-    host = on_host(network, plan, folder)
-    image = image_codes(network.input, images.numpy())
-    logits, codes = Executor(network, plan.kept).run(image)
-    for at in range(len(images)):
-        found, maps = host.run(image[at])
-        assert maps == host.expected(codes, at)
-        assert found == logits[at].tolist()
-
-
 @pytest.mark.parametrize("bit_width", [2, 5])
 @pytest.mark.parametrize("transform", [Transform.IDENTITY, Transform.PCA])
 def test_c_is_the_reference(
@@ -174,10 +160,12 @@ def test_c_is_the_reference(
     network = integer_network(press_all(Sums(), transform, bit_width=bit_width), [colours])
     layouts = rans_layouts(network, [colours], worth=ANYTHING)
     assert sum(each.coding is not None for each in layouts.values()) > 3
-    assert_equal(network, layouts, colours[:4], tmp_path / "room")
+    plan = planned(network, layouts, cascades=False)
+    assert_equal(network, colours[:4], tmp_path / "room", plan)
     small = with_less_room(network, layouts)
     assert any(each.coding.dropped_bits for each in small.values() if each.coding is not None)
-    assert_equal(network, small, colours[:4], tmp_path / "less")
+    plan = planned(network, small, cascades=False)
+    assert_equal(network, colours[:4], tmp_path / "less", plan)
 
 
 def test_damaged_rows_reach_nothing_beyond_the_arena(
