@@ -58,7 +58,7 @@ def on_board(folder: Path, board: str) -> BoardFigures:
         return int(found.group(1))
 
     return BoardFigures(
-        equal="maps and logits" in said and "NOT equal" not in said,
+        equal="maps and outputs" in said and "NOT equal" not in said,
         stack_bytes=number(r"stack (\d+) bytes"),
         ram_bytes=number(r"RAM (\d+) bytes"),
         code_bytes=number(r"code (\d+),"),

@@ -1,12 +1,13 @@
 """Split inference: a head that emits bytes, a tail that takes them."""
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from actpress.bitstream import Frame, StreamWriter, select
+from actpress.bitstream import Frame, StreamWriter, read_record, select
 from actpress.errors import StreamError
 from actpress.graph import split_network, working_bytes
 from actpress.pressing import CompressedModel
@@ -37,11 +38,25 @@ class Head:
         """
         values = dict(zip(self.sites, run_eval(self.module, *inputs), strict=True))
         codecs = self.pressed.codecs
-        order = select(self.header, list(codecs))
-        records = tuple(codecs[name].compress(values[name]) for name in order)
+        return self._stream({name: codecs[name].compress(values[name]) for name in self.sites})
+
+    def from_symbols(self, symbols: Mapping[str, Tensor]) -> bytes:
+        """A batch whose symbols were computed elsewhere, as a stream of one frame.
+
+        Args:
+            symbols: of every site, shape (n, k, ...), int32.
+        """
+        codecs = self.pressed.codecs
+        return self._stream(
+            {name: codecs[name].write_symbols(symbols[name]) for name in self.sites}
+        )
+
+    def _stream(self, records: Mapping[str, bytes]) -> bytes:
+        order = select(self.header, list(self.pressed.codecs))
+        images = read_record(records[order[0]]).shape[0]
         file = io.BytesIO()
         writer = StreamWriter(file, self.header)
-        writer.write(Frame(len(inputs[0]), records))
+        writer.write(Frame(images, tuple(records[name] for name in order)))
         writer.close()
         return file.getvalue()
 

@@ -377,7 +377,7 @@ def test_export_to_c_checks_itself_and_memory_is_shown(folder: Path) -> None:
         text=True,
         check=True,
     ).stdout
-    assert "maps and logits of 4 images: equal" in said
+    assert "maps and outputs of 4 images: equal" in said
     assert "firmware exists already" in message(
         invoke("export", "run", "--to", "c", "--out", "firmware")
     )
@@ -389,12 +389,18 @@ def test_export_to_c_checks_itself_and_memory_is_shown(folder: Path) -> None:
         text=True,
         check=True,
     ).stdout
-    assert "maps and logits of 4 images: equal" in said
+    assert "maps and outputs of 4 images: equal" in said
     assert "--maps rans is for --to c" in message(
         invoke("export", "run", "--to", "onnx", "--out", "net.onnx", "--maps", "rans")
     )
     assert "--maps zip: there is no such choice; expected packed, rans" in message(
         invoke("export", "run", "--to", "c", "--out", "other", "--maps", "zip")
+    )
+    head = invoke("export", "run", "--to", "c", "--out", "head", "--until", "2")
+    assert head.exit_code == 0, head.output
+    assert "Outputs are the bytes of packed maps: 2." in (folder / "head" / "net.h").read_text()
+    assert "--until is for --to c" in message(
+        invoke("export", "run", "--to", "onnx", "--out", "net.onnx", "--until", "2")
     )
     shown = invoke("ram", "run", "--html", "ram.html")
     assert shown.exit_code == 0, shown.output

@@ -36,6 +36,10 @@ def export_command(
             + "; ".join(f"{name}, {what}" for name, what in MAPS.items()),
         ),
     ] = "packed",
+    until: Annotated[
+        str | None,
+        typer.Option("--until", help="Of C: only the head that sends this site's symbols, packed."),
+    ] = None,
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
 ) -> None:
@@ -44,6 +48,8 @@ def export_command(
     check_choice("--maps", maps, MAPS)
     if maps != "packed" and to != "c":
         raise ExportError(f"--maps {maps} is for --to c; expected --maps packed with --to {to}")
+    if until is not None and (to, maps) != ("c", "packed"):
+        raise ExportError("--until is for --to c with --maps packed; leave it out, or the others")
     from actpress.cli.exporting import Wanted, export_run  # noqa: PLC0415 - torch takes seconds
 
-    export_run(run, to, Wanted(out, force, maps), weights=weights)
+    export_run(run, to, Wanted(out, force, maps, until), weights=weights)

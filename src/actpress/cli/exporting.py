@@ -14,6 +14,7 @@ from actpress.cli.options import complain
 from actpress.data import Dataset, load_dataset
 from actpress.errors import ExportError
 from actpress.interruption import work_begins
+from actpress.splitting import split
 
 IMAGES, GOLDEN_IMAGES = 32, 4
 """Held-out images that a file is verified with, and that go into a folder of C."""
@@ -27,11 +28,13 @@ class Wanted:
         out: what to write.
         force: replace an earlier export.
         maps: of C, `packed` or `rans`.
+        until: of C, the site whose value the head of the network sends; None is all of it.
     """
 
     out: Path
     force: bool
     maps: str
+    until: str | None
 
 
 def export_run(run: Path, to: str, wanted: Wanted, *, weights: Path | None) -> None:
@@ -71,11 +74,14 @@ def _to_qonnx(opened: OpenedRun, wanted: Wanted) -> str:
 
 def _to_c(opened: OpenedRun, wanted: Wanted) -> str:
     from actpress.deploy.c import export_c  # noqa: PLC0415  as the others
+    from actpress.deploy.integer import head_of  # noqa: PLC0415  as the others
     from actpress.deploy.memory import rans_layouts  # noqa: PLC0415  as the others
 
     images = _data_of(opened)
     network = integer_form(opened, images)
     golden = next(images.holdout.batches(GOLDEN_IMAGES))[0]
+    if wanted.until is not None:
+        network = head_of(network, split(opened.pressed, wanted.until)[0].sites)
     layouts = rans_layouts(network, calibration_of(images)) if wanted.maps == "rans" else None
     return export_c(
         network,

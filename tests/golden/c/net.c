@@ -1023,7 +1023,7 @@ static const struct stage stages[] = {
 
 uint8_t *net_input(void) { return arena(image_map.offset); }
 
-void net_run(int32_t logits[NET_OUTPUTS])
+void net_run(net_output outputs[NET_OUTPUTS])
 {
     run_chain(&stages[0], 1u); /* first */
 #ifdef NET_WATCH
@@ -1042,5 +1042,5 @@ void net_run(int32_t logits[NET_OUTPUTS])
     net_watch(3u, arena(72u), 4u);
 #endif
     run_chain(&stages[4], 1u); /* head */
-    memcpy(logits, arena(stages[4].row_at), 3u * sizeof logits[0]);
+    memcpy(outputs, arena(stages[4].row_at), NET_OUTPUTS * sizeof outputs[0]);
 }

@@ -14,14 +14,15 @@
 #define NET_INPUT_SCALE 1.0
 #define NET_INPUT_ZERO 0
 
-/* Logits are integers; times this they are those of the float network. */
+/* Outputs are logits; times NET_LOGIT_SCALE they are the float network's. */
+typedef int32_t net_output;
 #define NET_LOGIT_SCALE 1.0
 
 /* Where the image goes, NET_INPUT_BYTES: row by row, pixel by pixel, channel by channel. */
 uint8_t *net_input(void);
 
-/* Computes the logits. The image is overwritten. */
-void net_run(int32_t logits[NET_OUTPUTS]);
+/* Computes the outputs. The image is overwritten. */
+void net_run(net_output outputs[NET_OUTPUTS]);
 
 #ifdef NET_WATCH
 /* Is shown every stored map once it is complete, in the order of memory.md. */

@@ -250,8 +250,8 @@ def make(folder: Path, *arguments: str, status: int = 0) -> str:
 
 
 def test_the_folder_checks_itself(firmware: Path) -> None:
-    assert "maps and logits of 3 images: equal" in make(firmware, "check")
-    assert "maps and logits of 3 images: equal" in make(firmware, "sanitize")
+    assert "maps and outputs of 3 images: equal" in make(firmware, "check")
+    assert "maps and outputs of 3 images: equal" in make(firmware, "sanitize")
 
 
 def test_a_wrong_weight_is_found(firmware: Path) -> None:
@@ -290,7 +290,7 @@ def test_main_prints_the_logits_of_an_image(
 @pytest.mark.parametrize("board", ["m4", "m7"])
 def test_the_emulated_board_computes_the_same(firmware: Path, board: str) -> None:
     said = make(firmware, "qemu", f"BOARD={board}")
-    assert "maps and logits of 3 images: equal" in said
+    assert "maps and outputs of 3 images: equal" in said
     for figure in (r"stack \d+ bytes", r"RAM \d+ bytes", r"flash \d+ bytes", r"instructions \d+"):
         assert re.search(figure, said)
     arena = re.search(r"NET_ARENA_BYTES (\d+)u", (firmware / "net.h").read_text())

@@ -193,7 +193,7 @@ def test_boards_decode_the_same_and_load_what_streams_take(
         network, colours[:2], tmp_path / "firmware", title="sums", cascades=False, layouts=layouts
     )
     said = make(tmp_path / "firmware", "qemu")
-    assert "maps and logits of 2 images: equal" in said
+    assert "maps and outputs of 2 images: equal" in said
     found = re.search(r"maps: loaded (\d+) bytes, stored (\d+)", said)
     assert found is not None, said
     image = image_codes(network.input, colours[:1].numpy())

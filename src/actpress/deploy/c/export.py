@@ -18,7 +18,6 @@ COPIED = (
     "check.c",
     "console.h",
     "console_host.c",
-    "main.c",
     "board/cortex-m.ld",
     "board/count.c",
     "board/semihost.c",

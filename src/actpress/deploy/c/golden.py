@@ -1,11 +1,14 @@
 """Golden images: what the reference computes of them, as C constants."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from actpress.deploy.c.arrays import wrapped
 from actpress.deploy.c.network import template
 from actpress.deploy.integer import Executor, IntegerNetwork
+from actpress.deploy.integer.arithmetic import Array
 from actpress.deploy.integer.execute import image_codes
 from actpress.deploy.memory import MemoryPlan, packed
 
@@ -19,6 +22,9 @@ def golden_files(
     image = image_codes(network.input, images)
     logits, codes = Executor(network, plan.kept).run(image)
     stored = [chain.last.target.name for chain in plan.chains if chain.last.target is not None]
+    outputs = logits
+    if network.sent:
+        outputs = np.array([list(message(network, plan, codes, at)) for at in range(len(images))])
     hashes = [
         [fnv(packed(codes[name][at], plan.layouts[name])) for name in stored]
         for at in range(len(images))
@@ -26,11 +32,18 @@ def golden_files(
     body = '#include "golden.h"\n\n' + "\n".join(
         (
             _table("uint8_t", "golden_images", "NET_INPUT_BYTES", image.reshape(len(images), -1)),
-            _table("int32_t", "golden_logits", "NET_OUTPUTS", logits),
+            _table("net_output", "golden_outputs", "NET_OUTPUTS", outputs),
             _table("uint32_t", "golden_hashes", "NET_MAPS", np.array(hashes), suffix="u"),
         )
     )
     return {"golden.h": template("golden.h", IMAGES=len(images)), "golden.c": body}
+
+
+def message(
+    network: IntegerNetwork, plan: MemoryPlan, codes: Mapping[str, Array], at: int
+) -> bytes:
+    """What the head of a network sends for an image, of codes (n, h, w, c) by map."""
+    return b"".join(packed(codes[name][at], plan.layouts[name]) for name in network.sent)
 
 
 def fnv(data: bytes) -> int:

@@ -83,7 +83,7 @@ def _map_row(plan: MemoryPlan, at: int, shapes: dict[str, IntegerMap]) -> Row:
         block.bytes,
         plan.offsets[block.name],
         plan.chains[block.first].last.name if at else "the caller",
-        plan.chains[block.last].name,
+        plan.chains[block.last].name if block.last < len(plan.chains) else "the caller",
     )
 
 

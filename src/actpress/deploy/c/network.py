@@ -1,6 +1,6 @@
 """The text of net.c, net.h, weights.c and weights.h."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -13,6 +13,11 @@ from actpress.deploy.memory import MemoryPlan, buffers_of
 
 TEMPLATES = "actpress.deploy.c.templates"
 WITH_WINDOWS = ("convolve", "depthwise", "largest", "total")
+PRINT_MESSAGE = "    fwrite(outputs, sizeof outputs[0], NET_OUTPUTS, stdout);\n"
+PRINT_LOGITS = """\
+    for (unsigned i = 0; i < NET_OUTPUTS; i++)
+        printf("%u %ld %.6g\\n", i, (long)outputs[i], outputs[i] * NET_LOGIT_SCALE);
+"""
 SWEPT = ("absorb_total", "absorb_largest")
 
 
@@ -21,7 +26,7 @@ class Sources:
     """C text by file name.
 
     Attributes:
-        files: net.c, net.h, weights.c, weights.h.
+        files: net.c, net.h, weights.c, weights.h, main.c.
         weight_bytes: flash that constants of weights.c take.
     """
 
@@ -61,6 +66,7 @@ def sources(network: IntegerNetwork, plan: MemoryPlan, title: str) -> Sources:
     declared = "\n".join(structures.constants.declarations)
     return Sources(
         {
+            "main.c": template("main.c", PRINT=PRINT_MESSAGE if network.sent else PRINT_LOGITS),
             "net.h": _header(network, plan, named),
             "net.c": _network(network, plan, structures, chains, image, named),
             "weights.h": template("weights.h", DECLARATIONS=declared),
@@ -78,12 +84,28 @@ def _header(network: IntegerNetwork, plan: MemoryPlan, named: Mapping[str, str])
         ARENA=plan.arena_bytes,
         INPUT=image.channels * image.height * image.width,
         INPUT_SHAPE=f"{image.height} rows, {image.width} pixels, {image.channels} channels",
-        OUTPUTS=len(network.stages[-1].rescale.shift),
+        **_outputs(network, plan),
         MAPS=len(plan.maps) - 1,
         INPUT_SCALE=repr(network.input.scale),
         INPUT_ZERO=network.input.zero,
-        LOGIT_SCALE=repr(network.logit_scale),
     )
+
+
+def _outputs(network: IntegerNetwork, plan: MemoryPlan) -> dict[str, object]:
+    """What net.h says of them."""
+    if network.sent:
+        return {
+            "OUTPUTS": sum(plan.layouts[name].size_bytes for name in network.sent),
+            "OUTPUT_TYPE": "uint8_t",
+            "OUTPUT_MEANING": f"Outputs are the bytes of packed maps: {', '.join(network.sent)}.",
+            "SCALE": "",
+        }
+    return {
+        "OUTPUTS": len(network.stages[-1].rescale.shift),
+        "OUTPUT_TYPE": "int32_t",
+        "OUTPUT_MEANING": "Outputs are logits; times NET_LOGIT_SCALE they are the float network's.",
+        "SCALE": f"#define NET_LOGIT_SCALE {network.logit_scale!r}\n",
+    }
 
 
 def _network(
@@ -196,17 +218,27 @@ def _main(network: IntegerNetwork, plan: MemoryPlan, chains: list[list[str]], im
         if chain.last.target is not None:
             calls.append(_watched(number, chain.last.target.name, plan))
         first += len(texts)
-    last = plan.chains[-1]
-    logits = f"arena(stages[{first - 1}].row_at)"
-    outputs = len(network.stages[-1].rescale.shift)
-    assert last.last.target is None
+    if network.sent:
+        calls += _sent(network, plan)
+    else:
+        calls.append(
+            f"    memcpy(outputs, arena(stages[{first - 1}].row_at), "
+            f"NET_OUTPUTS * sizeof outputs[0]);\n"
+        )
     return (
         "\nstatic const struct stage stages[] = {\n" + "".join(lines) + "};\n"
         f"\nuint8_t *net_input(void) {{ return arena({image}.offset); }}\n"
-        "\nvoid net_run(int32_t logits[NET_OUTPUTS])\n{\n"
-        + "".join(calls)
-        + f"    memcpy(logits, {logits}, {outputs}u * sizeof logits[0]);\n}}\n"
+        "\nvoid net_run(net_output outputs[NET_OUTPUTS])\n{\n" + "".join(calls) + "}\n"
     )
+
+
+def _sent(network: IntegerNetwork, plan: MemoryPlan) -> Iterator[str]:
+    """Copies of the maps that are sent, one after the other."""
+    at = 0
+    for name in network.sent:
+        size = plan.layouts[name].size_bytes
+        yield f"    memcpy(outputs + {at}u, arena({plan.offsets[name]}u), {size}u); /* {name} */\n"
+        at += size
 
 
 def _watched(number: int, name: str, plan: MemoryPlan) -> str:

@@ -2,6 +2,7 @@
 
 from actpress.deploy.integer.convert import integer_network
 from actpress.deploy.integer.execute import Executor
+from actpress.deploy.integer.heads import head_of
 from actpress.deploy.integer.network import (
     Addend,
     Convolution,
@@ -33,6 +34,7 @@ __all__ = [
     "Stage",
     "Table",
     "Window",
+    "head_of",
     "integer_network",
     "integer_score",
 ]

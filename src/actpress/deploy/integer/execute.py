@@ -55,17 +55,20 @@ class Executor:
             image: of the input's map, shape (n, h, w, c).
 
         Returns:
-            Logits (n, classes), and the codes that are stored of every map by its name,
-            (n, h, w, channels), before memory loses any of them.
+            Logits (n, classes), or (n, 0) where maps are sent, and the codes that are stored of
+            every map by its name, (n, h, w, channels), before memory loses any of them.
         """
         codes = {self._network.input.map.name: image.astype(np.int64)}
         kept = dict(codes)
-        for stage in self._network.stages[:-1]:
-            assert stage.target is not None
+        logits = np.zeros((len(image), 0), np.int64)
+        for stage in self._network.stages:
+            if stage.target is None:
+                logits = run_stage(stage, kept)[:, 0, 0, :]
+                continue
             name = stage.target.name
             codes[name] = run_stage(stage, kept)
             kept[name] = self._kept(name, codes[name])
-        return run_stage(self._network.stages[-1], kept)[:, 0, 0, :], codes
+        return logits, codes
 
 
 def image_codes(given: Input, images: NDArray[np.float32]) -> Array:

@@ -260,17 +260,19 @@ class Input:
 
 @dataclass(frozen=True)
 class IntegerNetwork:
-    """Stages in order; the last one gives logits.
+    """Stages in order; the last one gives logits, unless maps are sent.
 
     Attributes:
         input: the image.
         stages: each reads maps of earlier ones.
         logit_scale: logits are the integers of the last stage times this.
+        sent: names of the maps that are the output of the head of a network; there are no logits.
     """
 
     input: Input
     stages: tuple[Stage, ...]
     logit_scale: float
+    sent: tuple[str, ...] = ()
 
     @property
     def maps(self) -> tuple[IntegerMap, ...]:

@@ -1,7 +1,15 @@
 """Where maps and line buffers of an integer network lie in one block of memory, and when."""
 
 from actpress.deploy.memory.coding import rans_layouts
-from actpress.deploy.memory.layout import CodedGroup, Coding, Group, RowLayout, layout_of, packed
+from actpress.deploy.memory.layout import (
+    CodedGroup,
+    Coding,
+    Group,
+    RowLayout,
+    layout_of,
+    packed,
+    unpacked,
+)
 from actpress.deploy.memory.peak import PlannedPeak
 from actpress.deploy.memory.plan import MemoryPlan, memory_plan, planned
 from actpress.deploy.memory.rans import CodeTable
@@ -27,4 +35,5 @@ __all__ = [
     "packed",
     "planned",
     "rans_layouts",
+    "unpacked",
 ]

@@ -180,6 +180,24 @@ def packed(codes: Array, layout: RowLayout) -> bytes:
     return b"".join(rows)
 
 
+def unpacked(data: bytes, stored: IntegerMap) -> Array:
+    """Codes (h, w, c) of a packed map."""
+    layout = layout_of(stored)
+    codes = np.zeros(stored.shape[1:] + stored.shape[:1], np.int64)
+    rows = np.frombuffer(data, np.uint8).reshape(stored.height, layout.row_bytes)
+    begin = 0
+    for group in layout.groups:
+        own = rows[:, begin : begin + group.row_bytes]
+        begin += group.row_bytes
+        if group.bits:
+            count = stored.width * len(group.members)
+            bits = np.unpackbits(own, axis=1, bitorder="little", count=count * group.bits)
+            weights = 1 << np.arange(group.bits)
+            values = bits.reshape(stored.height, stored.width, -1, group.bits) @ weights
+            codes[:, :, list(group.members)] = values
+    return codes
+
+
 def _packed_row(row: Array, groups: tuple[Group, ...]) -> bytes:
     return b"".join(
         _packed_bits(row[:, list(group.members)].ravel(), group.bits)

@@ -36,7 +36,7 @@ class Block:
     Attributes:
         name: of the map, or of the chain whose line buffers these are.
         bytes: how many.
-        first, last: chains during which it lives.
+        first, last: chains during which it lives; what is sent lives on after all of them.
         is_map: whether it is one.
     """
 
@@ -159,7 +159,7 @@ def _planned(
 ) -> MemoryPlan:
     chains = chains_of(network, cascade=left_out)
     stored = [network.input.map, *(c.last.target for c in chains if c.last.target is not None)]
-    maps = tuple(_map_block(each, layouts[each.name], chains) for each in stored)
+    maps = tuple(_map_block(each, layouts[each.name], chains, network.sent) for each in stored)
     buffers = tuple(
         Block(chain.name, sum(buffers_of(s).bytes for s in chain.stages), at, at, is_map=False)
         for at, chain in enumerate(chains)
@@ -180,14 +180,17 @@ def _planned(
     )
 
 
-def _map_block(stored: IntegerMap, layout: RowLayout, chains: Sequence[Chain]) -> Block:
+def _map_block(
+    stored: IntegerMap, layout: RowLayout, chains: Sequence[Chain], sent: Sequence[str]
+) -> Block:
     first = next((at for at, chain in enumerate(chains) if chain.last.target is stored), -1)
     reads = [
         at
         for at, chain in enumerate(chains)
         if any(reading.map is stored for reading in stored_readings(chain))
     ]
-    return Block(stored.name, layout.size_bytes, first, max(reads, default=first), is_map=True)
+    last = len(chains) if stored.name in sent else max(reads, default=first)
+    return Block(stored.name, layout.size_bytes, first, last, is_map=True)
 
 
 class _Rules:

@@ -131,7 +131,7 @@ def chains_of(network: IntegerNetwork, *, cascade: Sequence[str] = ()) -> tuple[
 
 
 def cascadable(network: IntegerNetwork) -> tuple[str, ...]:
-    """Maps that need not be stored: the next stage is all that reads them, as its source."""
+    """Maps that need not be stored: only the next stage reads them, as its source; none is sent."""
     names = []
     for stage, following in zip(network.stages[:-1], network.stages[1:], strict=True):
         target = stage.target
@@ -142,7 +142,9 @@ def cascadable(network: IntegerNetwork) -> tuple[str, ...]:
             if reading.map is target
         ]
         alone = len(readers) == 1 and readers[0][0] is following
-        if target is not None and alone and readers[0][1] is following.source:
+        if target is None or target.name in network.sent:
+            continue
+        if alone and readers[0][1] is following.source:
             names.append(target.name)
     return tuple(names)
 

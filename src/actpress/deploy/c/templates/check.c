@@ -1,4 +1,4 @@
-/* Runs the golden images: every logit, and with NET_WATCH every stored map, must be as computed by
+/* Runs the golden images: every output, and with NET_WATCH every stored map, must be as computed by
    the reference when this folder was made. Ends with status 0 only if all are. */
 #include <string.h>
 
@@ -31,20 +31,20 @@ void net_watch(uint32_t map, const uint8_t *packed, uint32_t bytes)
 
 int main(void)
 {
-    static int32_t logits[NET_OUTPUTS];
+    static net_output outputs[NET_OUTPUTS];
     uint32_t wrong = 0;
     for (uint32_t image = 0; image < GOLDEN_IMAGES; image++) {
         memcpy(net_input(), golden_images[image], NET_INPUT_BYTES);
 #ifdef NET_WATCH
         image_at = image;
 #endif
-        net_run(logits);
+        net_run(outputs);
         after_run();
         for (uint32_t i = 0; i < NET_OUTPUTS; i++) {
-            if (logits[i] == golden_logits[image][i]) continue;
+            if (outputs[i] == golden_outputs[image][i]) continue;
             say("image ");
             say_number((int32_t)image);
-            say(": another logit ");
+            say(": another output ");
             say_number((int32_t)i);
             say("\n");
             wrong++;
@@ -54,7 +54,7 @@ int main(void)
     wrong += wrong_maps;
     say("maps and ");
 #endif
-    say("logits of ");
+    say("outputs of ");
     say_number(GOLDEN_IMAGES);
     say(wrong ? " images: NOT equal\n" : " images: equal\n");
     if (stack_used()) {

@@ -6,6 +6,6 @@
 
 /* Held-out images, and what the reference computes of them. */
 extern const uint8_t golden_images[GOLDEN_IMAGES][NET_INPUT_BYTES];
-extern const int32_t golden_logits[GOLDEN_IMAGES][NET_OUTPUTS];
+extern const net_output golden_outputs[GOLDEN_IMAGES][NET_OUTPUTS];
 extern const uint32_t golden_hashes[GOLDEN_IMAGES][NET_MAPS]; /* FNV-1a of each packed map */
 #endif

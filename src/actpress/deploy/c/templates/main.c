@@ -1,11 +1,11 @@
-/* main IMAGE: prints the logits of an image, a file of NET_INPUT_BYTES bytes as net.h says. */
+/* main IMAGE: prints the outputs of an image, a file of NET_INPUT_BYTES bytes as net.h says. */
 #include <stdio.h>
 
 #include "net.h"
 
 int main(int count, char **arguments)
 {
-    static int32_t logits[NET_OUTPUTS];
+    static net_output outputs[NET_OUTPUTS];
     if (count != 2) {
         fprintf(stderr, "usage: %s IMAGE, a file of %u bytes\n", arguments[0], NET_INPUT_BYTES);
         return 2;
@@ -22,8 +22,6 @@ int main(int count, char **arguments)
         fprintf(stderr, "%s: expected %u bytes\n", arguments[1], NET_INPUT_BYTES);
         return 2;
     }
-    net_run(logits);
-    for (unsigned i = 0; i < NET_OUTPUTS; i++)
-        printf("%u %ld %.6g\n", i, (long)logits[i], logits[i] * NET_LOGIT_SCALE);
-    return 0;
+    net_run(outputs);
+@PRINT@    return 0;
 }

@@ -14,14 +14,14 @@
 #define NET_INPUT_SCALE @INPUT_SCALE@
 #define NET_INPUT_ZERO @INPUT_ZERO@
 
-/* Logits are integers; times this they are those of the float network. */
-#define NET_LOGIT_SCALE @LOGIT_SCALE@
-
+/* @OUTPUT_MEANING@ */
+typedef @OUTPUT_TYPE@ net_output;
+@SCALE@
 /* Where the image goes, NET_INPUT_BYTES: row by row, pixel by pixel, channel by channel. */
 uint8_t *net_input(void);
 
-/* Computes the logits. The image is overwritten. */
-void net_run(int32_t logits[NET_OUTPUTS]);
+/* Computes the outputs. The image is overwritten. */
+void net_run(net_output outputs[NET_OUTPUTS]);
 
 #ifdef NET_WATCH
 /* Is shown every stored map once it is complete, in the order of memory.md. */
