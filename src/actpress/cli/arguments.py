@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from math import prod
 
 from actpress.errors import ModelError, RunError
 from actpress.factories import split_spec
@@ -27,28 +28,29 @@ def check_alone(environment: Mapping[str, str] = os.environ) -> None:
         )
 
 
-def parse_input(text: str) -> tuple[int, int, int]:
-    """Read the shape of one input image, channels x height x width.
+def parse_input(text: str) -> tuple[int, ...]:
+    """Read the shape of one input: channels x height x width of an image, or of another rank.
 
     >>> parse_input("3x224x224")
     (3, 224, 224)
+    >>> parse_input("1x16000")
+    (1, 16000)
 
     Raises:
-        ModelError: not three positive numbers, or an image beyond all measure.
+        ModelError: not one to four positive numbers, or an input beyond all measure.
     """
-    match = re.fullmatch(r"\s*([1-9]\d{0,5})x([1-9]\d{0,5})x([1-9]\d{0,5})\s*", text)
-    if match is None:
+    if re.fullmatch(r"\s*[1-9]\d{0,5}(x[1-9]\d{0,5}){0,3}\s*", text) is None:
         raise ModelError(
             f"cannot read the input shape {text!r}; expected channels x height x width without a "
-            f"batch axis, as in 3x224x224"
+            f"batch axis, as in 3x224x224, or 640, 1x16000 and 1x32x32x32 for other inputs"
         )
-    c, h, w = int(match[1]), int(match[2]), int(match[3])
-    if c * h * w > MOST_VALUES:
+    shape = tuple(map(int, text.split("x")))
+    if prod(shape) > MOST_VALUES:
         raise ModelError(
-            f"an input of {text.strip()} has {c * h * w:,} values, expected at most "
+            f"an input of {text.strip()} has {prod(shape):,} values, expected at most "
             f"{MOST_VALUES:,}; give the size of the images that the network is used with"
         )
-    return c, h, w
+    return shape
 
 
 def parse_arguments(text: str | None) -> dict[str, object]:

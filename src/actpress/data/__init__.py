@@ -46,7 +46,7 @@ IMAGE_FOLDER = "imagefolder:"
 def load_dataset(
     spec: str,
     *,
-    input_shape: tuple[int, int, int] | None = None,
+    input_shape: tuple[int, ...] | None = None,
     preparation: Preparation | None = None,
 ) -> Dataset:
     """Open the data set that the user named.
@@ -55,7 +55,7 @@ def load_dataset(
         spec: `fashion-mnist`, `fashion-mnist-subset`, `cifar10`, `imagefolder:PATH`, or
             `package.module:factory`, whose factory takes nothing and returns a `Dataset`, or one
             of torch's own, or a loader, which `from_torch` takes.
-        input_shape: (c, h, w) of the network's input. An image folder needs it, and is scaled to
+        input_shape: of the network, without the batch. An image folder needs it, and is scaled to
             it; of other data it is only checked.
         preparation: of the files of an image folder; other data prepare their own.
 
@@ -84,16 +84,16 @@ def load_image(
     path: Path,
     spec: str,
     *,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     preparation: Preparation | None = None,
 ) -> Tensor:
     """Images from one file, prepared as a data set prepares its own; (n, *input_shape), float32.
 
     Args:
-        path: of one image, or of an array (.npy) that is what the network takes, (c, h, w) or
-            (n, c, h, w).
+        path: of one image, or of an array (.npy) that is what the network takes, `input_shape`
+            or several of them.
         spec: the data set, as for `load_dataset`.
-        input_shape: (c, h, w) of the network's input.
+        input_shape: of the network, without the batch.
         preparation: of an image folder.
 
     Raises:
@@ -112,13 +112,13 @@ def load_image(
 
 
 def _prepared(
-    path: Path, spec: str, input_shape: tuple[int, int, int], preparation: Preparation | None
+    path: Path, spec: str, input_shape: tuple[int, ...], preparation: Preparation | None
 ) -> Tensor:
     if spec in NAMED:
         return NAMED[spec].prepare_image(path)
     if spec.startswith(IMAGE_FOLDER):
         known = preparation or Preparation()
-        return normalised(read_image(path, input_shape), known.mean, known.std)
+        return normalised(read_image(path, _of_images(spec, input_shape)), known.mean, known.std)
     prepare = _open(spec).prepare
     if prepare is None:
         raise DataError(
@@ -147,28 +147,37 @@ def _open(spec: str) -> Dataset:
 
 
 def _open_image_folder(
-    spec: str, input_shape: tuple[int, int, int] | None, preparation: Preparation
+    spec: str, input_shape: tuple[int, ...] | None, preparation: Preparation
 ) -> Dataset:
     if input_shape is None:
         raise DataError(
             f"{spec} needs the size that images are scaled to; give the input shape, as in "
             f"--input 3x224x224"
         )
+    size = _of_images(spec, input_shape)
     path = Path(spec.removeprefix(IMAGE_FOLDER)).expanduser()
     if preparation.unlabelled:
-        return load_unlabelled_folder(
-            path, size=input_shape, mean=preparation.mean, std=preparation.std
-        )
+        return load_unlabelled_folder(path, size=size, mean=preparation.mean, std=preparation.std)
     return load_image_folder(
         path,
-        size=input_shape,
+        size=size,
         mean=preparation.mean,
         std=preparation.std,
         classes=preparation.classes,
     )
 
 
-def _written(shape: tuple[int, int, int]) -> str:
+def _of_images(spec: str, input_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    if len(input_shape) != 3:
+        raise DataError(
+            f"the images of {spec} have channels, height and width, but the network's input is "
+            f"{_written(input_shape)}; give all three, as in --input 3x224x224, or other data"
+        )
+    c, h, w = input_shape
+    return c, h, w
+
+
+def _written(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 

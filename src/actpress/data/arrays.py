@@ -9,8 +9,8 @@ from torch import Tensor
 from actpress.errors import DataError
 
 
-def read_array(path: Path, shape: tuple[int, int, int]) -> Tensor:
-    """A .npy file of one image (c, h, w) or of several (n, c, h, w) -> float32 (n, c, h, w).
+def read_array(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """A .npy file of one image of a shape, or of several -> float32 (n, *shape).
 
     Nothing is scaled or normalised, and no code from the file is executed.
 
@@ -21,7 +21,7 @@ def read_array(path: Path, shape: tuple[int, int, int]) -> Tensor:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"cannot read the array {path}: {error}; give another file") from error
-    if array.ndim == 3:
+    if array.ndim == len(shape):
         array = array[None]
     if array.dtype.kind != "f" or array.shape[1:] != shape or not len(array):
         raise DataError(

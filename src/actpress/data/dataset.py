@@ -24,7 +24,7 @@ class ImageSource(Protocol):
     def __len__(self) -> int: ...
 
     def load(self, indices: Tensor) -> Tensor:
-        """Positions (n,), int64 -> float32 images (n, c, h, w), in the same order."""
+        """Positions (n,), int64 -> float32 images (n, c, ...), in the same order."""
         ...
 
 
@@ -43,7 +43,7 @@ class MemoryImages:
 
     Attributes:
         raw: first axis n; any type that `transform` takes.
-        transform: some rows of `raw` -> float32 (n, c, h, w).
+        transform: some rows of `raw` -> float32 (n, c, ...).
     """
 
     raw: Tensor
@@ -119,7 +119,7 @@ class Split:
         Args:
             images: raw values, first axis n.
             labels: targets, first axis n.
-            transform: some rows of `images` -> float32 (n, c, h, w); `None` when they are that.
+            transform: some rows of `images` -> float32 (n, c, ...); `None` when they are that.
         """
         return cls(MemoryImages(images, transform or _unchanged), labels)
 
@@ -223,7 +223,7 @@ class Dataset:
 
     Raises:
         DataError: some splits have labels and others none; images that are not for testing are not
-            float32 (n, c, h, w), or not of one size (the first of each split is looked at); labels
+            float32 (n, c, ...), or not of one size (the first of each split is looked at); labels
             are not of the task, or not of that many classes.
     """
 
@@ -286,18 +286,17 @@ class Dataset:
             DataError: see the class.
         """
         first, image = (next(each.batches(1))[0] for each in (self.train, split))
-        if image.ndim != 4 or image.dtype is not torch.float32 or image.shape != first.shape:
+        if image.ndim < 2 or image.dtype is not torch.float32 or image.shape != first.shape:
             raise DataError(
                 f"an image of {self.name}, {part} split, is {image.dtype} of shape "
-                f"{tuple(image.shape)}; expected float32 (n, c, h, w), the same size in all splits"
+                f"{tuple(image.shape)}; expected float32 (n, c, ...), the same size in all splits"
             )
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(c, h, w) of the images; reads the first one."""
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one image, such as (c, h, w), (c, t) or (c,); reads the first one."""
         image, _ = next(self.train.batches(1))
-        _, c, h, w = image.shape
-        return c, h, w
+        return tuple(image.shape[1:])
 
 
 def _unchanged(images: Tensor) -> Tensor:

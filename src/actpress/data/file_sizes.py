@@ -34,11 +34,11 @@ def file_sizes(shape: Sequence[int], images: Tensor | None) -> FileSizes:
     """Sizes of images as files.
 
     Args:
-        shape: (c, h, w) of one.
-        images: as the network takes them, (n, c, h, w), float; their least and greatest value
+        shape: of one; other data than (c, h, w) are no files of images.
+        images: as the network takes them, (n, *shape), float; their least and greatest value
             become black and white. None where no data are at hand.
     """
-    if images is None or shape[0] not in MODES:
+    if images is None or len(shape) != 3 or shape[0] not in MODES:
         return FileSizes(0, prod(shape))
     pixels = [_pixels(image) for image in images]
     png = [_file_bytes(each, "png") for each in pixels]

@@ -1,10 +1,11 @@
 """A network through torch.export: operators of ATen, as the shapes of an example decide them."""
 
 import copy
+import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from itertools import chain
 
@@ -118,12 +119,12 @@ def _calls_watched(network: nn.Module) -> Iterator[set[str]]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what torch.export tells about itself."""
+    """Without what torch.export tells about itself; where it fails it prints its graph so far."""
     log = logging.getLogger("torch")
     level = log.level
     log.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -32,7 +32,7 @@ class Source(BaseModel):
         weights: path of the weights, if any.
         data: name of the data set.
         preparation: of the files of an image folder, if it is not the default.
-        input: shape of one image, (c, h, w).
+        input: shape of one image, such as (c, h, w).
         leaves: module paths that were not traced into.
         capture: how the network was to be captured.
         weights_sha256: `hash_weights` of the float network.
@@ -47,7 +47,7 @@ class Source(BaseModel):
     weights: str | None = None
     data: str
     preparation: Preparation | None = None
-    input: tuple[Side, Side, Side]
+    input: Annotated[tuple[Side, ...], Field(min_length=1, max_length=4)]
     leaves: tuple[str, ...] = ()
     capture: Capture = Capture.AUTO
     weights_sha256: str

@@ -72,8 +72,15 @@ class TestParseInput:
     def test_three_numbers(self, text: str) -> None:
         assert parse_input(text) == (3, 224, 224)
 
+    def test_other_ranks(self) -> None:
+        assert [parse_input(text) for text in ("640", "1x16000", "1x8x9x10")] == [
+            (640,),
+            (1, 16000),
+            (1, 8, 9, 10),
+        ]
+
     @pytest.mark.parametrize(
-        "text", ["", "224", "224x224", "1x3x224x224", "3x0x224", "3xax4", "-3x4x4", "3X4X4"]
+        "text", ["", "1x1x3x224x224", "3x0x224", "3xax4", "-3x4x4", "3X4X4", "3x", "3,4,4"]
     )
     def test_anything_else_is_refused(self, text: str) -> None:
         with pytest.raises(ModelError, match="without a batch axis, as in 3x224x224"):

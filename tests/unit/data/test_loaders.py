@@ -211,7 +211,7 @@ class Endless(TorchDataset[Any]):
         (Items(pair, 2), "2 training images are too few to set some apart; give holdout and test"),
         (Items(lambda i: (image(i), 0.5)), "labels of items .* are torch.float64 of shape"),
         (Items(lambda i: (image(i), 1, 2)), "a batch of train is a tuple of 3; expected"),
-        (Items(lambda i: (i, 1)), r"expected float32 \(n, c, h, w\)"),
+        (Items(lambda i: (i, 1)), r"expected float32 \(n, c, \.\.\.\)"),
         (Items(lambda _: "file.png"), "the images of train are a str; expected a tensor"),
         (Items(lambda _: object()), "cannot be made one batch: TypeError"),
         (Stream(), "train is a Stream, which is not read by position and has no length"),

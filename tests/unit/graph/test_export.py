@@ -304,7 +304,7 @@ class Branch(nn.Module):
         return x if x.sum() > 0 else -x
 
 
-def test_a_branch_on_values_names_the_line() -> None:
+def test_a_branch_on_values_names_the_line(capsys: pytest.CaptureFixture[str]) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), Branch(), nn.Conv2d(4, 2, 1))
 
     line = r"test_export\.py:\d+ \(return x if x\.sum\(\) > 0 else -x\)"
@@ -314,6 +314,7 @@ def test_a_branch_on_values_names_the_line() -> None:
     with pytest.raises(ModelError, match=both) as raised:
         capture(model, IMAGES)
     assert "\n" not in str(raised.value)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_batch_of_one_size_is_refused() -> None:
