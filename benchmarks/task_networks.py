@@ -105,7 +105,7 @@ def scenes(count: int, seed: int) -> tuple[Tensor, Tensor]:
     for number in range(count):
         for kind in torch.randint(1, CLASSES, (3,), generator=generator).tolist():
             x, y, size = torch.rand(3, generator=generator).tolist()
-            shape = _shape(kind, rows - (2 * y - 1), columns - (2 * x - 1), 0.12 + 0.2 * size)
+            shape = _shape(kind, rows - (2 * y - 1), columns - (2 * x - 1), 0.2 + 0.25 * size)
             colour = 1.5 * torch.randn(3, generator=generator)
             images[number] = torch.where(shape, colour[:, None, None], images[number])
             masks[number][shape] = kind
@@ -135,10 +135,10 @@ def drawings(count: int, seed: int) -> tuple[Tensor, Tensor]:
             7, count, 1, 1, generator=generator
         )
         turned = rows * torch.sin(math.pi * turn) + columns * torch.cos(math.pi * turn)
-        wave = torch.sin((4 + 50 * speed) * turned + 2 * math.pi * phase)
+        wave = torch.sin((4 + 30 * speed) * turned + 2 * math.pi * phase)
         side = rows * torch.sin(2 * math.pi * angle) + columns * torch.cos(2 * math.pi * angle)
         added = 0.25 * height * wave + 0.5 * (shift - 0.5)
-        whole = whole + torch.sigmoid(150 * (side - cut + 0.3)) * added
+        whole = whole + torch.sigmoid(80 * (side - cut + 0.3)) * added
     whole = whole.clamp(0, 1)[:, None]
     return F.avg_pool2d(whole, 2), whole
 
