@@ -1,5 +1,7 @@
 """`compress` end to end for other tasks than classification, on torch's own loaders."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,8 +9,19 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import actpress
-from actpress.errors import BudgetError, DataError, ModelError
-from actpress.tasks import Segmentation, Task
+from actpress.errors import BudgetError, DataError, ModelError, TaskError
+from actpress.evaluation import Metrics
+from actpress.methods import METHODS, Outcome
+from actpress.tasks import (
+    Classification,
+    Custom,
+    DenseRegression,
+    Metric,
+    MultiLabel,
+    Regression,
+    Segmentation,
+    Task,
+)
 from actpress.tune import TuneSettings
 
 SMALL = actpress.Settings(
@@ -116,3 +129,148 @@ def test_targets_of_another_form_are_refused_before_any_work() -> None:
         pytest.warns(UserWarning, match="set apart"),
     ):
         actpress.compress(network, TensorDataset(x, masks), task=task, budget="0.3dB")
+
+
+class Pooled(nn.Module):
+    """Convolutions, a mean, and so many numbers."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 16, 3, padding=1)
+        self.head = nn.Linear(16, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.relu(self.second(F.relu(self.first(x)))).mean((2, 3)))
+
+
+class Keypoints(nn.Module):
+    """A heat map and a size for each image, as a dict of tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps, self.pooled = Maps(1), Pooled(1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"heat": self.maps(x), "size": self.pooled(x)}
+
+
+def heat_error(outputs: dict[str, Tensor], targets: Tensor) -> float:
+    return float((outputs["heat"].squeeze(1) - targets).abs().mean())
+
+
+def share(_: Tensor, masks: Tensor) -> Tensor:
+    return (masks > 0).float().mean((1, 2))[:, None]
+
+
+def present(_: Tensor, masks: Tensor) -> Tensor:
+    """Whether the left half holds much of every class; zeros and ones of a float type."""
+    return torch.stack([(masks[:, :, :8] == kind).sum((1, 2)) > 14 for kind in (1, 2)], 1).float()
+
+
+def clean(_: Tensor, masks: Tensor) -> Tensor:
+    return torch.tensor([0.0, 1.0, -1.0])[masks][:, None]
+
+
+CASES = {
+    "dense": (Maps(1), DenseRegression(peak=2.0), clean, "PSNR", "1.5dB"),
+    "regression": (Pooled(1), Regression(), share, "mean absolute error", BUDGET),
+    "labels": (Pooled(2), MultiLabel(labels=2), present, "F1", "20pp"),
+    "binary": (
+        Pooled(1),
+        Classification(binary=True),
+        lambda x, masks: present(x, masks)[:, :1],
+        "accuracy",
+        BUDGET,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_other_tasks(case: str) -> None:
+    network, task, make, name, budget = CASES[case]
+    raw = [scenes(count, seed) for count, seed in ((64, 1), (32, 2), (32, 3))]
+    parts = [(x, make(x, masks)) for x, masks in raw]
+    network = trained(network, task, parts[0][0], task.as_target(parts[0][1]))
+    train, holdout, test = loaders(*parts)
+
+    result = actpress.compress(
+        network,
+        train,
+        holdout=holdout,
+        test=test,
+        task=task,
+        method="gdr",
+        budget=budget,
+        settings=SMALL,
+    )
+
+    compared, (x, raw_target) = result.metrics.compared, parts[2]
+    assert compared.name == name
+    target = task.as_target(raw_target)
+    for model, told in ((network, compared.before), (result.model, compared.after)):
+        with torch.no_grad():
+            decisions = task.decisions(model(x))
+        assert told == pytest.approx(task.measure(task.evidence(decisions, target)))
+    assert result.metrics.agreement > 0.5
+    if budget != BUDGET:
+        held_out = result.metrics.held_out
+        assert held_out is not None
+        assert held_out.drop_pp <= float(budget[:-2]) + 1e-6
+        assert held_out.name == name
+    assert Metrics.model_validate_json(result.metrics.model_dump_json()) == result.metrics
+
+
+def keypoints(
+    measured: Callable[[dict[str, Tensor], Tensor], float], budget: str = BUDGET
+) -> Metrics:
+    raw = [scenes(count, seed) for count, seed in ((48, 1), (32, 2), (16, 3))]
+    train, holdout, test = loaders(*((x, (masks > 0).float()) for x, masks in raw))
+    torch.manual_seed(0)
+    task = Custom(measured, Metric("heat map error", "", higher_is_better=False))
+    return actpress.compress(
+        Keypoints().eval(),
+        train,
+        holdout=holdout,
+        test=test,
+        task=task,
+        method="gdr",
+        budget=budget,
+        settings=SMALL,
+    ).metrics
+
+
+def test_any_outputs_with_a_metric_of_the_users() -> None:
+    compared = keypoints(heat_error).compared
+    assert compared.name == "heat map error"
+    assert 0 < compared.after < 2 * compared.before
+
+
+def test_a_metric_that_fails_does_so_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(_: object) -> Outcome:
+        raise AssertionError("work began")
+
+    monkeypatch.setitem(METHODS, "gdr", work)
+    with pytest.raises(TaskError, match="'heat map error' raises KeyError: 'boxes'"):
+        keypoints(lambda outputs, _: float(outputs["boxes"].mean()))
+    with pytest.raises(TaskError, match="returns nan; expected a finite number"):
+        keypoints(lambda *_: float("nan"))
+    with pytest.raises(BudgetError, match="that of custom is heat map error; ask for bits or a"):
+        keypoints(heat_error, "0.5pp")
+
+
+def test_segmentation_without_masks_has_agreement() -> None:
+    parts = [scenes(count, seed)[:1] for count, seed in ((48, 1), (32, 2), (16, 3))]
+    train, holdout, test = loaders(*parts)
+    network = Maps(CLASSES).eval()
+    options = {"holdout": holdout, "test": test, "task": Segmentation(classes=CLASSES)}
+    with pytest.raises(BudgetError, match=r"has no labels, .* such as 1bits or 6x"):
+        actpress.compress(network, train, budget="0.5pp", settings=SMALL, **options)
+
+    result = actpress.compress(
+        network, train, method="gdr", budget=BUDGET, settings=SMALL, **options
+    )
+
+    with torch.no_grad():
+        same = network(parts[2][0]).argmax(1) == result.model(parts[2][0]).argmax(1)
+    assert result.metrics.compared.name == "agreement"
+    assert result.metrics.agreement == pytest.approx(float(same.float().mean()))
