@@ -34,7 +34,7 @@ CLASSIFIERS = ("resnet18", "mobilenet_v2", "vgg16_bn")
 BUDGET = "4x"
 LABELS_BUDGET = "6x"
 SETTINGS = Settings(
-    calibration_images=500, decoder_images=256, tune=TuneSettings(steps=200, validation_images=256)
+    calibration_images=500, decoder_images=256, tune=TuneSettings(steps=120, validation_images=256)
 )
 QUICK = Settings(calibration_images=500, search_images=128)
 
