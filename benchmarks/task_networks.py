@@ -18,8 +18,8 @@ SIDE = 32
 CLASSES = 4
 """Background, discs, squares, rings."""
 
-TRAIN, HELD_OUT, TEST = 768, 384, 512
-STEPS, BATCH = 400, 16
+TRAIN, HELD_OUT, TEST = 768, 256, 256
+STEPS, BATCH = 400, 12
 
 
 class Block(nn.Sequential):
@@ -34,14 +34,14 @@ class Block(nn.Sequential):
 
 
 class UNet(nn.Module):
-    """Three levels of 12, 24 and 48 channels, skip connections by concatenation."""
+    """Three levels of 8, 16 and 32 channels, skip connections by concatenation."""
 
     def __init__(self, classes: int = CLASSES) -> None:
         super().__init__()
-        self.down1, self.down2, self.middle = Block(3, 12), Block(12, 24), Block(24, 48)
-        self.up2, self.join2 = nn.ConvTranspose2d(48, 24, 2, stride=2), Block(48, 24)
-        self.up1, self.join1 = nn.ConvTranspose2d(24, 12, 2, stride=2), Block(24, 12)
-        self.head = nn.Conv2d(12, classes, 1)
+        self.down1, self.down2, self.middle = Block(3, 8), Block(8, 16), Block(16, 32)
+        self.up2, self.join2 = nn.ConvTranspose2d(32, 16, 2, stride=2), Block(32, 16)
+        self.up1, self.join1 = nn.ConvTranspose2d(16, 8, 2, stride=2), Block(16, 8)
+        self.head = nn.Conv2d(8, classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (n, 3, h, w) -> logits (n, classes, h, w)."""

@@ -34,9 +34,12 @@ CLASSIFIERS = ("resnet18", "mobilenet_v2", "vgg16_bn")
 BUDGET = "4x"
 LABELS_BUDGET = "6x"
 SETTINGS = Settings(
-    calibration_images=500, decoder_images=256, tune=TuneSettings(steps=120, validation_images=256)
+    calibration_images=256,
+    search_images=64,
+    decoder_images=128,
+    tune=TuneSettings(steps=100, batch_size=16, validation_images=128),
 )
-QUICK = Settings(calibration_images=500, search_images=128)
+QUICK = Settings(calibration_images=250, search_images=64)
 
 
 @dataclass(frozen=True)
