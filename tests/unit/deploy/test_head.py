@@ -26,7 +26,7 @@ MakePressed = Callable[..., CompressedModel]
 def test_the_tail_goes_on_from_what_c_sends(
     make_pressed: MakePressed, images: Tensor, tmp_path: Path, transform: Transform
 ) -> None:
-    pressed = make_pressed(transform, bit_width=4)
+    pressed = make_pressed(transform, rank=5, bit_width=4)
     at = next(iter(pressed.codecs))
     folder = tmp_path / "head"
     logits = through_device(pressed, at, images, images[:6], folder)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actpress.codec import SiteCodec
+from actpress.codec import IdentityProjection, SiteCodec
 from actpress.deploy.integer import IntegerMap, IntegerNetwork
 from actpress.deploy.integer.arithmetic import Array
 from actpress.deploy.memory import layout_of, unpacked
@@ -43,6 +43,7 @@ def stream_of(head: Head, network: IntegerNetwork, messages: Sequence[bytes]) ->
 def _symbols(codes: Array, stored: IntegerMap, codec: SiteCodec, shape: Sequence[int]) -> Tensor:
     """Codes (n, h, w, channels) as symbols (n, k, ...) of a site of shape (c, ...)."""
     symbols = torch.from_numpy(codes + stored.q_min).permute(0, 3, 1, 2).to(torch.int32)
-    if stored.channels != codec.rank:  # dropped channels are maps of no bits, but no symbols
-        symbols = symbols[:, np.flatnonzero(stored.bits).tolist()]
+    projection = codec.projection
+    if isinstance(projection, IdentityProjection) and projection.kept is not None:
+        symbols = symbols[:, projection.kept]  # dropped channels are of no bits, but no symbols
     return symbols.reshape(len(codes), *codec.symbol_shape(shape))
