@@ -5,8 +5,9 @@
 
 Both builds run `benchmarks/speed_child.py` in processes of their own, one thread each, in turn;
 ratios are medians of what was taken side by side. Rows go one by one into
-`benchmarks/results/speed.json`; those that are there are not measured again unless `--again` names
-the group. `--page` only writes docs/results-speed.md anew.
+`benchmarks/results/speed.json`; those that are there are not measured again unless `--again` is
+given; `--only` begins the names of those that are wanted. `--page` only writes the page anew,
+docs/results-speed.md.
 """
 
 import argparse
@@ -16,8 +17,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Self
 
@@ -29,7 +32,7 @@ HERE = Path(__file__).resolve().parent.parent
 CHILD = HERE / "benchmarks" / "speed_child.py"
 MODELS = ("resnet18", "mobilenet_v2")
 VIEWS = ("entropy", "fixed")
-ROUNDS, SEARCHES, LARGE_SEARCHES = 7, 3, 1
+ROUNDS, SEARCHES, LARGE_SEARCHES = 5, 1, 1
 PATIENCE_S = 3600
 TORCH = ("-c", "import torch")
 STARTS = {
@@ -123,22 +126,25 @@ def wall_s(build: Path, command: Sequence[str]) -> float:
     return time.perf_counter() - began
 
 
-def coders(earlier: Path) -> Rows:
-    """Speed of encoding and decoding in context, and decoding against constriction."""
+def coder(earlier: Path, model: str) -> Rows:
+    """Speed of encoding and decoding in context."""
+    facts, rounds = in_turn((earlier, HERE), "coder", model)
     rows = []
-    for model in MODELS:
-        facts, rounds = in_turn((earlier, HERE), "coder", model)
-        for part in ("encode", "decode"):
-            pairs = [(old[part], new[part]) for old, new in rounds]
-            speeds = [
-                fact["symbols"] / statistics.median(times) / 1e6
-                for fact, times in zip(facts, zip(*pairs, strict=True), strict=True)
-            ]
-            rows.append(row(f"{part} in context, {model}", pairs, msymbols_per_s=speeds))
-        _, rounds = in_turn((HERE,), "without_contexts", model)
-        pairs = [(own["constriction"], own["decode"]) for (own,) in rounds]
-        rows.append(row(f"decode without contexts against constriction, {model}", pairs))
+    for part in ("encode", "decode"):
+        pairs = [(old[part], new[part]) for old, new in rounds]
+        speeds = [
+            fact["symbols"] / statistics.median(times) / 1e6
+            for fact, times in zip(facts, zip(*pairs, strict=True), strict=True)
+        ]
+        rows.append(row(f"{part} in context, {model}", pairs, msymbols_per_s=speeds))
     return rows
+
+
+def constriction(_earlier: Path, model: str) -> Rows:
+    """Decoding without contexts against constriction."""
+    _, rounds = in_turn((HERE,), "without_contexts", model)
+    pairs = [(own["constriction"], own["decode"]) for (own,) in rounds]
+    return [row(f"decode without contexts against constriction, {model}", pairs)]
 
 
 def unpacking(_earlier: Path) -> Rows:
@@ -153,53 +159,43 @@ def unpacking(_earlier: Path) -> Rows:
     ]
 
 
-def tuning(earlier: Path) -> Rows:
+def tuning(earlier: Path, model: str) -> Rows:
     """A tuning step over a float training step."""
-    return _within(earlier, "tuning", "tuning step / float step", ("tuning", "float"))
+    return _within(earlier, "tuning", ("tuning", "float"), f"tuning step / float step, {model}")
 
 
-def real_bytes(earlier: Path) -> Rows:
+def real_bytes(earlier: Path, model: str) -> Rows:
     """Evaluation with real bytes at every site over that without."""
-    return _within(
-        earlier, "real_bytes", "evaluation with real bytes / without", ("bytes", "plain")
-    )
+    what = f"evaluation with real bytes / without, {model}"
+    return _within(earlier, "real_bytes", ("bytes", "plain"), what)
 
 
-def _within(earlier: Path, work: str, what: str, parts: tuple[str, str]) -> Rows:
+def _within(earlier: Path, work: str, parts: tuple[str, str], what: str) -> Rows:
+    """Two parts of the present build against each other."""
     first, second = parts
-    rows = []
-    for model in MODELS:
-        _, rounds = in_turn((earlier, HERE), work, model)
-        before = statistics.median(old[first] / old[second] for old, _ in rounds)
-        pairs = ((new[first], new[second]) for _, new in rounds)
-        rows.append(row(f"{what}, {model}", pairs, earlier=before))
-    return rows
+    _, rounds = in_turn((earlier, HERE), work, what.rpartition(" ")[2])
+    before = statistics.median(old[first] / old[second] for old, _ in rounds)
+    return [row(what, ((new[first], new[second]) for _, new in rounds), earlier=before)]
 
 
-def searches(earlier: Path) -> Rows:
-    """`gdr` on the bundled networks, from the start of the process to the last figure."""
-    rows = []
-    for model in MODELS:
-        for view in VIEWS:
-            runs = [searched(earlier, "gdr", model, view) for _ in range(SEARCHES)]
-            pairs = ((new["whole_s"], old["whole_s"]) for old, new in runs)
-            rows.append(row(f"gdr, {model}, {view}", pairs, stages=runs[-1]))
-    return rows
+def gdr(earlier: Path, model: str, view: str) -> Rows:
+    """`gdr` on a bundled network, from the start of the process to the last figure."""
+    runs = [searched(earlier, "gdr", model, view) for _ in range(SEARCHES)]
+    pairs = ((new["whole_s"], old["whole_s"]) for old, new in runs)
+    return [row(f"gdr, {model}, {view}", pairs, stages=runs[-1])]
 
 
-def large(earlier: Path) -> Rows:
+def large(earlier: Path, view: str) -> Rows:
     """The same on ResNet18 at 3x224x224, its memory, and its evaluation."""
+    runs = [searched(earlier, "large", view) for _ in range(LARGE_SEARCHES)]
     rows = []
-    for view in VIEWS:
-        runs = [searched(earlier, "large", view) for _ in range(LARGE_SEARCHES)]
-        for what, fact in LARGE_FACTS.items():
-            pairs = ((new[fact], old[fact]) for old, new in runs)
-            rows.append(row(f"224, {what}, {view}", pairs, stages=runs[-1]))
-        pairs = ((new["evaluation_s"], new["forward_s"]) for _, new in runs)
-        rows.append(row(f"224, evaluation / forward, {view}", pairs))
-        gib = ((new["peak_mib"], 1024.0) for _, new in runs)
-        rows.append(row(f"224, peak / 1 GiB, {view}", gib))
-    return rows
+    for what, fact in LARGE_FACTS.items():
+        pairs = ((new[fact], old[fact]) for old, new in runs)
+        rows.append(row(f"224, {what}, {view}", pairs, stages=runs[-1]))
+    pairs = ((new["evaluation_s"], new["forward_s"]) for _, new in runs)
+    gib = ((new["peak_mib"], 1024.0) for _, new in runs)
+    rows.append(row(f"224, evaluation / forward, {view}", pairs))
+    return [*rows, row(f"224, peak / 1 GiB, {view}", gib)]
 
 
 def searched(earlier: Path, *words: str) -> tuple[Row, Row]:
@@ -211,26 +207,34 @@ def searched(earlier: Path, *words: str) -> tuple[Row, Row]:
     return found[0], found[1]
 
 
-GROUPS: dict[str, Callable[[Path], Rows]] = {
-    group.__name__: group
-    for group in (starts, coders, unpacking, tuning, real_bytes, searches, large)
-}
+def groups() -> Iterator[tuple[str, Callable[[Path], Rows]]]:
+    """What is measured and written at once, the quickest first."""
+    yield "starts", starts
+    yield "unpacking", unpacking
+    for work in (tuning, coder, constriction, real_bytes):
+        for model in MODELS:
+            yield f"{work.__name__} {model}", partial(work, model=model)
+    for view in VIEWS:
+        yield f"large {view}", partial(large, view=view)
+    for model, view in product(MODELS, VIEWS):
+        yield f"gdr {model} {view}", partial(gdr, model=model, view=view)
 
 
 def main() -> None:
     """Measure what is missing, then write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("earlier", type=Path, nargs="?", help="checkout of the earlier build")
-    parser.add_argument("--groups", nargs="*", default=list(GROUPS), choices=GROUPS)
-    parser.add_argument("--again", action="store_true", help="measure these groups anew")
+    parser.add_argument("--only", default="", help="groups whose names begin so")
+    parser.add_argument("--again", action="store_true", help="measure these anew")
     parser.add_argument("--page", action="store_true")
     options = parser.parse_args()
     rows: Rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
     if options.earlier is None and not options.page:
         parser.error("name a checkout of the earlier build: git worktree add /tmp/earlier aab34da")
-    for name in () if options.page else options.groups:
+    wanted = [(name, work) for name, work in groups() if name.startswith(options.only)]
+    for name, measure in () if options.page else wanted:
         if options.again or not any(row["group"] == name for row in rows):
-            found = [row | {"group": name} for row in GROUPS[name](options.earlier.resolve())]
+            found = [row | {"group": name} for row in measure(options.earlier.resolve())]
             for one in found:
                 print(one["what"], f"{one['ratio']:.3f}", flush=True)
             rows = [row for row in rows if row["group"] != name] + found
