@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve().parent.parent
 CHILD = HERE / "benchmarks" / "speed_child.py"
 MODELS = ("resnet18", "mobilenet_v2")
 VIEWS = ("entropy", "fixed")
-ROUNDS, SEARCHES, LARGE_SEARCHES = 5, 1, 1
+START_ROUNDS, ROUNDS, EVALUATIONS, SEARCHES, LARGE_SEARCHES = 7, 3, 3, 1, 1
 PATIENCE_S = 3600
 TORCH = ("-c", "import torch")
 STARTS = {
@@ -109,7 +109,7 @@ def starts(earlier: Path) -> Rows:
     for name, command in STARTS.items():
         runs = [
             (wall_s(HERE, command), wall_s(earlier, command), wall_s(HERE, TORCH))
-            for _ in range(ROUNDS)
+            for _ in range(START_ROUNDS)
         ]
         before = statistics.median(old / torch for _, old, torch in runs)
         pairs = ((new, torch) for new, _, torch in runs)
@@ -178,6 +178,21 @@ def _within(earlier: Path, work: str, parts: tuple[str, str], what: str) -> Rows
     return [row(what, ((new[first], new[second]) for _, new in rounds), earlier=before)]
 
 
+def evaluated(earlier: Path) -> Rows:
+    """The first evaluation of a process at 3x224x224, against before and a forward pass."""
+    runs = [searched(earlier, "evaluated") for _ in range(EVALUATIONS)]
+    what = "224, evaluation, without a search"
+    before = statistics.median(old["evaluation_s"] / old["forward_s"] for old, _ in runs)
+    return [
+        row(what, ((new["evaluation_s"], old["evaluation_s"]) for old, new in runs)),
+        row(
+            "224, evaluation / forward, without a search",
+            ((new["evaluation_s"], new["forward_s"]) for _, new in runs),
+            earlier=before,
+        ),
+    ]
+
+
 def gdr(earlier: Path, model: str, view: str) -> Rows:
     """`gdr` on a bundled network, from the start of the process to the last figure."""
     runs = [searched(earlier, "gdr", model, view) for _ in range(SEARCHES)]
@@ -210,10 +225,11 @@ def searched(earlier: Path, *words: str) -> tuple[Row, Row]:
 def groups() -> Iterator[tuple[str, Callable[[Path], Rows]]]:
     """What is measured and written at once, the quickest first."""
     yield "starts", starts
-    yield "unpacking", unpacking
-    for work in (tuning, coder, constriction, real_bytes):
-        for model in MODELS:
+    yield "evaluated", evaluated
+    for model in MODELS:
+        for work in (coder, tuning, real_bytes, constriction):
             yield f"{work.__name__} {model}", partial(work, model=model)
+    yield "unpacking", unpacking
     for view in VIEWS:
         yield f"large {view}", partial(large, view=view)
     for model, view in product(MODELS, VIEWS):

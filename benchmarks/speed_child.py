@@ -42,7 +42,7 @@ evaluation = import_module("actpress.evaluate" if EARLIER else "actpress.evaluat
 Job: Any = getattr(import_module("actpress.methods"), "Task" if EARLIER else "Job")
 
 DECIBELS = 12.0
-CODED_IMAGES, STEP_IMAGES, EVALUATED_IMAGES = 64, 64, 500
+CALIBRATED, CODED_IMAGES, STEP_IMAGES, EVALUATED_IMAGES = 200, 64, 64, 100
 LARGE = {"train": 64, "holdout": 32, "test": 32}
 """Images at 3x224x224 in each split."""
 
@@ -57,11 +57,17 @@ class Work:
     parts: Parts = field(default_factory=dict)
 
 
-def transform_coded(name: str, *, learned: bool = False) -> tuple[Any, Any]:
-    """A job and a pressed reference network, at one signal to noise ratio: no search is needed."""
-    data = load_dataset("fashion-mnist-subset")
-    graph = capture(reference.load(name), next(data.train.batches(2))[0])
-    job = Job(graph, data, Budget.parse("1bits"), Settings(calibration_images=500))
+def reference_coded(name: str, *, learned: bool = False) -> tuple[Any, Any]:
+    """A job and a pressed reference network."""
+    return transform_coded(
+        reference.load(name), load_dataset("fashion-mnist-subset"), learned=learned
+    )
+
+
+def transform_coded(network: nn.Module, data: Dataset, *, learned: bool = False) -> tuple[Any, Any]:
+    """A job and a pressed network, at one signal to noise ratio: no search is needed."""
+    graph = capture(network, next(data.train.batches(2))[0])
+    job = Job(graph, data, Budget.parse("1bits"), Settings(calibration_images=CALIBRATED))
     observed = job.calibrate(Placement.PRE_ACT)
     plan = plan_at(job, observed, DECIBELS)
     if learned:
@@ -73,7 +79,7 @@ def transform_coded(name: str, *, learned: bool = False) -> tuple[Any, Any]:
 
 def symbols_of(name: str) -> list[tuple[Any, Tensor]]:
     """Codecs of a reference network and the symbols (n, k, ...) that they store of some images."""
-    job, pressed = transform_coded(name)
+    job, pressed = reference_coded(name)
     found: list[tuple[Any, Tensor]] = []
 
     def keep(codec: Any, inputs: tuple[Tensor, ...]) -> None:
@@ -123,7 +129,7 @@ def coder(name: str) -> Work:
 
 def tuning(name: str) -> Work:
     """One step that trains the codecs of a reference network, and one that trains it in float."""
-    job, pressed = transform_coded(name, learned=True)
+    job, pressed = reference_coded(name, learned=True)
     settings = TuneSettings(batch_size=STEP_IMAGES, validation_images=STEP_IMAGES)
     data: Dataset = job.data
     run = TuningRun(pressed, job.graph, data.train, data.holdout, settings, RateBound(1e6))
@@ -141,7 +147,7 @@ def tuning(name: str) -> Work:
 
 def real_bytes(name: str) -> Work:
     """A pressed reference network with every site going through bytes, and without."""
-    job, pressed = transform_coded(name)
+    job, pressed = reference_coded(name)
     test = job.data.test.take(EVALUATED_IMAGES)
 
     def plain() -> None:
@@ -162,20 +168,33 @@ def gdr(name: str, view: str) -> Work:
 
 def large(view: str) -> Work:
     """The same on ResNet18 in torchvision's layout, random weights, at 3x224x224."""
+    return searched(*enlarged(), view)
+
+
+def enlarged() -> tuple[nn.Module, Dataset]:
+    """That network, and images for it."""
     small = load_dataset("fashion-mnist-subset")
 
-    def enlarged(split: Split, images: int) -> Split:
+    def wide(split: Split, images: int) -> Split:
         x, labels = next(split.batches(images))
-        wide = F.interpolate(x, size=(224, 224), mode="bilinear").expand(-1, 3, -1, -1)
-        return Split.in_memory(wide.contiguous(), labels)
+        x = F.interpolate(x, size=(224, 224), mode="bilinear").expand(-1, 3, -1, -1)
+        return Split.in_memory(x.contiguous(), labels)
 
-    train, holdout, test = (
-        enlarged(getattr(small, name), images) for name, images in LARGE.items()
-    )
+    train, holdout, test = (wide(getattr(small, name), images) for name, images in LARGE.items())
     torch.manual_seed(0)
-    return searched(
-        resnet18(num_classes=1000).eval(), Dataset("enlarged", train, holdout, test, 1000), view
-    )
+    network = resnet18(num_classes=1000).eval()
+    return network, Dataset("enlarged", train, holdout, test, 1000)
+
+
+def evaluated() -> Work:
+    """The first evaluation of a process, of that network without a search."""
+    job, pressed = transform_coded(*enlarged())
+    began = time.process_time()
+    evaluation.evaluate(pressed, job.graph, job.data.test, evaluation.RunInfo())
+    evaluated = time.process_time()
+    evaluation.predict(job.graph.eval_module, job.data.test)
+    ended = time.process_time()
+    return Work({"evaluation_s": evaluated - began, "forward_s": ended - evaluated})
 
 
 def searched(network: nn.Module, data: Dataset, view: str) -> Work:
@@ -216,7 +235,8 @@ def main() -> None:
     torch.set_num_threads(1)
     name, *arguments = sys.argv[1:]
     kinds: dict[str, Callable[..., Work]] = {
-        kind.__name__: kind for kind in (coder, without_contexts, tuning, real_bytes, gdr, large)
+        kind.__name__: kind
+        for kind in (coder, without_contexts, tuning, real_bytes, evaluated, gdr, large)
     }
     work = kinds[name](*arguments)
     print(json.dumps(work.facts), flush=True)

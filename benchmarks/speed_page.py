@@ -56,7 +56,7 @@ AIMS = (
     Aim("`gdr`, ResNet18 at 3x224x224: whole time, against the earlier build", "224, whole", 0.3),
     Aim("the same: peak memory of the process", "224, peak,", 0.45),
     Aim("the same: peak memory", "224, peak / 1 GiB", 1.8, unit=" GiB"),
-    Aim("evaluation of that plan, against the earlier build", "224, evaluation,", 0.15),
+    Aim("evaluation at 3x224x224, against the earlier build", "224, evaluation,", 0.15),
     Aim("the same against a forward pass", "224, evaluation / forward", 2.5),
     Aim("`gdr`, bundled ResNet18: whole time", "gdr, resnet18", 0.5),
     Aim("`gdr`, bundled MobileNetV2: whole time", "gdr, mobilenet_v2", 0.5),
