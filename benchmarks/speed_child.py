@@ -168,11 +168,11 @@ def gdr(name: str, view: str) -> Work:
 
 def large(view: str) -> Work:
     """The same on ResNet18 in torchvision's layout, random weights, at 3x224x224."""
-    return searched(*enlarged(), view)
+    return searched(*enlarged(LARGE), view)
 
 
-def enlarged() -> tuple[nn.Module, Dataset]:
-    """That network, and images for it."""
+def enlarged(sizes: dict[str, int]) -> tuple[nn.Module, Dataset]:
+    """That network, and so many images of each split for it."""
     small = load_dataset("fashion-mnist-subset")
 
     def wide(split: Split, images: int) -> Split:
@@ -180,7 +180,7 @@ def enlarged() -> tuple[nn.Module, Dataset]:
         x = F.interpolate(x, size=(224, 224), mode="bilinear").expand(-1, 3, -1, -1)
         return Split.in_memory(x.contiguous(), labels)
 
-    train, holdout, test = (wide(getattr(small, name), images) for name, images in LARGE.items())
+    train, holdout, test = (wide(getattr(small, name), images) for name, images in sizes.items())
     torch.manual_seed(0)
     network = resnet18(num_classes=1000).eval()
     return network, Dataset("enlarged", train, holdout, test, 1000)
@@ -188,7 +188,7 @@ def enlarged() -> tuple[nn.Module, Dataset]:
 
 def evaluated() -> Work:
     """The first evaluation of a process, of that network without a search."""
-    job, pressed = transform_coded(*enlarged())
+    job, pressed = transform_coded(*enlarged(LARGE | {"train": 8, "holdout": 2}))
     began = time.process_time()
     evaluation.evaluate(pressed, job.graph, job.data.test, evaluation.RunInfo())
     evaluated = time.process_time()
