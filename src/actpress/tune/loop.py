@@ -74,6 +74,7 @@ def tune(
     Raises:
         TuningError: the loss became NaN or infinite (the last checkpoint stays), the checkpoint
             does not fit, or no state held its bits.
+        DataError: an image that is not finite (the last checkpoint stays).
     """
     run_state = TuningRun(
         pressed,
