@@ -8,6 +8,7 @@ import argparse
 import multiprocessing
 import time
 import warnings
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from actpress.errors import ModelError
+from actpress.api import compress
+from actpress.budget import Budget
+from actpress.data.dataset import Dataset, MemoryImages, Split
+from actpress.errors import ActpressError, ModelError
 from actpress.graph import Graph, capture, default_placement, insert_codecs
+from actpress.methods import Settings
+from actpress.tasks import Custom, Metric, Unlabelled
 from benchmarks.memory import peak_memory_mib, reset_peak_memory
 from benchmarks.reach_networks import Network, all_networks
 from benchmarks.reach_page import read_rows, write_page
@@ -28,6 +34,10 @@ LIMIT_S = 300
 """Seconds for one network."""
 
 FORKED = multiprocessing.get_context("fork")
+Measure = Callable[[Network], Row]
+SMALL = Settings(calibration_images=16, search_images=4, decoder_images=8, holdout_images=4)
+MANY = 100_000
+"""Images of a batch that shares what is fetched of codecs: small inputs store little."""
 EXAMPLE, IMAGES = 2, 3
 """Images of the example, and of the comparison with the network itself."""
 
@@ -43,25 +53,45 @@ def main() -> None:
     """Measure what has no row yet, then write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="measure networks whose name or source holds this")
+    parser.add_argument("--compress", help="compress those of these names, between commas, too")
     parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds for one network")
     arguments = parser.parse_args()
     for network in all_networks():
         known = any(row["network"] == network.name for row in read_rows(RESULTS))
         if known or (arguments.only or "") not in f"{network.name} {network.source}":
             continue
-        row = in_a_process(network, arguments.limit)
+        row = in_a_process(network, measured, arguments.limit)
         print(row["network"], row["captured"], row["identical"], row["refused"] or "", flush=True)
         write_page([*read_rows(RESULTS), row], RESULTS)
+    compress_named((arguments.compress or "").split(","), arguments.limit)
 
 
-def in_a_process(network: Network, limit_s: float) -> Row:
+def compress_named(names: Sequence[str], limit_s: float) -> None:
+    """Add to the rows of these networks whether they can be compressed, where that is not known."""
+    for network in all_networks():
+        for row in read_rows(RESULTS):
+            fits = row["network"] == network.name and network.name in names
+            if fits and row["captured"] and row["compressed"] is None:
+                found = in_a_process(network, compressed, limit_s)
+                done, why = found["compressed"] is True, found["refused"]
+                print(network.name, "compressed" if done else why, flush=True)
+                write_page(
+                    [
+                        {**each, "compressed": done, "refused": why} if each == row else each
+                        for each in read_rows(RESULTS)
+                    ],
+                    RESULTS,
+                )
+
+
+def in_a_process(network: Network, measure: Measure, limit_s: float) -> Row:
     """The row of a network; one that was not finished says why.
 
     Processes are forked, so that libraries are imported once.
     """
     network.load_library()
     here, there = FORKED.Pipe(duplex=False)
-    process = FORKED.Process(target=_send, args=(there, network))
+    process = FORKED.Process(target=_send, args=(there, network, measure))
     process.start()
     there.close()
     try:
@@ -75,15 +105,15 @@ def in_a_process(network: Network, limit_s: float) -> Row:
     return row or _row(network, refused=f"not done after {limit_s:g} s")
 
 
-def _send(connection: Connection, network: Network) -> None:
-    connection.send(measured(network))
+def _send(connection: Connection, network: Network, measure: Measure) -> None:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    connection.send(measure(network))
 
 
 def measured(network: Network) -> Row:
     """Capture a network, and compare it with its capture, codecs that change nothing included."""
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
     model = network.build().eval()
     reset_peak_memory()
     begun = time.process_time()
@@ -99,6 +129,31 @@ def measured(network: Network) -> Row:
         seconds=seconds,
         identical=is_identical(model, graph, torch.randn(IMAGES, *network.shape)),
     )
+
+
+def compressed(network: Network) -> Row:
+    """Compress a network with the greedy search, by what it gives for random images."""
+
+    def split(images: int) -> Split:
+        x = torch.randn(images, *network.shape)
+        return Split.unlabelled(MemoryImages(x, lambda rows: rows))
+
+    nothing = Metric("nothing", "", higher_is_better=True)
+    task = Unlabelled(Custom(lambda outputs, targets: 0.0, nothing))
+    data = Dataset("random", split(16), split(8), split(4), 0, task)
+    budget = Budget.parse("4bits", batch=MANY)
+    try:
+        compress(
+            network.build().eval(),
+            data,
+            method="gdr",
+            budget=budget,
+            settings=SMALL,
+            capture=network.how,
+        )
+    except ActpressError as error:
+        return _row(network, compressed=False, refused=str(error))
+    return _row(network, compressed=True)
 
 
 @torch.no_grad()

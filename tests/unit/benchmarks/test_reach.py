@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from actpress.graph import capture
 from benchmarks import reach, reach_page
-from benchmarks.reach import in_a_process, is_identical
+from benchmarks.reach import compressed, in_a_process, is_identical, measured
 from benchmarks.reach_networks import Network, all_networks
 from benchmarks.reach_page import judged, page, read_rows
 
@@ -41,14 +41,41 @@ def test_the_shapes_of_mlperf_tiny_run(network: Network) -> None:
 
 
 def test_a_network_has_a_row_even_where_it_fails() -> None:
-    assert in_a_process(SMALL, 60)["identical"] is True
-    refused = in_a_process(replace(SMALL, build=lambda: Branch(nn.Linear(4, 4))), 60)
+    assert in_a_process(SMALL, measured, 60)["identical"] is True
+    refused = in_a_process(replace(SMALL, build=lambda: Branch(nn.Linear(4, 4))), measured, 60)
     assert refused["captured"] is None
     assert "nor can torch.export" in refused["refused"]
-    slow = in_a_process(replace(SMALL, build=lambda: time.sleep(60)), 0.1)
+    slow = in_a_process(replace(SMALL, build=lambda: time.sleep(60)), measured, 0.1)
     assert slow["refused"] == "not done after 0.1 s"
-    dead = in_a_process(replace(SMALL, build=lambda: int("x")), 60)
+    dead = in_a_process(replace(SMALL, build=lambda: int("x")), measured, 60)
     assert dead["refused"] == "the process ended with 1"
+
+
+def test_a_network_of_any_output_is_compressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv1d(2, 8, 3), nn.Conv1d(8, 2, 3)
+
+        def forward(self, x: Tensor) -> dict[str, list[Tensor]]:
+            x = self.a(x).relu()
+            return {"out": [self.b(x), x]}
+
+    network = Network("two", "own", Two, (2, 16))
+    assert compressed(network)["compressed"] is True
+    few = compressed(replace(SMALL, build=lambda: nn.Sequential(nn.Linear(4, 4))))
+    assert (few["compressed"], "nothing to compress" in few["refused"]) == (False, True)
+
+    monkeypatch.setattr(reach, "RESULTS", tmp_path / "reach.json")
+    monkeypatch.setattr(reach_page, "PAGE", tmp_path / "reach.md")
+    monkeypatch.setattr(reach, "all_networks", lambda: [network, SMALL])
+    monkeypatch.setattr(reach, "in_a_process", lambda each, measure, limit_s: measure(each))
+    rows = [reach._row(each, captured="fx", identical=True) for each in (network, SMALL)]
+    reach_page.write_page(rows, reach.RESULTS)
+    reach.compress_named(["two"], 120)
+    assert [row["compressed"] for row in read_rows(reach.RESULTS)] == [True, None]
 
 
 def test_what_differs_is_not_identical() -> None:
@@ -61,22 +88,22 @@ def test_what_differs_is_not_identical() -> None:
 
 
 def test_rows_are_kept_and_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    results, measured = tmp_path / "reach.json", []
+    results, seen = tmp_path / "reach.json", []
     monkeypatch.setattr(reach, "RESULTS", results)
     monkeypatch.setattr(reach_page, "PAGE", tmp_path / "reach.md")
     monkeypatch.setattr(reach, "all_networks", lambda: [SMALL, replace(SMALL, name="other")])
     monkeypatch.setattr("sys.argv", ["reach"])
 
-    def row(network: Network, _: float) -> dict[str, object]:
-        measured.append(network.name)
+    def row(network: Network, *_: object) -> dict[str, object]:
+        seen.append(network.name)
         return reach._row(network, captured="fx", identical=True, sites=1, seconds=1.0)
 
     monkeypatch.setattr(reach, "in_a_process", row)
     reach.main()
     reach.main()
 
-    assert measured == ["small", "other"]
-    assert [each["network"] for each in read_rows(results)] == measured
+    assert seen == ["small", "other"]
+    assert [each["network"] for each in read_rows(results)] == seen
     assert "| small | 4 | fx | yes | - | 1 | 1.0 |" in (tmp_path / "reach.md").read_text()
 
 
