@@ -4,7 +4,8 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from itertools import chain
@@ -20,17 +21,22 @@ FIXED_BATCH = "Constraints violated"
 """How torch.export begins its complaint that a network works for one number of images only."""
 
 
+Shape = tuple[int | None, ...]
+"""Without numbers for axes that are left open."""
+
+
 @dataclass(frozen=True)
 class Exported:
     """What torch.export found.
 
     Attributes:
         program: without operations in place; the number of images is open.
-        simple: paths of modules each call of which took one tensor and gave one.
+        simple: paths of modules each call of which took one tensor and gave one, with the shapes
+            that these tensors had.
     """
 
     program: ExportedProgram
-    simple: frozenset[str]
+    simple: Mapping[str, Collection[Shape]]
 
 
 class NotExportableError(ModelError):
@@ -47,6 +53,12 @@ class NotExportableError(ModelError):
             f"capture='fx' (`--leaf PATH --capture fx`)"
         )
         self.where = where
+
+
+def known_shape(x: Tensor) -> Shape:
+    """The shape of a tensor while it is exported."""
+    sizes: tuple[object, ...] = tuple(x.shape)
+    return tuple(size if isinstance(size, int) else None for size in sizes)
 
 
 def export(root: nn.Module, inputs: tuple[Tensor, ...]) -> Exported:
@@ -73,7 +85,7 @@ def export(root: nn.Module, inputs: tuple[Tensor, ...]) -> Exported:
             program = program.run_decompositions({})
         except Exception as error:
             raise NotExportableError(f"{user_line(error)}: {_reason(error)}") from error
-    return Exported(program, frozenset(simple))
+    return Exported(program, simple)
 
 
 def _with_the_same_tensors(root: nn.Module) -> nn.Module:
@@ -95,16 +107,20 @@ def _reason(error: Exception) -> str:
 
 
 @contextmanager
-def _calls_watched(network: nn.Module) -> Iterator[set[str]]:
-    """Hand out the paths of modules that are called with one tensor and give one, each time."""
-    simple, other = set[str](), set[str]()
+def _calls_watched(network: nn.Module) -> Iterator[Mapping[str, Collection[Shape]]]:
+    """Hand out modules that are called with one tensor and give one, each time; see `Exported`."""
+    simple, other = defaultdict[str, set[Shape]](set), set[str]()
 
     def watch(path: str, watched: nn.Module) -> torch.utils.hooks.RemovableHandle:
         def note(
             _: nn.Module, args: tuple[object, ...], kwargs: dict[str, object], output: object
         ) -> None:
-            one = len(args) == 1 and isinstance(args[0], Tensor) and not kwargs
-            (simple if one and isinstance(output, Tensor) else other).add(path)
+            if kwargs or len(args) != 1 or not isinstance(output, Tensor):
+                other.add(path)
+            elif isinstance(args[0], Tensor):
+                simple[path].add(known_shape(args[0]))
+            else:
+                other.add(path)
 
         return watched.register_forward_hook(note, with_kwargs=True)
 
@@ -112,7 +128,8 @@ def _calls_watched(network: nn.Module) -> Iterator[set[str]]:
     try:
         yield simple
     finally:
-        simple -= other
+        for path in other & simple.keys():
+            del simple[path]
         for handle in handles:
             handle.remove()
 

@@ -1,6 +1,6 @@
 """From an exported program back to calls of the network's own modules, as torch.fx records them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 
 from actpress.errors import ModelError
 from actpress.graph.aten import Call, call_in_words
-from actpress.graph.exported import Exported
+from actpress.graph.exported import Exported, Shape, known_shape
 from actpress.graph.state import written_message
 from actpress.graph.tracing import leaf_paths
 
@@ -61,7 +61,7 @@ class _Recovery:
         }
         self._keep_constants()
         whole = leaf_paths(root, leaves)
-        calls = self._calls(whole & exported.simple)
+        calls = self._calls({p: exported.simple[p] for p in whole if p in exported.simple})
         _check_leaves(leaves, [call.path for call in calls if call.is_simple])
         self._calls_of = {node: call for call in calls if call.is_simple for node in call.nodes}
         self._values: dict[fx.Node, Argument] = {}
@@ -79,8 +79,12 @@ class _Recovery:
                 if not hasattr(module, name):
                     module.register_buffer(name, constant.detach(), persistent=False)
 
-    def _calls(self, paths: frozenset[str]) -> list[_Call]:
-        """The calls of the modules at these paths, outermost modules only."""
+    def _calls(self, paths: Mapping[str, Collection[Shape]]) -> list[_Call]:
+        """The calls of the modules at these paths, outermost modules only.
+
+        Where a value is written through a view, the exporter makes the view anew and says that it
+        is of the module that comes next: such nodes are left out.
+        """
         calls: dict[str, _Call] = {}
         for node in self._program.graph.nodes:
             for key, path in _stack(node).items():
@@ -88,12 +92,17 @@ class _Recovery:
                     calls.setdefault(key, _Call(path)).nodes[node] = None
                     break
         for call in calls.values():
-            for node in call.nodes:
-                outside = (operand for operand in node.all_input_nodes if self._is_input(operand))
-                call.inputs |= dict.fromkeys(o for o in outside if o not in call.nodes)
-                if any(user not in call.nodes for user in node.users):
-                    call.outputs[node] = None
+            self._note_borders(call)
+            while call.nodes and not (call.is_simple and _shape(*call.inputs) in paths[call.path]):
+                del call.nodes[next(iter(call.nodes))]
+                self._note_borders(call)
         return list(calls.values())
+
+    def _note_borders(self, call: _Call) -> None:
+        read = [operand for node in call.nodes for operand in node.all_input_nodes]
+        call.inputs = dict.fromkeys(o for o in read if self._is_input(o) and o not in call.nodes)
+        outputs = (n for n in call.nodes if any(user not in call.nodes for user in n.users))
+        call.outputs = dict.fromkeys(outputs)
 
     def _is_input(self, operand: fx.Node) -> bool:
         return operand.name not in self._owned and _is_tensor(operand)
@@ -192,6 +201,11 @@ def _is_tensor(node: fx.Node) -> bool:
     value = node.meta.get("val")
     parts = value if isinstance(value, tuple | list) else (value,)
     return any(isinstance(part, Tensor) for part in parts)
+
+
+def _shape(node: fx.Node) -> Shape | None:
+    value = node.meta["val"]
+    return known_shape(value) if isinstance(value, Tensor) else None
 
 
 def _check_leaves(leaves: Sequence[str], whole: Sequence[str]) -> None:

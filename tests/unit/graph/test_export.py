@@ -171,6 +171,21 @@ class ListOfParts(nn.Module):
         return self.last(torch.cat(parts, 1))
 
 
+class MixedKernels(nn.Module):
+    """As in MixNet: each part of the channels has a layer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 4, 1)
+        self.parts = nn.ModuleList(nn.Conv2d(4, 4, k, padding=k // 2) for k in (1, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[1] == 3
+        x = F.silu(self.first(x), inplace=True)
+        parts = [part(y) for part, y in zip(self.parts, torch.split(x, [4, 4], 1), strict=True)]
+        return self.last(torch.cat(parts, 1))
+
+
 class SamePadding(nn.Module):
     """As in timm's layers with padding of TensorFlow's form, which depends on the size."""
 
@@ -206,6 +221,7 @@ class Slices(nn.Module):
         (in_place_dropout(), ["add"]),
         (ListOfParts(), ["first", "blocks.0.hardswish", "blocks.1.hardswish"]),
         (SamePadding(), ["relu"]),
+        (MixedKernels(), ["silu", "parts.0", "parts.1"]),
     ],
 )
 def test_what_shapes_decide_is_captured(model: nn.Module, sites: list[str]) -> None:
