@@ -1,6 +1,7 @@
 """The JSON file and the page of `make reach`, with its targets judged."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -45,9 +46,15 @@ def read_rows(results: Path) -> list[Row]:
 
 def write_page(rows: Sequence[Row], results: Path) -> None:
     """Write rows and targets as JSON, and the page."""
+    rows = [{**row, "refused": _portable(row["refused"])} for row in rows]
     targets = list(judged(rows))
     write_results(rows, targets, results)
     PAGE.write_text(page(rows, targets))
+
+
+def _portable(message: str | None) -> str | None:
+    """Without the folder in which libraries are installed."""
+    return message and re.sub(r"/\S*/site-packages/", "", message)
 
 
 def judged(rows: Sequence[Row]) -> Iterator[Target]:

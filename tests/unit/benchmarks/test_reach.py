@@ -72,10 +72,14 @@ def test_a_network_of_any_output_is_compressed(
     monkeypatch.setattr(reach_page, "PAGE", tmp_path / "reach.md")
     monkeypatch.setattr(reach, "all_networks", lambda: [network, SMALL])
     monkeypatch.setattr(reach, "in_a_process", lambda each, measure, limit_s: measure(each))
-    rows = [reach._row(each, captured="fx", identical=True) for each in (network, SMALL)]
+    rows = [
+        reach._row(network, captured="fx", identical=True),
+        reach._row(SMALL, captured="fx", identical=True, refused="at /x/site-packages/y.py:1 (z)"),
+    ]
     reach_page.write_page(rows, reach.RESULTS)
     reach.compress_named(["two"], 120)
     assert [row["compressed"] for row in read_rows(reach.RESULTS)] == [True, None]
+    assert read_rows(reach.RESULTS)[1]["refused"] == "at y.py:1 (z)"
 
 
 def test_what_differs_is_not_identical() -> None:
