@@ -156,7 +156,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         list[str] | None,
         typer.Option(
             metavar="<str>",
-            help="8x less moved, 6x-energy, 1bits per value, 0.5pp accuracy drop, or 24KiB-ram.",
+            help="8x less moved, 6x-energy, 1bits per value, 0.5pp or 0.3dB lost, or 24KiB-ram.",
             show_default=DEFAULT_BUDGET,
         ),
     ] = None,

@@ -12,8 +12,10 @@ from actpress.cli.opened import OpenedRun
 from actpress.cli.progress import progress_on
 from actpress.data.dataset import Dataset
 from actpress.deploy.integer import IntegerNetwork, IntegerScore, integer_network, integer_score
-from actpress.report.quantities import percent, points
+from actpress.report.quality import change, value
+from actpress.report.quantities import percent
 from actpress.run import write_text
+from actpress.tasks import Metric
 
 CALIBRATION_IMAGES, CALIBRATION_BATCH = 256, 64
 
@@ -41,7 +43,7 @@ def print_integer_score(opened: OpenedRun, images: Dataset, json_file: Path | No
         )
     if json_file is not None:
         write_text(json_file, json.dumps(asdict(score), indent=2) + "\n")
-    Console().print(_line(score, labelled=images.is_labelled))
+    Console().print(_line(score, images.task.metric, labelled=images.is_labelled))
 
 
 def calibration_of(images: Dataset) -> Iterator[Tensor]:
@@ -50,15 +52,15 @@ def calibration_of(images: Dataset) -> Iterator[Tensor]:
         yield batch
 
 
-def _line(score: IntegerScore, *, labelled: bool) -> str:
+def _line(score: IntegerScore, metric: Metric, *, labelled: bool) -> str:
     if not labelled:
         return (
             f"in integers {percent(score.agreement)} agreement with the compressed network on "
             f"{score.images:,} images"
         )
-    change = points(100 * (score.compressed_accuracy - score.accuracy))
+    told = change(metric, metric.lost(score.compressed_accuracy, score.accuracy))
     return (
-        f"in integers {percent(score.accuracy)}, compressed network "
-        f"{percent(score.compressed_accuracy)} ({change}), {percent(score.agreement)} agreement on "
-        f"{score.images:,} images"
+        f"in integers {value(metric, score.accuracy)}, compressed network "
+        f"{value(metric, score.compressed_accuracy)} ({told}), {percent(score.agreement)} "
+        f"agreement on {score.images:,} images"
     )

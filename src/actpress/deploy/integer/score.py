@@ -24,8 +24,9 @@ class IntegerScore:
 
     Attributes:
         images: of the split.
-        accuracy: of the integer network, in [0, 1]; without labels its agreement.
-        compressed_accuracy: of the compressed network in floating point; without labels 1.
+        accuracy: the task's metric of the integer network, in [0, 1] of one in %; without labels
+            its agreement.
+        compressed_accuracy: that of the compressed network in floating point; without labels 1.
         agreement: share of images on which the two agree.
     """
 
