@@ -47,9 +47,11 @@ BUDGETS = (6.0, 4.0, 8.0, 3.0, 10.0)
 BASELINES = ("layerwise_ilp", "layerwise_search", "entropy_training", "lsq", "transform_coding")
 OWN = ("codesign", "cap", "gdr")
 SEEDS = (0, 1, 2)
-STEPS, NETWORK_STEPS, WIDTH_STEPS = 300, 600, 60
-NETWORK = "network"
-"""Variant in which the network's own weights are trained besides (`--train network`)."""
+STEPS, WIDTH_STEPS = 300, 60
+NETWORK, NETWORK_LONG = "network", "network1800"
+NETWORK_STEPS = {NETWORK: 600, NETWORK_LONG: 1800}
+"""Variants in which the network's own weights are trained besides (`--train network`), and their
+steps; 1,800 show almost every training image once."""
 
 WIDTHS = {"matrices16": NumberBits.HALF, "matrices4": NumberBits.NIBBLE}
 """Variants of a plan whose matrices are stored in other widths than the one it was made for."""
@@ -76,6 +78,7 @@ class Wanted:
 def wanted() -> Iterator[Wanted]:
     """All rows, the ones of most interest first."""
     yield from _headlines("cap", 0, NETWORK)
+    yield from (row for row in _headlines("cap", 0, NETWORK_LONG) if row.model != "mobilenet_v2")
     yield from _published()
     yield Wanted(LARGE, "gdr", _x(6.0, View.ENTROPY))
     yield from _headlines("gdr", 0)
@@ -153,8 +156,9 @@ def with_number_bits(job: Job, outcome: Outcome, number_bits: NumberBits) -> Out
 def settings_of(row: Wanted) -> Settings:
     """The same for all methods: images, steps, seeds."""
     tune = TuneSettings(steps=STEPS, seed=row.seed, validate_every=100)
-    if row.variant == NETWORK:
-        tune = replace(tune, steps=NETWORK_STEPS, trainable=Trainable.NETWORK, lr_scale=1 / 3)
+    if row.variant in NETWORK_STEPS:
+        steps = NETWORK_STEPS[row.variant]
+        tune = replace(tune, steps=steps, trainable=Trainable.NETWORK, lr_scale=1 / 3)
     search = SearchSettings(seed=row.seed)
     if row.budget.count.value == "activations":  # as published: dense projections everywhere
         search = replace(search, transforms=(Transform.FISHER_PCA,))

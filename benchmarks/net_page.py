@@ -25,10 +25,11 @@ ENERGY = {"resnet18": 7.0, "vgg16_bn": 6.0, "mobilenet_v2": 5.0}
 OWN = ("codesign", "cap", "gdr")
 VARIANTS = {
     "network": "network trained",
+    "network1800": "network trained for 1,800 steps",
     "matrices16": "matrices in 16 bits",
     "matrices4": "matrices in 4 bits",
 }
-TRAINED = ("", "network")
+TRAINED = ("", "network", "network1800")
 LARGE, TITLE_LARGE = "resnet18_224", "ResNet18 of 64 channels at 3x224x224, random weights"
 INTRODUCTION = (
     "What `make bench-net` measures: the three reference networks on all 10,000 test images of "
