@@ -48,10 +48,10 @@ BASELINES = ("layerwise_ilp", "layerwise_search", "entropy_training", "lsq", "tr
 OWN = ("codesign", "cap", "gdr")
 SEEDS = (0, 1, 2)
 STEPS, WIDTH_STEPS = 300, 60
-NETWORK, NETWORK_LONG = "network", "network1800"
-NETWORK_STEPS = {NETWORK: 600, NETWORK_LONG: 1800}
+NETWORK, NETWORK_LONG, LABELS = "network", "network1800", "labels1800"
+NETWORK_STEPS = {NETWORK: 600, NETWORK_LONG: 1800, LABELS: 1800}
 """Variants in which the network's own weights are trained besides (`--train network`), and their
-steps; 1,800 show almost every training image once."""
+steps; 1,800 show almost every training image once. In `LABELS` the labels' loss counts as well."""
 
 WIDTHS = {"matrices16": NumberBits.HALF, "matrices4": NumberBits.NIBBLE}
 """Variants of a plan whose matrices are stored in other widths than the one it was made for."""
@@ -78,7 +78,7 @@ class Wanted:
 def wanted() -> Iterator[Wanted]:
     """All rows, the ones of most interest first."""
     yield from _headlines("cap", 0, NETWORK)
-    yield from (row for row in _headlines("cap", 0, NETWORK_LONG) if row.model != "mobilenet_v2")
+    yield from (row for row in _headlines("cap", 0, LABELS) if row.model != "mobilenet_v2")
     yield from _published()
     yield Wanted(LARGE, "gdr", _x(6.0, View.ENTROPY))
     yield from _headlines("gdr", 0)
@@ -159,6 +159,7 @@ def settings_of(row: Wanted) -> Settings:
     if row.variant in NETWORK_STEPS:
         steps = NETWORK_STEPS[row.variant]
         tune = replace(tune, steps=steps, trainable=Trainable.NETWORK, lr_scale=1 / 3)
+        tune = replace(tune, task=1.0 if row.variant == LABELS else 0.0)
     search = SearchSettings(seed=row.seed)
     if row.budget.count.value == "activations":  # as published: dense projections everywhere
         search = replace(search, transforms=(Transform.FISHER_PCA,))
