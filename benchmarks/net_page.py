@@ -54,8 +54,8 @@ From trial runs that no committed command repeats:
 - *Code tables that name every symbol* took 5.2 KiB of ResNet18, and the same plan moved 3 % more
   than with symbols escaped that are not worth an entry.
 - *Kinds of states that no round had measured* could be taken where the final plan lies below the
-  price that losses were measured at: one such move tripled the divergence of VGG16-BN at 7x on held-out images.
-  Untrained, ResNet18 at 9x lost 1.50 points with such kinds, and 0.75 without.
+  price that losses were measured at: one such move tripled the divergence of VGG16-BN at 7x on
+  held-out images. Untrained, ResNet18 at 9x lost 1.50 points with such kinds, and 0.75 without.
 - *What a jump of the greedy path leaves* in the fixed view (VGG16-BN ended at 4.18x where 4x was
   asked) is spent by taking back the moves that lost most.
 - *Other rates of learning* for the weights (three times and a third of what is used) gave the same
