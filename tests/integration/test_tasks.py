@@ -211,7 +211,7 @@ def test_other_tasks(case: str) -> None:
         with torch.no_grad():
             decisions = task.decisions(model(x))
         assert told == pytest.approx(task.measure(task.evidence(decisions, target)))
-    assert result.metrics.agreement > 0.5
+    assert result.metrics.agreement > 0.3  # two labels that say nothing agree on a quarter
     if budget != BUDGET:
         held_out = result.metrics.held_out
         assert held_out is not None

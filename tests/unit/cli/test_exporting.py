@@ -24,5 +24,6 @@ def test_a_missing_package_names_the_extra(
 
     with pytest.raises(ExportError, match=r"needs the package onnx; .*pip install '\.\[onnx\]'"):
         EXPORTERS[to](
-            cast(OpenedRun, None), Wanted(tmp_path / "net.onnx", force=False, maps="packed")
+            cast(OpenedRun, None),
+            Wanted(tmp_path / "net.onnx", force=False, maps="packed", until=None),
         )

@@ -92,7 +92,7 @@ def test_completion_loads_nothing_heavy(tmp_path: Path) -> None:
         ((*COMPRESS, "--memory", "tape"), "no such choice"),
         ((*COMPRESS, "--transform", "wavelet"), "no such choice"),
         ((*SWEEP, "--parameter-bits", "5"), "no such choice"),
-        ((*COMPRESS, "--input", "3x224"), "cannot read the input shape"),
+        ((*COMPRESS, "--input", "3x224x"), "cannot read the input shape"),
         ((*COMPRESS, "--mean", "grey"), "cannot read --mean"),
         ((*COMPRESS, "--classes", "one"), "--classes one names 1 classes"),
         ((*COMPRESS, "--model-args", "{"), "cannot read the model arguments"),
