@@ -140,7 +140,7 @@ def compress(
     budget = Budget.parse(budget) if isinstance(budget, str) else budget
     if method not in METHODS:
         raise ActpressError(f"there is no method {method!r}; expected {', '.join(METHODS)}")
-    if budget.is_ram and method != "gdr":
+    if budget.is_ram and method != "gdr" and plan is None:
         raise BudgetError(f"a budget of peak RAM is met by the method gdr alone, not by {method}")
     wanted = rules_of(rules)
     check_rules(wanted, method, has_plan=plan is not None)
@@ -175,7 +175,7 @@ def compress(
         peak_ram=_peak_ram(data) if budget.is_ram else None,
         rules=wanted,
     )
-    job.check_rules()
+    job.check_rules(budgeted=method != "int8" and given_plan is None)
     outcome = METHODS[method](job) if given_plan is None else given(job, given_plan)
     info = replace(
         run_info(outcome, source, job, given_plan),

@@ -1,10 +1,11 @@
 """Where the runs of a sweep are made: one after the other here, or on a Ray cluster."""
 
+import copy
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -130,6 +131,8 @@ def on_ray(
     one of its own.
     """
     del progress
+    if not runs:
+        return
     ray = _ray()
     begun_here = not ray.is_initialized()
     if begun_here:
@@ -138,11 +141,15 @@ def on_ray(
         environment = {"env_vars": {"PYTHONPATH": paths}}
         ray.init(include_dashboard=False, log_to_driver=False, runtime_env=environment)
     on_gpu = any(parameter.is_cuda for parameter in work.model.parameters())
-    processors = int(ray.cluster_resources().get("CPU", 1))
-    make = ray.remote(
-        num_cpus=max(processors // max(len(runs), 1), 1), num_gpus=int(on_gpu), max_retries=0
-    )(_make_quietly)
-    shared, pending = ray.put(work), dict[Any, Run]()
+    if on_gpu and not ray.cluster_resources().get("GPU"):
+        raise RunError("the network is on a GPU, but the Ray cluster has none; use --device cpu")
+    make = ray.remote(num_cpus=_processors(ray, len(runs)), num_gpus=int(on_gpu), max_retries=0)(
+        _make_on_gpu if on_gpu else _make_quietly
+    )
+    # Its own GPU has another number there.
+    handed = replace(work, model=copy.deepcopy(work.model).cpu()) if on_gpu else work
+    shared = ray.put(handed)
+    pending = dict[Any, Run]()
     try:
         for run in runs:
             on_run(run)
@@ -156,6 +163,24 @@ def on_ray(
             ray.cancel(reference, force=True)
         if begun_here:
             ray.shutdown()
+
+
+def _processors(ray: Any, runs: int) -> int:
+    """Of each run: an even share, which one machine has to have.
+
+    Raises:
+        RunError: no machine takes part.
+    """
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    processors = [int(machine["CPU"]) for machine in machines if machine.get("CPU", 0) >= 1]
+    if not processors:
+        raise RunError("no machine of the Ray cluster has a processor; start one that has")
+    return max(min(sum(processors) // runs, *processors), 1)
+
+
+def _make_on_gpu(work: Work, run: Run) -> str | None:
+    """On the one GPU that the process sees."""
+    return make_run(replace(work, model=work.model.to("cuda")), run, Silence())
 
 
 def _make_quietly(work: Work, run: Run) -> str | None:
@@ -184,7 +209,7 @@ def _ray() -> Any:
     try:
         import ray  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
-        raise RunError("a sweep on Ray needs it: pip install 'actpress[ray]'") from error
+        raise RunError("a sweep on Ray needs it: pip install '.[ray]'") from error
     return ray
 
 

@@ -83,11 +83,14 @@ class Rule:
         block = data.get("block")
         if block is not None and (not isinstance(block, int) or isinstance(block, bool)):
             raise PlanError(f"the rule {dict(data)} has block {block!r}; expected a whole number")
+        transform = data.get("transform")
+        if transform is not None and not isinstance(transform, str):
+            raise PlanError(f"the rule {dict(data)} has transform {transform!r}; expected text")
         placement = data.get("placement")
         return cls(
             sites=data["sites"],
             what=_member(What, "what", data["what"]),
-            transform=data.get("transform"),
+            transform=transform,
             placement=None if placement is None else _member(Placement, "placement", placement),
             block=block,
         )

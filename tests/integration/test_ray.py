@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from actpress import engines
 from actpress.data.dataset import Dataset, Split
 from actpress.errors import ActpressError, RunError
 from actpress.methods import Settings
@@ -99,6 +100,25 @@ def test_an_error_and_a_process_that_dies_end_the_sweep_with_one_line(
 
     with pytest.raises(RunError, match=r"the process of gdr at 2x .* died"):
         swept(Fatal())
+
+
+class Machines:
+    """What Ray tells of a cluster."""
+
+    def __init__(self, *processors: int) -> None:
+        self.processors = processors
+
+    def nodes(self) -> list[dict[str, object]]:
+        dead = {"Alive": False, "Resources": {"CPU": 1.0}}
+        return [dead, *({"Alive": True, "Resources": {"CPU": n}} for n in self.processors)]
+
+
+def test_a_run_takes_no_more_processors_than_one_machine_has() -> None:
+    assert engines._processors(Machines(8, 8), 1) == 8
+    assert engines._processors(Machines(8, 8), 4) == 4
+    assert engines._processors(Machines(8, 2), 9) == 1
+    with pytest.raises(RunError, match="no machine"):
+        engines._processors(Machines(), 1)
 
 
 def test_an_unknown_engine_is_refused(model: nn.Module, data: Dataset, tmp_path: Path) -> None:

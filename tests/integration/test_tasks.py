@@ -1,6 +1,7 @@
 """`compress` end to end for other tasks than classification, on torch's own loaders."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import actpress
-from actpress.errors import BudgetError, DataError, ModelError, TaskError
+from actpress.errors import BudgetError, DataError, ModelError, TaskError, TuningError
 from actpress.evaluation import Metrics
 from actpress.methods import METHODS, Outcome
 from actpress.tasks import (
@@ -221,7 +222,9 @@ def test_other_tasks(case: str) -> None:
 
 
 def keypoints(
-    measured: Callable[[dict[str, Tensor], Tensor], float], budget: str = BUDGET
+    measured: Callable[[dict[str, Tensor], Tensor], float],
+    budget: str = BUDGET,
+    settings: actpress.Settings = SMALL,
 ) -> Metrics:
     raw = [scenes(count, seed) for count, seed in ((48, 1), (32, 2), (16, 3))]
     train, holdout, test = loaders(*((x, (masks > 0).float()) for x, masks in raw))
@@ -235,7 +238,7 @@ def keypoints(
         task=task,
         method="gdr",
         budget=budget,
-        settings=SMALL,
+        settings=settings,
     ).metrics
 
 
@@ -256,6 +259,9 @@ def test_a_metric_that_fails_does_so_before_any_work(monkeypatch: pytest.MonkeyP
         keypoints(lambda *_: float("nan"))
     with pytest.raises(BudgetError, match="that of custom is heat map error; ask for bits or a"):
         keypoints(heat_error, "0.5pp")
+    weighed = replace(SMALL, tune=replace(SMALL.tune, task=1.0))
+    with pytest.raises(TuningError, match=r"the task custom has no loss of its targets"):
+        keypoints(heat_error, settings=weighed)
 
 
 def test_segmentation_without_masks_has_agreement() -> None:

@@ -60,6 +60,7 @@ def test_later_rules_win_and_fixed_settings_add_up() -> None:
         ({"sites": "*"}, "has no text for what"),
         ({"sites": "*", "what": "fix"}, "says fix with nothing"),
         ({"sites": "*", "what": "leave", "block": 2}, "says leave with block"),
+        ({"sites": "*", "what": "fix", "transform": 3}, "has transform 3; expected text"),
         ({"sites": "*", "what": "fix", "transform": "pcaa"}, r"'pcaa' \(did you mean 'pca'\?\)"),
         ({"sites": "*", "what": "fix", "placement": "pre"}, r"placement 'pre'"),
         ({"sites": "*", "what": "fix", "block": "2"}, "expected a whole number"),
@@ -113,6 +114,12 @@ def test_a_site_that_is_left_alone_is_not_in_the_plan_and_is_counted(
         whole / metrics.traffic.bits_8bit
     )
     assert "the others stay as they are" in metrics.scope
+    every = compress(model, dataset, method="int8", settings=SMALL).metrics.sites
+    values = sum(site.values for site in every)
+    planned = sum(site.values for site in metrics.sites)
+    stored = sum(site.bits.entropy for site in metrics.sites) + 8 * (values - planned)
+    assert metrics.bits_per_value.entropy == pytest.approx(stored / values)
+    assert metrics.stored_ratio_8bit == pytest.approx(8 * values / stored)
     assert '"what": "leave"' in str(metrics.settings["rules"])
 
 
@@ -158,6 +165,11 @@ def test_what_cannot_be_kept_is_refused_before_any_work(
         ruled([{"sites": "mean", "what": "fix", "placement": "pre_act"}])
     with pytest.raises(BudgetError, match=r"sites that rules leave alone take .* of the whole"):
         ruled([{"sites": "relu*", "what": "leave"}], budget="8x")
+
+
+def test_eight_bits_heed_no_budget(ruled: Callable[..., CompressedModel]) -> None:
+    pressed = ruled([{"sites": "relu*", "what": "leave"}], "int8", "8x")
+    assert {site.site for site in pressed.plan}.isdisjoint({"relu", "relu#2"})
 
 
 def test_a_plan_is_pressed_as_it_is(model: nn.Module, dataset: Dataset) -> None:

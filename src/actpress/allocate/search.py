@@ -48,7 +48,7 @@ class SearchSettings:
         rounds: times that the loss of what the path comes by near the target is measured, one site
             at a time, and estimates of these kinds of states are corrected by it. Estimates hear of
             small errors alone; among many kinds the one that is underestimated most would win.
-            Kinds that no round measured are not taken.
+            Where there is a target, kinds that no round measured are not taken.
         seed: of the labels drawn for the Fisher estimate; None takes that of the tuning, and no
             other is taken (see `Settings`).
     """
@@ -231,7 +231,7 @@ def search(work: SearchTask, kinds: Mapping[str, Sequence[Offer]], target: float
         work.measured |= corrected
         sites = [site.corrected(corrected) for site in sites]
         work.on_progress(0.5 + 0.5 * (number + 1) / settings.rounds)
-    if settings.rounds:
+    if settings.rounds and target:
         sites = [site.restricted(work.measured) for site in sites]
     return _path(work, sites, began)
 

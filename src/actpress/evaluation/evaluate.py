@@ -115,14 +115,18 @@ def evaluate(
         transports = stack.enter_context(through_bytes(pressed)) if measured else None
         judged = judge(pressed, test, reference, task=task, batch=batch, on_batch=on_batch)
     sites = account_sites(graph, pressed, counters, statistics)
-    bits, values = total_views(sites), sum(site.values for site in sites)
-    bits_per_value = Views(fixed=bits.fixed / values, entropy=bits.entropy / values)
+    coded, planned = total_views(sites), sum(site.values for site in sites)
     tables = pressed.table_bits()
     untouched = [site for site in graph.sites if site.name not in pressed.codecs]
+    left_bits = 8.0 * sum(site.values for site in untouched)
+    values = planned + sum(site.values for site in untouched)
+    bits = Views(fixed=coded.fixed + left_bits, entropy=coded.entropy + left_bits)
+    bits_per_value = Views(fixed=bits.fixed / values, entropy=bits.entropy / values)
+    context_free_bits = sum(site.context_free_bits for site in sites) + left_bits
     traffic = account_traffic(sites, tables, batch=info.batch, untouched=untouched)
     stream = None
     if transports is not None:
-        stream = _measure(pressed, transports, len(test), batch, bits.entropy, values)
+        stream = _measure(pressed, transports, len(test), batch, coded.entropy, planned)
     quality = Comparison.of(task, reference.evidence, judged.evidence, images=len(test))
     return Metrics(
         model=info.model,
@@ -136,7 +140,7 @@ def evaluate(
         held_out=info.held_out,
         agreement=task.agreement(judged.sameness),
         bits_per_value=bits_per_value,
-        context_free_bits_per_value=sum(site.context_free_bits for site in sites) / values,
+        context_free_bits_per_value=context_free_bits / values,
         stored_ratio_8bit=8 * values / max(bits.entropy, 1.0),
         net_moved_ratio_8bit_batch1=traffic.net_ratio_8bit_batch1.entropy,
         network_macs=macs_per_image(graph.eval_module, *graph.example),

@@ -54,6 +54,10 @@ class NotExportableError(ModelError):
         )
         self.where = where
 
+    def __reduce__(self) -> tuple[type["NotExportableError"], tuple[str]]:
+        """To be made again in another process."""
+        return type(self), (self.where,)
+
 
 def known_shape(x: Tensor) -> Shape:
     """The shape of a tensor while it is exported."""

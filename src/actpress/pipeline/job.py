@@ -29,7 +29,7 @@ from actpress.settings import (
     TuneSettings,
     WidthSettings,
 )
-from actpress.tasks import DECIBEL, PERCENT
+from actpress.tasks import DECIBEL, PERCENT, Custom
 
 RESERVE = 0.005
 """Plans aim so far below a budget: tables that were fitted on some images cost others a little
@@ -141,6 +141,11 @@ def check_labels(data: Dataset, budget: Budget, settings: Settings) -> None:
         TuningError: training weighs the labels.
     """
     metric = data.task.metric
+    if settings.tune.task and isinstance(data.task, Custom):
+        raise TuningError(
+            f"the task {data.task.name} has no loss of its targets, but its weight (task) is "
+            f"{settings.tune.task:g}; leave it at 0"
+        )
     if data.is_labelled:
         if budget.is_quality and budget.quality_unit != metric.unit:
             raise BudgetError(
@@ -202,8 +207,11 @@ class Job:
         """
         return apply_rules(self.rules, [site.name for site in self.graph.sites])
 
-    def check_rules(self) -> None:
+    def check_rules(self, *, budgeted: bool = True) -> None:
         """Refuse rules that do not fit the network or the budget, before any work.
+
+        Args:
+            budgeted: whether the method heeds the budget.
 
         Raises:
             PlanError: a rule matches no site, or leaves nothing that a site could be.
@@ -211,7 +219,8 @@ class Job:
         """
         if not self.sites:
             raise PlanError("the rules leave all sites alone, so there is nothing to compress")
-        self.planned_target()
+        if budgeted:
+            self.planned_target()
         offers(
             self.sites,
             self.settings.search.transforms,

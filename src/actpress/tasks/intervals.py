@@ -6,6 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from actpress.errors import TaskError
+
 DEVIATIONS = 1.96
 """Of a normal variable on either side of its mean, which hold 95 % of it."""
 
@@ -33,10 +35,11 @@ def resampled_error(
     lost: Callable[[float, float], float],
     before: Tensor,
     after: Tensor,
-) -> float:
+) -> float | None:
     """Half of the 95 % interval of a loss, from images drawn again with replacement (bootstrap).
 
-    The same images are drawn for both networks, so that only what differs counts.
+    The same images are drawn for both networks, so that only what differs counts. None where too
+    few images are left that the metric can be told of.
 
     Args:
         measure: what images say about a network, first axis n -> the metric.
@@ -48,5 +51,10 @@ def resampled_error(
     losses = []
     for _ in range(RESAMPLES):
         drawn = torch.randint(len(before), (len(before),), generator=generator)
-        losses.append(lost(measure(before[drawn]), measure(after[drawn])))
+        try:
+            losses.append(lost(measure(before[drawn]), measure(after[drawn])))
+        except TaskError:  # none of the images drawn counts
+            continue
+    if len(before) < 2 or len(losses) < RESAMPLES / 2:
+        return None
     return DEVIATIONS * float(torch.tensor(losses, dtype=torch.float64).std())

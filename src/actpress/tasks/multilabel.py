@@ -74,7 +74,7 @@ class MultiLabel:
         right, found, true = evidence.sum(0).tolist()
         return 2 * right / (found + true) if found + true else 1.0
 
-    def loss_error(self, before: Tensor, after: Tensor) -> float:
+    def loss_error(self, before: Tensor, after: Tensor) -> float | None:
         """See `Task.loss_error`."""
         return resampled_error(self.measure, self.metric.lost, before, after)
 

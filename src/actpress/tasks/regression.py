@@ -16,7 +16,7 @@ from actpress.tasks.gaussian import (
     variance_sums,
 )
 from actpress.tasks.intervals import resampled_error
-from actpress.tasks.metric import PSNR, Metric
+from actpress.tasks.metric import PERCENT, PSNR, Metric
 
 HIGHEST_DB = 100.0
 """Of an image that is reproduced exactly, whose PSNR would be infinite."""
@@ -30,10 +30,20 @@ class Regression:
 
     Attributes:
         unit: of the numbers, such as `mm`; for reports.
+
+    Raises:
+        TaskError: the unit is that of shares.
     """
 
     unit: str = ""
     name: str = "regression"
+
+    def __post_init__(self) -> None:
+        if self.unit == PERCENT:
+            raise TaskError(
+                "the unit % is that of shares in [0, 1]; name the numbers of a regression "
+                "otherwise, such as unit='percent'"
+            )
 
     @property
     def metric(self) -> Metric:
@@ -69,7 +79,7 @@ class Regression:
         """
         return _finite(float(evidence.mean()), self.metric)
 
-    def loss_error(self, before: Tensor, after: Tensor) -> float:
+    def loss_error(self, before: Tensor, after: Tensor) -> float | None:
         """See `Task.loss_error`."""
         return resampled_error(self.measure, self.metric.lost, before, after)
 
@@ -149,7 +159,7 @@ class DenseRegression:
         ratios = 10 * torch.log10(self.peak**2 / evidence.clamp(min=1e-300))
         return _finite(float(ratios.clamp(max=HIGHEST_DB).mean()), self.metric)
 
-    def loss_error(self, before: Tensor, after: Tensor) -> float:
+    def loss_error(self, before: Tensor, after: Tensor) -> float | None:
         """See `Task.loss_error`."""
         return resampled_error(self.measure, self.metric.lost, before, after)
 

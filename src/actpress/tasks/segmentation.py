@@ -108,7 +108,7 @@ class Segmentation:
             raise TaskError("no pixel of any image counts; expected targets that are not ignored")
         return float((right[union > 0] / union[union > 0]).mean())
 
-    def loss_error(self, before: Tensor, after: Tensor) -> float:
+    def loss_error(self, before: Tensor, after: Tensor) -> float | None:
         """See `Task.loss_error`."""
         return resampled_error(self.measure, self.metric.lost, before, after)
 

@@ -57,7 +57,7 @@ class Unlabelled:
         """Agreement with the float network."""
         return self.of.agreement(evidence)
 
-    def loss_error(self, before: Tensor, after: Tensor) -> float:
+    def loss_error(self, before: Tensor, after: Tensor) -> float | None:
         """See `Task.loss_error`."""
         if bool(((after == 0) | (after == 1)).all()):  # whole decisions are kept, or not
             return drop_error_pp(int((after < before).sum()), 0, len(after))

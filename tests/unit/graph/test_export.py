@@ -1,5 +1,6 @@
 """Networks through torch.export: the same graph as through torch.fx, and those that fx refuses."""
 
+import pickle
 import re
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from actpress.errors import ModelError
 from actpress.graph import Graph, Site, capture, insert_codecs
+from actpress.graph.exported import NotExportableError
 from actpress.plan import Placement
 from actpress.settings import Capture
 
@@ -417,3 +419,8 @@ def test_several_inputs_of_several_ranks() -> None:
     ]
     assert_equal_to_the_bit(model, graph)
     assert re.fullmatch("[0-9a-f]{64}", graph.fingerprint)
+
+
+def test_what_cannot_be_exported_says_the_same_in_another_process() -> None:
+    error = NotExportableError("net.py:3: a branch")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -52,6 +52,11 @@ def test_the_mean_absolute_error_takes_both_forms_of_one_number() -> None:
         task.check(output, torch.zeros(2, 3), images=2)
 
 
+def test_numbers_are_no_shares() -> None:
+    with pytest.raises(TaskError, match="the unit % is that of shares"):
+        Regression(unit="%")
+
+
 def test_f1_is_over_all_decisions() -> None:
     task = MultiLabel(labels=3)
     output = torch.tensor([[1.0, -1.0, 2.0], [-1.0, -1.0, 3.0]])

@@ -107,6 +107,16 @@ def test_other_outputs_are_refused(output: object, message: str) -> None:
         TASK.check(output, torch.zeros(2, 8, 8, dtype=torch.int64), images=2)
 
 
+def test_few_images_that_count_have_no_interval() -> None:
+    task = Segmentation(classes=3)
+    target = torch.tensor([[[0, 1]], [[255, 255]]])
+    evidence = task.evidence(target.clamp(max=2).to(torch.uint8), target)
+    assert task.measure(evidence) == 1
+    assert task.loss_error(evidence[:1], evidence[:1]) is None, "one image says nothing"
+    assert task.loss_error(evidence[1:].repeat(9, 1, 1), evidence[1:].repeat(9, 1, 1)) is None
+    assert task.loss_error(evidence, evidence) == 0
+
+
 def test_classes_must_be_there() -> None:
     with pytest.raises(TaskError, match="2 to 255 classes"):
         Segmentation(classes=1)
