@@ -48,7 +48,7 @@ from actpress.run import (
     save_model,
     write_text,
 )
-from actpress.settings import Capture
+from actpress.settings import WITHOUT_BUDGET, Capture
 from actpress.tasks import CLASSIFICATION, Task
 
 RAM_IMAGES = 256
@@ -175,7 +175,7 @@ def compress(
         peak_ram=_peak_ram(data) if budget.is_ram else None,
         rules=wanted,
     )
-    job.check_rules(budgeted=method != "int8" and given_plan is None)
+    job.check_rules(budgeted=method not in WITHOUT_BUDGET and given_plan is None)
     outcome = METHODS[method](job) if given_plan is None else given(job, given_plan)
     info = replace(
         run_info(outcome, source, job, given_plan),
@@ -321,13 +321,14 @@ def run_info(outcome: Outcome, source: Source, job: Job, plan: Plan | None = Non
         plan: that was given instead of a search.
     """
     settings = job.settings
+    unbudgeted = outcome.method in WITHOUT_BUDGET or outcome.variant == GIVEN
     return RunInfo(
         model=source.model,
         data=source.data,
         method=outcome.method,
         variant=outcome.variant,
         seed=settings.seed,
-        budget="" if outcome.method == "int8" or outcome.variant == GIVEN else str(job.budget),
+        budget="" if unbudgeted else str(job.budget),
         objective=str(job.objective),
         batch=job.budget.batch,
         search=outcome.path,

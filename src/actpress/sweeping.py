@@ -31,7 +31,7 @@ from actpress.run import (
     read_request,
     write_text,
 )
-from actpress.settings import Capture, EngineName
+from actpress.settings import WITHOUT_BUDGET, Capture, EngineName
 
 JSON, CSV, HTML, REQUEST = "sweep.json", "sweep.csv", "sweep.html", "request.json"
 
@@ -50,10 +50,6 @@ class _Comparison(BaseModel):
     """What an earlier command wrote of itself; its runs are read from their own folders."""
 
     failed: tuple[_Failure, ...]
-
-
-WITHOUT_BUDGET = ("int8",)
-"""Methods that run once, whatever the budgets."""
 
 
 @dataclass(frozen=True)

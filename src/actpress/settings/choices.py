@@ -18,6 +18,9 @@ METHOD_NAMES = (
 PROJECTING = ("best", "transform_coding", "gdr", "cap", "codesign")
 """Methods that project, and so take blocks of pixels."""
 
+WITHOUT_BUDGET = ("int8",)
+"""Methods that run once, whatever the budgets."""
+
 TRAINING = tuple(name for name in METHOD_NAMES if name not in {"int8", "transform_coding", "gdr"})
 """Methods with optimizer steps."""
 
