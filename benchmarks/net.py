@@ -2,12 +2,15 @@
 
 One row after the other, the ones of most interest first, into `benchmarks/results/net.json`; what
 is there already is not measured again, so that a run that was stopped goes on. `--minutes` stops
-before the next row once so much time is spent; `--page` only writes docs/results-net.md anew.
+before the next row once so much time is spent; `--only` takes the rows whose key, written as
+`vgg16_bn/cap/labels1800/0/7x (entropy, batch 1)`, a regular expression finds; `--page` only writes
+docs/results-net.md anew.
 """
 
 import argparse
 import itertools
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -48,10 +51,11 @@ BASELINES = ("layerwise_ilp", "layerwise_search", "entropy_training", "lsq", "tr
 OWN = ("codesign", "cap", "gdr")
 SEEDS = (0, 1, 2)
 STEPS, WIDTH_STEPS = 300, 60
-NETWORK, NETWORK_LONG, LABELS = "network", "network1800", "labels1800"
-NETWORK_STEPS = {NETWORK: 600, NETWORK_LONG: 1800, LABELS: 1800}
+NETWORK, NETWORK_LONG, LABELS, LABELS_LONG = "network", "network1800", "labels1800", "labels3600"
+NETWORK_STEPS = {NETWORK: 600, NETWORK_LONG: 1800, LABELS: 1800, LABELS_LONG: 3600}
 """Variants in which the network's own weights are trained besides (`--train network`), and their
-steps; 1,800 show almost every training image once. In `LABELS` the labels' loss counts as well."""
+steps; 1,800 show almost every training image once. In `WITH_LABELS` the labels' loss counts too."""
+WITH_LABELS = (LABELS, LABELS_LONG)
 
 WIDTHS = {"matrices16": NumberBits.HALF, "matrices4": NumberBits.NIBBLE}
 """Variants of a plan whose matrices are stored in other widths than the one it was made for."""
@@ -78,18 +82,29 @@ class Wanted:
 def wanted() -> Iterator[Wanted]:
     """All rows, the ones of most interest first."""
     yield from _headlines("cap", 0, NETWORK)
-    yield from (row for row in _headlines("cap", 0, LABELS) if row.model != "mobilenet_v2")
+    yield from _labelled(0)
+    yield Wanted("vgg16_bn", "cap", _x(7.0, View.ENTROPY), 0, LABELS_LONG)
     yield from _published()
     yield Wanted(LARGE, "gdr", _x(6.0, View.ENTROPY))
     yield from _headlines("gdr", 0)
     yield from (Wanted("resnet18", "gdr", _x(9.0, View.ENTROPY), 0, name) for name in WIDTHS)
     yield from _headlines("cap", 0)
     yield from _everywhere("gdr")
-    for method, seed in (("codesign", 0), ("cap", 1), ("cap", 2)):
-        yield from _headlines(method, seed)
+    yield from _headlines("codesign", 0)
+    for method in BASELINES:
+        yield from _headlines(method, 0)
+    for seed in SEEDS[1:]:
+        yield from _labelled(seed)
+        for method in ("cap", "codesign"):
+            yield from _headlines(method, seed)
     for method in (*BASELINES, *OWN):
         yield from _everywhere(method)
     yield from (Wanted(model, "int8", _x(1.0, View.ENTROPY)) for model in MODELS)
+
+
+def _labelled(seed: int) -> Iterator[Wanted]:
+    """`LABELS` at the points that targets name, of the networks that need it."""
+    yield from (row for row in _headlines("cap", seed, LABELS) if row.model != "mobilenet_v2")
 
 
 def _published() -> Iterator[Wanted]:
@@ -159,7 +174,7 @@ def settings_of(row: Wanted) -> Settings:
     if row.variant in NETWORK_STEPS:
         steps = NETWORK_STEPS[row.variant]
         tune = replace(tune, steps=steps, trainable=Trainable.NETWORK, lr_scale=1 / 3)
-        tune = replace(tune, task=1.0 if row.variant == LABELS else 0.0)
+        tune = replace(tune, task=1.0 if row.variant in WITH_LABELS else 0.0)
     search = SearchSettings(seed=row.seed)
     if row.budget.count.value == "activations":  # as published: dense projections everywhere
         search = replace(search, transforms=(Transform.FISHER_PCA,))
@@ -264,6 +279,7 @@ def main() -> None:
     """Measure what is missing, then write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--only", type=re.compile, default=re.compile(""))
     parser.add_argument("--page", action="store_true")
     options = parser.parse_args()
     began = time.perf_counter()
@@ -272,7 +288,7 @@ def main() -> None:
         (r["model"], r["method"], r["variant"], str(r["seed"]), r["budget"]) for r in rows
     }
     for row in () if options.page else wanted():
-        if row.key in done:
+        if row.key in done or not options.only.search("/".join(row.key)):
             continue
         if time.perf_counter() - began > 60 * options.minutes:
             break

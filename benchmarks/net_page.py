@@ -27,10 +27,11 @@ VARIANTS = {
     "network": "network trained",
     "network1800": "network trained for 1,800 steps",
     "labels1800": "network trained for 1,800 steps, with labels",
+    "labels3600": "network trained for 3,600 steps, with labels",
     "matrices16": "matrices in 16 bits",
     "matrices4": "matrices in 4 bits",
 }
-TRAINED = ("", "network", "network1800", "labels1800")
+TRAINED = ("", "network", "network1800", "labels1800", "labels3600")
 LARGE, TITLE_LARGE = "resnet18_224", "ResNet18 of 64 channels at 3x224x224, random weights"
 INTRODUCTION = (
     "What `make bench-net` measures: the three reference networks on all 10,000 test images of "
