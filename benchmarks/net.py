@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional as F
 
 from actpress.allocate import SearchSettings
-from actpress.budget import Budget, View
+from actpress.budget import Budget, Count, View
 from actpress.cost import EnergyModel
 from actpress.data import Dataset, Split, load_dataset
 from actpress.errors import BudgetError, TuningError
@@ -56,6 +56,9 @@ NETWORK_STEPS = {NETWORK: 600, NETWORK_LONG: 1800, LABELS: 1800, LABELS_LONG: 36
 """Variants in which the network's own weights are trained besides (`--train network`), and their
 steps; 1,800 show almost every training image once. In `WITH_LABELS` the labels' loss counts too."""
 WITH_LABELS = (LABELS, LABELS_LONG)
+
+ANY_TRANSFORM = "any"
+"""Variant of a budget of activations alone whose sites may take any transform, as users have it."""
 
 WIDTHS = {"matrices16": NumberBits.HALF, "matrices4": NumberBits.NIBBLE}
 """Variants of a plan whose matrices are stored in other widths than the one it was made for."""
@@ -108,9 +111,11 @@ def _labelled(seed: int) -> Iterator[Wanted]:
 
 
 def _published() -> Iterator[Wanted]:
-    """Activations alone, as published: dense projections everywhere."""
-    for text, view in (("0.8bits", View.ENTROPY), ("1.34bits", View.FIXED)):
-        yield Wanted("resnet18", "cap", Budget.parse(f"{text} ({view}, activations)"))
+    """Activations alone: dense projections everywhere, as published, and as the search likes."""
+    for variant in ("", ANY_TRANSFORM, LABELS):
+        for text, view in (("0.8bits", View.ENTROPY), ("1.34bits", View.FIXED)):
+            budget = Budget.parse(f"{text} ({view}, activations)")
+            yield Wanted("resnet18", "cap", budget, variant=variant)
 
 
 def _headlines(method: str, seed: int, variant: str = "") -> Iterator[Wanted]:
@@ -176,7 +181,7 @@ def settings_of(row: Wanted) -> Settings:
         tune = replace(tune, steps=steps, trainable=Trainable.NETWORK, lr_scale=1 / 3)
         tune = replace(tune, task=1.0 if row.variant in WITH_LABELS else 0.0)
     search = SearchSettings(seed=row.seed)
-    if row.budget.count.value == "activations":  # as published: dense projections everywhere
+    if row.budget.count is Count.ACTIVATIONS and not row.variant:  # as published: dense everywhere
         search = replace(search, transforms=(Transform.FISHER_PCA,))
     return Settings(
         calibration_images=CALIBRATION_IMAGES,

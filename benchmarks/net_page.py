@@ -24,6 +24,7 @@ NET = {
 ENERGY = {"resnet18": 7.0, "vgg16_bn": 6.0, "mobilenet_v2": 5.0}
 OWN = ("codesign", "cap", "gdr")
 VARIANTS = {
+    "any": "any transform",
     "network": "network trained",
     "network1800": "network trained for 1,800 steps",
     "labels1800": "network trained for 1,800 steps, with labels",
@@ -188,7 +189,7 @@ def _published(rows: Sequence[Row]) -> list[Target]:
     """Activations alone, against the drop of the earlier build at the same bits."""
     return [
         target_of(
-            f"{TITLES[row['model']]}, {row['budget']}",
+            f"{TITLES[row['model']]}, {row['budget']}: {_way(row)}",
             "not worse than 0.39 points lost by more than 0.15",
             f"{row['accuracy_drop_pp']:.2f} points lost (one seed)",
             met=row["accuracy_drop_pp"] <= 0.39 + 0.15,
