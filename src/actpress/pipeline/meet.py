@@ -1,5 +1,6 @@
 """The one search that meets a budget: press what is proposed, see its real price, propose anew."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from actpress.pressing import CompressedModel
 
 ATTEMPTS = 8
 """Plans that are pressed, at most, before steps are scaled."""
+
+PROPOSALS = 40
+"""Plans that are asked for, at most; the same one may come again."""
 
 CLOSE_ENOUGH = 0.01
 """A plan that leaves no more of its budget unused is not improved on."""
@@ -29,6 +33,38 @@ class Met:
     price: float
 
 
+@dataclass
+class _Aims:
+    """What to ask proposals for.
+
+    Attributes:
+        target: real price.
+        aim: estimated price to ask for next.
+        fitting: highest aim whose plan was within the target.
+        exceeding: lowest aim whose plan was not.
+    """
+
+    target: float
+    aim: float
+    fitting: float = 0.0
+    exceeding: float = math.inf
+
+    @property
+    def is_bracket(self) -> bool:
+        """Whether both kinds of aims are known."""
+        return self.fitting > 0 and self.exceeding < math.inf
+
+    def learn(self, price: float) -> None:
+        """Go on from the real price of the present aim's plan."""
+        if price <= self.target:
+            self.fitting = max(self.fitting, self.aim)
+        else:
+            self.exceeding = min(self.exceeding, self.aim)
+        self.aim *= (1 - CLOSE_ENOUGH / 2) * self.target / price
+        if not self.fitting < self.aim < self.exceeding:
+            self.aim = (self.fitting + self.exceeding) / 2
+
+
 def meet(
     job: Job,
     propose: Callable[[float], Plan],
@@ -39,8 +75,9 @@ def meet(
     """The plan whose real price is closest below a target.
 
     Prices of proposals are estimates. Each plan that is pressed tells by how much they are off,
-    which says what to ask for next; what no proposal spends goes into finer steps of the best one,
-    and where all are too expensive, the cheapest gets coarser ones.
+    which says what to ask for next, between what fitted and what did not once there are both. What
+    no proposal spends goes into finer steps of the best one, and where all are too expensive, the
+    last gets coarser ones.
 
     Args:
         job: prices.
@@ -53,20 +90,23 @@ def meet(
     """
     best: Met | None = None
     last: Met | None = None
-    tried: set[Plan] = set()
-    aim = target
-    for _ in range(ATTEMPTS):
-        plan = propose(aim)
-        if plan in tried:
+    prices: dict[Plan, float] = {}
+    aims = _Aims(target, target)
+    for _ in range(PROPOSALS):
+        plan = propose(aims.aim)
+        if plan not in prices:
+            if len(prices) == ATTEMPTS:
+                break
+            pressed = press(plan)
+            last = Met(pressed, job.price(pressed))
+            prices[plan] = last.price
+            if last.price <= target and (best is None or last.price > best.price):
+                best = last
+            if best is not None and best.price >= target * (1 - CLOSE_ENOUGH):
+                return best
+        elif not aims.is_bracket:
             break
-        tried.add(plan)
-        pressed = press(plan)
-        last = Met(pressed, job.price(pressed))
-        if last.price <= target and (best is None or last.price > best.price):
-            best = last
-        if best is not None and best.price >= target * (1 - CLOSE_ENOUGH):
-            return best
-        aim *= (1 - CLOSE_ENOUGH / 2) * target / last.price
+        aims.learn(prices[plan])
     start = best or last
     assert start is not None, "the first proposal is always new"
     found = scale_steps(start.pressed.plan, press, lambda pressed: job.price(pressed) / target - 1)
