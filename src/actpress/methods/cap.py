@@ -5,22 +5,22 @@ What the paper states and what is our choice: docs/methods.md.
 
 from actpress.pipeline.job import Job, Outcome
 from actpress.pipeline.learn import learn, untrained
-from actpress.pipeline.record import SearchRecord, read_record, write_record
+from actpress.pipeline.record import SearchRecord, finished_search, keep_search
 from actpress.pipeline.select import select
 
 
 def gdr(job: Job) -> Outcome:
     """Choose transforms, ranks and steps greedily; no training.
 
-    With a folder, the finished search is kept there and a resumed job does not search again.
+    A finished search is carried along with the job, and kept in its folder if it has one: neither
+    another method that begins with it nor a resumed job searches again.
     """
-    record = None if job.folder is None else read_record(job.folder, job)
+    record = finished_search(job, "gdr")
     if record is not None:
         statistics = job.observe_plan(record.plan)
         return record.outcome(job.press(record.plan, statistics), statistics)
     outcome = select(job, method="gdr")
-    if job.folder is not None:
-        write_record(job.folder, SearchRecord.of(job, outcome))
+    keep_search(job, SearchRecord.of(job, outcome))
     return outcome
 
 

@@ -14,7 +14,7 @@ from actpress.methods.cap import gdr
 from actpress.pipeline.groups import Groups, groups_of, mixture_of
 from actpress.pipeline.job import Job, Outcome
 from actpress.pipeline.learn import learn, within_accuracy
-from actpress.pipeline.record import SearchRecord, read_record, write_record
+from actpress.pipeline.record import SearchRecord, finished_search, keep_search
 from actpress.pipeline.settle import settle
 from actpress.pipeline.widths import rate_scales, symbol_target, train_widths
 from actpress.pressing import CompressedModel
@@ -59,7 +59,7 @@ def choose_widths(job: Job, start: Outcome) -> Outcome:
         start: the outcome of a greedy search for the same budget.
     """
     statistics = start.statistics
-    record = None if job.folder is None else read_record(job.folder, job)
+    record = finished_search(job, "codesign")
     if record is not None:
         return record.outcome(job.press(record.plan, statistics), statistics)
     began = perf_counter()
@@ -75,8 +75,7 @@ def choose_widths(job: Job, start: Outcome) -> Outcome:
     outcome = replace(
         start, pressed=pressed, method="codesign", variant="", path=(), search_seconds=seconds
     )
-    if job.folder is not None:
-        write_record(job.folder, SearchRecord.of(job, outcome))
+    keep_search(job, SearchRecord.of(job, outcome))
     return outcome
 
 

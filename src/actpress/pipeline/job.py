@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -30,6 +30,9 @@ from actpress.settings import (
     WidthSettings,
 )
 from actpress.tasks import DECIBEL, PERCENT, Custom
+
+if TYPE_CHECKING:
+    from actpress.pipeline.record import SearchRecord
 
 RESERVE = 0.005
 """Plans aim so far below a budget: tables that were fitted on some images cost others a little
@@ -186,6 +189,7 @@ class Job:
         progress: where to report.
         peak_ram: of a compressed network; only a budget of RAM asks.
         rules: per site, later ones win.
+        searches: that have finished, for methods that begin alike; shared by copies of the job.
     """
 
     graph: Graph
@@ -197,6 +201,7 @@ class Job:
     progress: Progress = field(default_factory=Silence)
     peak_ram: Callable[[CompressedModel], PeakRam] | None = None
     rules: tuple[Rule, ...] = ()
+    searches: "dict[str, SearchRecord]" = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def treatments(self) -> dict[str, Rule]:

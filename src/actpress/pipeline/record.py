@@ -62,6 +62,33 @@ class SearchRecord(BaseModel):
         )
 
 
+def finished_search(job: Job, method: str) -> SearchRecord | None:
+    """A search of this very job that had finished: of this process, or of one that was interrupted.
+
+    Args:
+        job: that is asked.
+        method: whose search.
+
+    Raises:
+        RunError: the job's folder holds a damaged one, or that of something else.
+    """
+    known = job.searches.get(_key(job, method))
+    if known is not None or job.folder is None:
+        return known
+    return read_record(job.folder, job)
+
+
+def keep_search(job: Job, record: SearchRecord) -> None:
+    """Carry a finished search along, on disk too where the job has a folder."""
+    job.searches[_key(job, record.method)] = record
+    if job.folder is not None:
+        write_record(job.folder, record)
+
+
+def _key(job: Job, method: str) -> str:
+    return f"{method}|{identity_of(job)}"
+
+
 def write_record(folder: Path, record: SearchRecord) -> None:
     """Write a record whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)

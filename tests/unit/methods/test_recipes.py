@@ -1,5 +1,6 @@
 """Recipes meet what is asked, in the unit that is asked, and the same way again."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,8 @@ from actpress.data.dataset import Dataset
 from actpress.errors import BudgetError
 from actpress.graph import Graph
 from actpress.methods import METHODS, codesign, gdr
-from actpress.pipeline.job import Job, Settings
+from actpress.pipeline.job import Job, Outcome, Settings
+from actpress.pipeline.select import select
 from actpress.plan import Transform
 from actpress.tune import TuneSettings, WidthSettings
 
@@ -43,8 +45,30 @@ def test_net_budgets_count_parameters_and_tables(graph: Graph, dataset: Dataset)
 
 
 def test_one_seed_gives_one_plan(graph: Graph, dataset: Dataset) -> None:
+    budget = Budget.parse("3bits (entropy, activations)")
+    plans = [gdr(Job(graph, dataset, budget, SMALL)).pressed.plan for _ in range(2)]
+    assert plans[0] == plans[1]
+
+
+def test_a_finished_search_is_carried_along(
+    graph: Graph, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = []
+
+    def counted(job: Job, *, method: str) -> Outcome:
+        searched.append(job.budget)
+        return select(job, method=method)
+
+    monkeypatch.setattr(sys.modules[gdr.__module__], "select", counted)
     job = Job(graph, dataset, Budget.parse("3bits (entropy, activations)"), SMALL)
-    assert gdr(job).pressed.plan == gdr(job).pressed.plan
+    first, tuned = gdr(job), METHODS["cap"](job)
+    METHODS["best"](replace(job, folder=None))
+    assert searched == [job.budget], "cap, codesign and best begin with what gdr found"
+    fresh = METHODS["cap"](Job(graph, dataset, job.budget, SMALL))
+    assert fresh.pressed.plan == tuned.pressed.plan
+    assert first.pressed.plan.method == "gdr", "nobody else's result is changed"
+    gdr(replace(job, budget=Budget.parse("4bits (entropy, activations)")))
+    assert len(searched) == 3, "another budget has a search of its own"
 
 
 def test_transforms_that_are_not_allowed_are_not_used(graph: Graph, dataset: Dataset) -> None:
