@@ -120,7 +120,7 @@ class CodedSite:
         histogram = Histogram(torch.from_numpy(counts)[:, None], int(q.min()))
         fitted = fit_network_tables({"site": histogram}, images=len(q))
         names = fitted.tables.table_of[fitted.class_of["site"].long(), 0]
-        self.coder = RansCoder(fitted.tables.coder_tables(), names.numpy())
+        self.coder = RansCoder(fitted.tables.coder_tables, names.numpy())
         self.context_coder = codec.coder()
         self.planes = as_planes(torch.from_numpy(q)).numpy()
         self.payload, self.context_payload = self.coder.encode(q), b""

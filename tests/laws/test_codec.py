@@ -236,7 +236,7 @@ def test_every_table_is_a_prefix_code(counts: Tensor) -> None:
 def test_the_coder_spends_what_is_counted(counts: Tensor) -> None:
     frequencies = frequencies_of(counts)
     tables = NetworkTables(frequencies, -3, torch.zeros(1, 25, dtype=torch.uint8))
-    coder, lengths = tables.coder_tables(), tables.code_lengths_bits()
+    coder, lengths = tables.coder_tables, tables.code_lengths_bits()
     for index, own in enumerate(lengths):
         assert coder.code_lengths_bits(index).tolist() == pytest.approx(own.tolist())
 

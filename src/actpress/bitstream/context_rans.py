@@ -1,6 +1,6 @@
 """The entropy coder with contexts: the table of a symbol depends on its neighbours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,11 @@ from actpress.bitstream.rans import (
     check_names,
     room_for,
 )
-from actpress.bitstream.streams import WORDS_PER_SYMBOL, Streams, check_outcomes, lanes_of
+from actpress.bitstream.streams import Streams, check_outcomes
 from actpress.bitstream.tables import FrequencyTables
 from actpress.errors import StreamError
 from actpress.kernels.context_format import CONTEXTS
+from actpress.kernels.rans_format import PRECISION, READING_ROOM
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class ContextCoder:
 
     tables: FrequencyTables
     table_of: NDArray[np.uint8]
+    _bases: NDArray[np.uint32] = field(init=False, repr=False)
+    """Where the table of each component in each context begins among `entries` of the tables."""
 
     def __post_init__(self) -> None:
         """Compiled loops do not check their indices.
@@ -47,6 +50,7 @@ class ContextCoder:
                 f"component; got names of shape {self.table_of.shape}"
             )
         check_names(self.table_of, self.tables)
+        object.__setattr__(self, "_bases", self.table_of.astype(np.uint32) << PRECISION)
 
     @property
     def components(self) -> int:
@@ -73,14 +77,11 @@ class ContextCoder:
             rows,
             symbols.shape[-1],
             streams.edges,
-            self.table_of,
+            self._bases,
             int(tables.q_min[0]),
             int(tables.sizes[0]),
             int(tables.escape_bits[0]),
             tables.ranges,
-            tables.frequencies,
-            tables.inverses,
-            tables.starts,
             streams.words,
             streams.word_edges,
             streams.states,
@@ -99,18 +100,17 @@ class ContextCoder:
         rows = as_rows(symbols, self.components)
         if not rows.size:
             return symbols
-        room = WORDS_PER_SYMBOL * lanes_of(rows.shape) + 1
-        streams = Streams.opened(payload, rows.shape, room=room)
-        outcomes = np.empty(len(streams.states), np.int64)
+        streams = Streams.opened(payload, rows.shape, room=READING_ROOM)
+        outcomes = np.empty((len(streams.states) + 1) // 2, np.int64)
         numba_loops.run_streams(
             stream_loops.decode_streams_in_contexts,
-            len(streams.states),
+            len(outcomes),
             streams.words,
             streams.word_edges,
             streams.states,
             shape[-1],
             streams.edges,
-            self.table_of,
+            self._bases,
             int(tables.q_min[0]),
             int(tables.sizes[0]),
             int(tables.escape_bits[0]),

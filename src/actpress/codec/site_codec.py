@@ -216,7 +216,7 @@ class SiteCodec(nn.Module):
             StreamError: no tables yet, or components that have too many levels together.
         """
         if self._coder is None:
-            tables, table_of = self._tables().coder_tables(), self.table_of.cpu().numpy()
+            tables, table_of = self._tables().coder_tables, self.table_of.cpu().numpy()
             alone = table_of.shape[1] == 1
             self._coder = (
                 RansCoder(tables, table_of[:, 0]) if alone else ContextCoder(tables, table_of)

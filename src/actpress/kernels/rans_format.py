@@ -9,5 +9,8 @@ LOW = 1 << 16
 MAX_LANES = 8
 """States of a stream, at most; the compiled loops are written out for so many."""
 
+READING_ROOM = 2 * MAX_LANES + 1
+"""Words behind those of a stream with contexts that its decoder may look at."""
+
 OK, OVERRUN, LEFTOVER, OUT_OF_RANGE = 0, 1, 2, 3
 """Outcomes of decoding."""

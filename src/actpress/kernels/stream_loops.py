@@ -3,7 +3,8 @@
 import numba
 import numpy as np
 
-from actpress.kernels.context_loops import decode_in_contexts, encode_in_contexts
+from actpress.kernels.context_loops import decode_two_in_contexts, encode_in_contexts
+from actpress.kernels.rans_format import LOW, READING_ROOM
 from actpress.kernels.rans_loops import decode_stream, encode_stream
 
 
@@ -116,14 +117,11 @@ def encode_streams_in_contexts(
     symbols: np.ndarray,
     width: int,
     edges: np.ndarray,
-    table_of: np.ndarray,
+    bases: np.ndarray,
     lowest: int,
     size: int,
     escape_bits: int,
     ranges: np.ndarray,
-    frequencies: np.ndarray,
-    inverses: np.ndarray,
-    starts: np.ndarray,
     words: np.ndarray,
     word_edges: np.ndarray,
     states: np.ndarray,
@@ -137,14 +135,11 @@ def encode_streams_in_contexts(
             symbols[first:last],
             width,
             first,
-            table_of,
+            bases,
             lowest,
             size,
             escape_bits,
             ranges,
-            frequencies,
-            inverses,
-            starts,
             words[begin:end],
             states[stream],
         )
@@ -158,7 +153,7 @@ def decode_streams_in_contexts(
     states: np.ndarray,
     width: int,
     edges: np.ndarray,
-    table_of: np.ndarray,
+    bases: np.ndarray,
     lowest: int,
     size: int,
     escape_bits: int,
@@ -167,19 +162,31 @@ def decode_streams_in_contexts(
     symbols: np.ndarray,
     outcomes: np.ndarray,
 ) -> None:
-    """Decode all streams with `decode_in_contexts`; `decode_streams` says how."""
-    for stream in numba.prange(len(states)):
-        first, last = edges[stream], edges[stream + 1]
-        outcomes[stream] = decode_in_contexts(
-            words[word_edges[stream] : word_edges[stream + 1]],
-            states[stream],
+    """Decode all streams with `decode_two_in_contexts`; `decode_streams` says how.
+
+    Where their number is odd, the last one has an empty one beside it. `outcomes` has shape
+    ((s + 1) // 2,).
+    """
+    streams = len(states)
+    empty = np.full(states.shape[1], LOW, np.uint64)
+    for pair in numba.prange(len(outcomes)):
+        one, other = 2 * pair, min(2 * pair + 1, streams)
+        begin, end, last = edges[one], edges[other], edges[min(other + 1, streams)]
+        from_word = word_edges[other] if other < streams else word_edges[streams] - READING_ROOM
+        outcomes[pair] = decode_two_in_contexts(
+            words[word_edges[one] : word_edges[one + 1]],
+            words[from_word : word_edges[min(other + 1, streams)]],
+            states[one],
+            states[other] if other < streams else empty,
             width,
-            first,
-            table_of,
+            begin,
+            end,
+            bases,
             lowest,
             size,
             escape_bits,
             ranges,
             entries,
-            symbols[first:last],
+            symbols[begin:end],
+            symbols[end:last],
         )

@@ -32,7 +32,7 @@ def coder_of(symbols: Symbols, *, margin: int = 0) -> ContextCoder:
     count_in_contexts(q, lowest, counts)
     fitted = fit_network_tables({"site": Histogram(counts, lowest)}, images=len(q))
     names = fitted.tables.table_of[fitted.class_of["site"].long()]
-    return ContextCoder(fitted.tables.coder_tables(), names.numpy())
+    return ContextCoder(fitted.tables.coder_tables, names.numpy())
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,20 @@ def test_any_symbols_survive(data: st.DataObject) -> None:
     assert (coder.decode(coder.encode(symbols), symbols.shape) == symbols).all()
 
 
+@pytest.mark.parametrize("levels", [3, 256, 700])
+@pytest.mark.parametrize("shape", [(3, 5, 1, 1), (70, 9, 33, 17), (9, 70, 7, 7), (1, 3, 60, 700)])
+def test_escapes_of_every_state_come_back(shape: tuple[int, ...], levels: int) -> None:
+    """Among rows of every number, and with entries of one and two bytes."""
+    generator = np.random.default_rng(levels)
+    counts = np.zeros((4, levels), np.int64)
+    counts[:, :2] = generator.integers(1, 900, (4, 2))
+    table_of = generator.integers(0, 4, (shape[1], CONTEXTS)).astype(np.uint8)
+    coder = ContextCoder(FrequencyTables.from_shared_counts(counts, -1), table_of)
+    rare = generator.random(shape) < 0.05
+    symbols = np.where(rare, generator.integers(0, levels, shape), 0).astype(np.int32) - 1
+    assert (coder.decode(coder.encode(symbols), shape) == symbols).all()
+
+
 def test_the_size_is_that_of_the_ideal_code() -> None:
     symbols = smooth((32, 16, 16, 16))
     q = torch.from_numpy(symbols)
@@ -73,7 +87,7 @@ def test_the_size_is_that_of_the_ideal_code() -> None:
     count_in_contexts(q, lowest, counts)
     fitted = fit_network_tables({"site": Histogram(counts, lowest)}, images=len(q))
     names = fitted.tables.table_of[fitted.class_of["site"].long()]
-    coder = ContextCoder(fitted.tables.coder_tables(), names.numpy())
+    coder = ContextCoder(fitted.tables.coder_tables, names.numpy())
     bits = fitted.bits["site"]
     states_bits = 8 * 32 * 2
     assert 0.999 * bits < 8 * len(coder.encode(symbols)) < 1.004 * bits + states_bits

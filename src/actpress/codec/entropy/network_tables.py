@@ -12,6 +12,7 @@ decided by what they cost and save (`fit_network_tables`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -66,8 +67,9 @@ class NetworkTables:
         entries = int((last - first + 1).sum()) + 2 * len(self.frequencies)
         return ENTRY_BITS * (entries + 2) + NAME_BITS * self.table_of.numel()
 
+    @cached_property
     def coder_tables(self) -> FrequencyTables:
-        """The same for the entropy coder."""
+        """The same for the entropy coder, made once for all sites: caches hold them together."""
         return FrequencyTables.from_frequencies(self.frequencies.cpu().numpy(), self.lowest)
 
     def code_lengths_bits(self) -> Tensor:

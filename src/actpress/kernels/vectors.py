@@ -1,0 +1,313 @@
+"""Eight unsigned 32-bit integers side by side, for compiled loops.
+
+    from actpress.kernels.vectors import gather, load, store
+
+Inside of a compiled loop a *vector* is eight uint32, which wrap around, and a *mask* eight truth
+values; `+ - * & | << >>` take two vectors, or a vector and an integer, `>= <` make masks. Both
+live in registers, and LLVM chooses instructions for the processor that it compiles for: all of this
+is in its own terms for vectors, so that it runs everywhere, on AVX2 and AVX-512 where they are. By
+itself it vectorizes loops whose steps do not wait for each other; those of a coder do.
+
+As everywhere in compiled loops, nobody checks an index.
+"""
+
+import operator
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba import extending, types
+from numba.extending import models, overload, register_model
+
+LANES = 8
+"""Elements of a vector."""
+
+intrinsic: Any = extending.intrinsic  # a loop calls it without the first argument
+
+_WORD, _BYTE = ir.IntType(32), ir.IntType(8)
+_VECTOR = ir.VectorType(_WORD, LANES)
+_FLAGS = ir.VectorType(ir.IntType(1), LANES)
+_DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
+_BYTES = ir.VectorType(_BYTE, 2 * LANES)
+
+
+class _Vector(types.Type):
+    def __init__(self):
+        super().__init__("Vector")
+
+
+class _Mask(types.Type):
+    def __init__(self):
+        super().__init__("Mask")
+
+
+_vector, _mask = _Vector(), _Mask()
+
+
+@register_model(_Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, _VECTOR)
+
+
+@register_model(_Mask)
+class _MaskModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, _FLAGS)
+
+
+def _spread(builder, kind, value):
+    """A vector, or eight times the same integer."""
+    if isinstance(kind, _Vector):
+        return value
+    if kind.bitwidth > _WORD.width:
+        value = builder.trunc(value, _WORD)
+    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    one = builder.insert_element(undefined, value, ir.Constant(_WORD, 0))
+    return builder.shuffle_vector(one, undefined, ir.Constant(_VECTOR, [0] * LANES))
+
+
+def _of_two(emit, result=_vector):
+    """A function of two vectors, or of a vector and an integer of at least 32 bits."""
+
+    @intrinsic
+    def of_two(_typing, a, b):
+        def generate(_context, builder, signature, arguments):
+            both = zip(signature.args, arguments, strict=True)
+            return emit(builder, *(_spread(builder, kind, value) for kind, value in both))
+
+        return result(a, b), generate
+
+    return of_two
+
+
+def _install(sign, emit, result=_vector):
+    function = _of_two(emit, result)
+
+    @overload(sign)
+    def of_vectors(a, b):
+        if isinstance(a, _Vector) or isinstance(b, _Vector):
+            return lambda a, b: function(a, b)  # noqa: PLW0108 - numba compiles what is returned
+        return None
+
+
+_install(operator.add, ir.IRBuilder.add)
+_install(operator.sub, ir.IRBuilder.sub)
+_install(operator.mul, ir.IRBuilder.mul)
+_install(operator.and_, ir.IRBuilder.and_)
+_install(operator.or_, ir.IRBuilder.or_)
+_install(operator.lshift, ir.IRBuilder.shl)
+_install(operator.rshift, ir.IRBuilder.lshr)
+_install(operator.ge, lambda builder, a, b: builder.icmp_unsigned(">=", a, b), _mask)
+_install(operator.lt, lambda builder, a, b: builder.icmp_unsigned("<", a, b), _mask)
+
+largest = _of_two(lambda builder, a, b: builder.select(builder.icmp_unsigned(">", a, b), a, b))
+
+
+def _signed(sign):
+    def emit(builder, a, b):
+        return builder.select(builder.icmp_signed(sign, a, b), a, b)
+
+    return emit
+
+
+signed_min, signed_max = _of_two(_signed("<")), _of_two(_signed(">"))
+
+
+@numba.njit(inline="always")
+def clamp(vector, low, high):
+    """As signed numbers."""
+    return signed_min(signed_max(vector, low), high)
+
+
+@intrinsic
+def both(_typing, a, b):
+    """Where two masks hold."""
+
+    def generate(_context, builder, _signature, arguments):
+        return builder.and_(*arguments)
+
+    return _mask(a, b), generate
+
+
+@intrinsic
+def bits_of(_typing, mask):
+    """A mask as an integer, uint64; bit i is element i."""
+
+    def generate(_context, builder, _signature, arguments):
+        return builder.zext(builder.bitcast(arguments[0], _BYTE), ir.IntType(64))
+
+    return types.uint64(mask), generate
+
+
+@intrinsic
+def select(_typing, mask, a, b):
+    """Elements of a where the mask holds, of b elsewhere."""
+
+    def generate(_context, builder, _signature, arguments):
+        return builder.select(*arguments)
+
+    return _vector(mask, a, b), generate
+
+
+@intrinsic
+def everywhere(_typing, integer):
+    """Eight times the same integer."""
+
+    def generate(_context, builder, signature, arguments):
+        return _spread(builder, signature.args[0], arguments[0])
+
+    return _vector(integer), generate
+
+
+@intrinsic
+def quotient(_typing, a, b):
+    """Whole part of a / b; anything where b is zero.
+
+    Exact: float64 holds both, and a quotient below the next whole number is too far from it to be
+    rounded to it.
+    """
+
+    def generate(_context, builder, _signature, arguments):
+        doubles = (builder.uitofp(value, _DOUBLES) for value in arguments)
+        return builder.fptoui(builder.fdiv(*doubles), _VECTOR)
+
+    return _vector(a, b), generate
+
+
+def _elements(context, builder, kind, array, at):
+    """Where eight neighbours in an array begin, as a pointer to such a vector."""
+    element = context.get_data_type(kind.dtype)
+    pointer = builder.gep(context.make_array(kind)(context, builder, array).data, [at])
+    return builder.bitcast(pointer, ir.VectorType(element, LANES).as_pointer()), element
+
+
+@intrinsic
+def load(_typing, array, at):
+    """The eight elements from `at` on, of 8, 16 or 32 bits."""
+
+    def generate(context, builder, signature, arguments):
+        pointer, element = _elements(context, builder, signature.args[0], *arguments)
+        value = builder.load(pointer, align=element.width // 8)
+        return value if element.width == _WORD.width else builder.zext(value, _VECTOR)
+
+    return _vector(array, at), generate
+
+
+@intrinsic
+def store(_typing, array, at, vector):
+    """Write the low bits of eight elements from `at` on."""
+
+    def generate(context, builder, signature, arguments):
+        pointer, element = _elements(context, builder, signature.args[0], *arguments[:2])
+        value = arguments[2]
+        if element.width < _WORD.width:
+            value = builder.trunc(value, ir.VectorType(element, LANES))
+        builder.store(value, pointer, align=element.width // 8)
+        return context.get_dummy_value()
+
+    return types.none(array, at, vector), generate
+
+
+@intrinsic
+def gather(_typing, array, indices):
+    """array[indices[i]] for every i; elements of 8, 16 or 32 bits."""
+
+    def generate(context, builder, signature, arguments):
+        kind = signature.args[0]
+        data = context.make_array(kind)(context, builder, arguments[0]).data
+        element = context.get_data_type(kind.dtype)
+        gathered = ir.Constant(_VECTOR, ir.Undefined)
+        for lane in range(LANES):
+            number = ir.Constant(_WORD, lane)
+            index = builder.zext(builder.extract_element(arguments[1], number), ir.IntType(64))
+            value = builder.load(builder.gep(data, [index]))
+            if element.width < _WORD.width:
+                value = builder.zext(value, _WORD)
+            gathered = builder.insert_element(gathered, value, number)
+        return gathered
+
+    return _vector(array, indices), generate
+
+
+@intrinsic
+def load_where(_typing, words, at, rows, row):
+    """Some of the eight 16-bit words from `at` on, in the places that a row of bytes says.
+
+    Bytes 2i and 2i + 1 of row `row` say which two of the sixteen loaded bytes make element i.
+    """
+
+    def generate(context, builder, signature, arguments):
+        pointer, _ = _elements(context, builder, signature.args[0], *arguments[:2])
+        loaded = builder.load(builder.bitcast(pointer, _BYTES.as_pointer()), align=2)
+        size = ir.Constant(arguments[3].type, 2 * LANES)
+        begin = builder.mul(arguments[3], size)
+        pointer, _ = _elements(context, builder, signature.args[2], arguments[2], begin)
+        places = builder.load(builder.bitcast(pointer, _BYTES.as_pointer()), align=1)
+        moved = ir.Constant(_BYTES, ir.Undefined)
+        for byte in range(2 * LANES):  # LLVM knows this for one instruction
+            number = ir.Constant(_WORD, byte)
+            place = builder.zext(builder.extract_element(places, number), _WORD)
+            moved = builder.insert_element(moved, builder.extract_element(loaded, place), number)
+        words = builder.bitcast(moved, ir.VectorType(ir.IntType(16), LANES))
+        return builder.zext(words, _VECTOR)
+
+    return _vector(words, at, rows, row), generate
+
+
+def _transposed(builder, vectors):
+    """Eight vectors; element j of the i-th becomes element i of the j-th.
+
+    Interleaving the first half with the second, three times.
+    """
+    low = ir.Constant(_VECTOR, [lane // 2 + LANES * (lane % 2) for lane in range(LANES)])
+    high = ir.Constant(_VECTOR, [(LANES + lane) // 2 + LANES * (lane % 2) for lane in range(LANES)])
+    for _ in range(3):
+        pairs = list(zip(vectors[: LANES // 2], vectors[LANES // 2 :], strict=True))
+        vectors = [builder.shuffle_vector(*pair, order) for pair in pairs for order in (low, high)]
+    return vectors
+
+
+def _pointers(context, builder, kind, array, begins):
+    """To eight elements of 32 bits at each of eight places of an array."""
+    data = context.make_array(kind)(context, builder, array).data
+    for lane in range(LANES):
+        begin = builder.extract_element(begins, ir.Constant(_WORD, lane))
+        pointer = builder.gep(data, [builder.zext(begin, ir.IntType(64))])
+        yield builder.bitcast(pointer, _VECTOR.as_pointer())
+
+
+@intrinsic
+def interleave(_typing, rows, begins, lines, at):
+    """Write element j of row i to lines[at + 8 j + i], for eight of every row.
+
+    Row i is what begins at rows[begins[i]]; both arrays have elements of 32 bits.
+    """
+
+    def generate(context, builder, signature, arguments):
+        rows, begins, lines, at = arguments
+        pointers = _pointers(context, builder, signature.args[0], rows, begins)
+        vectors = [builder.load(pointer, align=4) for pointer in pointers]
+        pointer, _ = _elements(context, builder, signature.args[2], lines, at)
+        for lane, vector in enumerate(_transposed(builder, vectors)):
+            builder.store(vector, builder.gep(pointer, [ir.Constant(_WORD, lane)]), align=4)
+        return context.get_dummy_value()
+
+    return types.none(rows, begins, lines, at), generate
+
+
+@intrinsic
+def separate(_typing, lines, at, rows, begins):
+    """The inverse of `interleave`."""
+
+    def generate(context, builder, signature, arguments):
+        lines, at, rows, begins = arguments
+        pointer, _ = _elements(context, builder, signature.args[0], lines, at)
+        numbers = [ir.Constant(_WORD, lane) for lane in range(LANES)]
+        vectors = [builder.load(builder.gep(pointer, [number]), align=4) for number in numbers]
+        targets = _pointers(context, builder, signature.args[2], rows, begins)
+        for vector, target in zip(_transposed(builder, vectors), targets, strict=True):
+            builder.store(vector, target, align=4)
+        return context.get_dummy_value()
+
+    return types.none(lines, at, rows, begins), generate
