@@ -50,6 +50,7 @@ from actpress.run import (
 )
 from actpress.settings import WITHOUT_BUDGET, Capture
 from actpress.tasks import CLASSIFICATION, Task
+from actpress.team import ALONE, Team
 
 RAM_IMAGES = 256
 """Training images that bound what no codec bounds, where a budget is of RAM."""
@@ -104,6 +105,7 @@ def compress(
     capture: str = Capture.AUTO,
     folder: Path | str | None = None,
     progress: Progress | None = None,
+    team: Team = ALONE,
 ) -> Result:
     """Compress the activations of a trained network and measure what that costs.
 
@@ -133,6 +135,8 @@ def compress(
         folder: for checkpoints; an existing one is continued from, if weights and images are the
             same.
         progress: told how far the work is.
+        team: other processes that share the work, see `actpress.team.join`; all of them call this
+            with the same arguments, and have the same result.
 
     Raises:
         ActpressError: see the subclasses in `actpress.errors`.
@@ -159,10 +163,13 @@ def compress(
     if source.images_sha256 is None:
         digests = read_images(data, settings, progress)
         source = source.model_copy(update={"images_sha256": digests})
-    if folder is not None:
-        check_inputs(Path(folder), source)
+    team.check_alike(_what_decides(source))
+    kept = None if folder is None or not team.is_first else Path(folder)
+    team.from_first(lambda: None if kept is None else check_inputs(kept, source))
     progress.start("float network", len(data.test))
-    reference = refer(graph.eval_module, data.test, task=data.task, on_batch=progress.advance)
+    reference = refer(
+        graph.eval_module, data.test, task=data.task, on_batch=progress.advance, team=team
+    )
     data.task.measure(reference.evidence)  # a metric that fails does so now, not after the work
     job = Job(
         graph,
@@ -170,10 +177,11 @@ def compress(
         budget,
         settings,
         energy or EnergyModel(),
-        None if folder is None else Path(folder),
+        kept,
         progress,
         peak_ram=_peak_ram(data) if budget.is_ram else None,
         rules=wanted,
+        team=team,
     )
     job.check_rules(budgeted=method not in WITHOUT_BUDGET and given_plan is None)
     outcome = METHODS[method](job) if given_plan is None else given(job, given_plan)
@@ -191,9 +199,23 @@ def compress(
         energy=energy,
         reference=reference,
         on_batch=progress.advance,
+        team=team,
     )
-    latency = measure_latency(graph.eval_module, freeze(outcome.pressed), example[:1])
+    latency = team.from_first(
+        lambda: measure_latency(graph.eval_module, freeze(outcome.pressed), example[:1])
+    )
     return Result(outcome.pressed, metrics.model_copy(update={"latency": latency}), source)
+
+
+def _what_decides(source: Source) -> dict[str, object]:
+    """What processes must have alike to come to one result."""
+    return {
+        "weights": source.weights_sha256,
+        "images": source.images_sha256,
+        "version of torch": torch.__version__,
+        "kind of processor": torch.backends.cpu.get_cpu_capability(),
+        "number of threads": torch.get_num_threads(),
+    }
 
 
 def _peak_ram(data: Dataset) -> Callable[[CompressedModel], PeakRam]:

@@ -27,6 +27,7 @@ from actpress.codec import (
 from actpress.errors import CalibrationError, ModelError, PlanError
 from actpress.graph import CODECS_PATH, Graph, RewrittenNetwork, eval_mode, insert_codecs
 from actpress.plan import MAX_BIT_WIDTH, Plan, SitePlan
+from actpress.team import team_of
 
 
 class CompressedModel(nn.Module):
@@ -221,7 +222,7 @@ def fit_tables(
 
     Args:
         pressed: changed in place.
-        inputs: batches of training images.
+        inputs: batches of training images; a team may share them (`Shared`).
         within_ranges: start from the present ranges, as a network wants that was trained with them:
             it never saw what lies beyond. Otherwise ranges start from what the plan allows.
 
@@ -232,7 +233,7 @@ def fit_tables(
         codec.clear_tables()
         if not within_ranges:
             codec.widen()
-    with counting(pressed.codecs) as counters:
+    with counting(pressed.codecs, team=team_of(inputs)) as counters:
         pressed.table_images = run(pressed, inputs)
     histograms = {}
     for name, codec in pressed.codecs.items():
@@ -267,12 +268,14 @@ def preserved_tables(pressed: CompressedModel) -> Iterator[None]:
 @torch.no_grad()
 def run(pressed: nn.Module, inputs: Iterable[Tensor]) -> int:
     """Run batches in eval mode for what probes see of them; returns the number of images."""
-    images = 0
-    with eval_mode(pressed):
+
+    def passed() -> Iterator[int]:
         for batch in inputs:
             pressed(batch)
-            images += len(batch)
-    return images
+            yield len(batch)
+
+    with eval_mode(pressed):
+        return sum(team_of(inputs).in_order(passed()))
 
 
 def check_site(graph: Graph, site: SitePlan) -> None:

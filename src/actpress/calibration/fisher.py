@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from actpress.codec import as_blocks
 from actpress.graph import Graph, insert_codecs
 from actpress.plan import Placement
+from actpress.tasks.nest import mapped
+from actpress.team import ALONE, Team
 
 
 class _Tap(nn.Module):
@@ -29,6 +31,7 @@ def site_gradients(
     *,
     seed: int,
     blocks: Mapping[str, int] = MappingProxyType({}),
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
     """Values and score gradients of every site, batch by batch.
 
@@ -41,6 +44,8 @@ def site_gradients(
         placements: value of each site.
         seed: of the drawn targets.
         blocks: side of the blocks of pixels, by site name; 1 where none is named.
+        part: first of the batches that are wanted, and the distance from each to the next; targets
+            are drawn as if all were.
 
     Yields:
         (value, gradient) by site name, each of shape (n, c, ...), cut into blocks (`as_blocks`).
@@ -48,11 +53,24 @@ def site_gradients(
     taps = {name: _Tap() for name in placements}
     network = insert_codecs(graph, taps, placements).eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
-    for batch in inputs:
+    first, stride = part
+    for number, batch in enumerate(inputs):
+        if number % stride != first:
+            _skip(graph, len(batch), generator)
+            continue
         with torch.enable_grad():
             output = network(batch.clone().requires_grad_())[0]
             graph.task.score(output, generator).backward()
         yield {name: _in_blocks(tap.value, blocks.get(name, 1)) for name, tap in taps.items()}
+
+
+def _skip(graph: Graph, images: int, generator: torch.Generator) -> None:
+    """Draw as many random numbers as a batch takes, which depends on the form of outputs alone."""
+    with torch.no_grad():
+        output = graph.eval_module(*(x[:1] for x in graph.example))
+        graph.task.score(
+            mapped(output, lambda own: own.new_zeros(images, *own.shape[1:])), generator
+        )
 
 
 def fisher_information(
@@ -62,17 +80,25 @@ def fisher_information(
     *,
     seed: int = 0,
     blocks: Mapping[str, int] = MappingProxyType({}),
+    team: Team = ALONE,
 ) -> dict[str, Tensor]:
     """Sum of g g^T over images and pixels (or blocks), by site name; shape (c, c), float64.
 
     Sums of parts add up to the sum of the whole; only their direction is used, not their scale.
+    A team shares the inputs, which all its processes are given whole.
     """
+
+    def products() -> Iterator[tuple[str, Tensor]]:
+        for gradients in site_gradients(
+            graph, inputs, placements, seed=seed, blocks=blocks, part=team.part
+        ):
+            for name, (_, gradient) in gradients.items():
+                columns = gradient.transpose(0, 1).flatten(1).double()
+                yield name, (columns @ columns.T).cpu()
+
     sums: dict[str, Tensor] = {}
-    for gradients in site_gradients(graph, inputs, placements, seed=seed, blocks=blocks):
-        for name, (_, gradient) in gradients.items():
-            columns = gradient.transpose(0, 1).flatten(1).double()
-            outer = (columns @ columns.T).cpu()
-            sums[name] = sums[name] + outer if name in sums else outer
+    for name, outer in team.in_order(products()):
+        sums[name] = sums[name] + outer if name in sums else outer
     return sums
 
 

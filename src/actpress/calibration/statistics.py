@@ -1,6 +1,6 @@
 """One streaming pass over calibration images."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -12,6 +12,7 @@ from actpress.codec import Basis, Moments, as_blocks, family_of
 from actpress.errors import CalibrationError
 from actpress.graph import Graph, site_values
 from actpress.plan import Placement, Plan, SitePlan
+from actpress.team import team_of
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def calibrate(
 
     Args:
         graph: the captured network.
-        inputs: batches, each (n, c, h, w).
+        inputs: batches, each (n, c, h, w); a team may share them (`Shared`).
         placements: value to observe, by site name.
         blocks: side of the blocks of pixels that are one column, by site name; 1 where none is
             named.
@@ -141,16 +142,20 @@ def calibrate(
         PlanError: a site's pixels do not divide into its blocks.
         CalibrationError: no input, or NaN or infinite values; names the site.
     """
+
+    def observed() -> Iterator[tuple[str, SiteStatistics]]:
+        for batch in inputs:
+            for name, value in site_values(graph, (batch,), placements):
+                try:
+                    yield name, observe(as_blocks(value, blocks.get(name, 1)))
+                except CalibrationError as error:
+                    raise CalibrationError(
+                        f"site {name}: {error}; check the images and the weights"
+                    ) from error
+
     sites: dict[str, SiteStatistics] = {}
-    for batch in inputs:
-        for name, value in site_values(graph, (batch,), placements):
-            try:
-                seen = observe(as_blocks(value, blocks.get(name, 1)))
-            except CalibrationError as error:
-                raise CalibrationError(
-                    f"site {name}: {error}; check the images and the weights"
-                ) from error
-            sites[name] = sites[name].merge(seen) if name in sites else seen
+    for name, seen in team_of(inputs).in_order(observed()):
+        sites[name] = sites[name].merge(seen) if name in sites else seen
     if not sites and placements:
         raise CalibrationError("calibration got no images; pass at least one batch")
     return Statistics(graph.fingerprint, dict(placements), sites, blocks=dict(blocks))

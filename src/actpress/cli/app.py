@@ -10,7 +10,7 @@ from rich.console import Console
 
 from actpress._version import __version__
 from actpress.budget import LARGEST_BATCH, Budget, Count, View
-from actpress.cli.arguments import check_alone, check_model, parse_input
+from actpress.cli.arguments import check_model, parse_input
 from actpress.cli.config import ConfigOption, rules_in
 from actpress.cli.export import export_command
 from actpress.cli.options import (
@@ -53,6 +53,7 @@ from actpress.cli.options import (
     warn_of_unused,
 )
 from actpress.cli.ram import ram_command
+from actpress.cli.speaker import said_once
 from actpress.cli.splits import split_command
 from actpress.cli.streams import decode_command, encode_command
 from actpress.cli.sweeps import sweep_command
@@ -136,6 +137,7 @@ def inspect_command(
 
 
 @app.command("compress")
+@said_once
 @guarded
 def compress_command(  # noqa: PLR0917 - every argument is an option of the command line
     model: ModelOption,
@@ -198,7 +200,6 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     warn_of_unused(method, block, train)
     check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
     check_codecs(transform, parameter_bits)
-    check_alone()
     check_model(model, model_args)
     shape = None if input_shape is None else parse_input(input_shape)
     preparation = Preparation.parse(mean, std, classes, unlabelled=unlabelled)
@@ -212,6 +213,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         facts_besides,
         facts_of,
         is_complete,
+        joined,
         load_dataset,
         load_model,
         print_metrics,
@@ -221,72 +223,81 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         settle,
         warn_of_few_images,
         warn_of_guessing,
-        workplace,
+        workplace_of,
     )
 
-    network = load_model(model, args=model_args, weights=weights).to(device_of(device))
-    images = load_dataset(data, input_shape=shape, preparation=preparation)
-    asked = Origin(model, model_args, weights, data, tuple(leaf or ()), capture, preparation)
-    warn_of_guessing(network, images)
-    settings = settings_of(
-        steps=steps,
-        batch_size=batch_size,
-        lr_scale=lr_scale,
-        label_weight=label_weight,
-        train=train,
-        mixed_precision=mixed_precision,
-        seed=seed,
-        calibration_images=calibration_images,
-        search_images=search_images,
-        width_steps=width_steps,
-        groups=groups,
-        block=block,
-        transform=transform,
-        parameter_bits=parameter_bits,
-    )
-    warn_of_few_images(wanted, images, settings)
-    work_begins()
-    with progress_on(Console(stderr=True)) as bars:
-        source = asked.source(network, images, read_images(images, settings, bars))
-    request = {
-        "source": source.model_dump(mode="json"),
-        "method": method,
-        "budget": str(wanted),
-        "settings": facts_of(settings) | facts_besides(rules, planned),
-        "device": device,
-        "memory": memory,
-    }
-    settled = settle(out)
-    if resume and (settled or not force) and is_complete(out):
-        check_complete(out, request)
-        complain(f"{out} is complete already; nothing is left to resume")
-        return
-    try:
-        with (
-            workplace(out, request, force=force, resume=resume) as place,
-            progress_on(Console(stderr=True)) as bars,
-        ):
-            result = compress(
-                network,
-                images,
-                method=method,
-                budget=wanted,
-                rules=rules,
-                plan=planned,
-                settings=settings,
-                energy=EnergyModel.of_memory(memory),
-                source=source,
-                leaves=source.leaves,
-                capture=source.capture,
-                folder=place.folder,
-                progress=bars,
-            )
-            place.publish(result.write_files)
-    except KeyboardInterrupt:
-        complain("interrupted; run the same command with --resume to go on")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    print_metrics(result.metrics, Console())
-    complain(f"written to {out}; open {out / REPORT}")
+    with joined(gpu=device.startswith("cuda")) as team:
+        network = load_model(model, args=model_args, weights=weights).to(device_of(device))
+        images = load_dataset(data, input_shape=shape, preparation=preparation)
+        asked = Origin(model, model_args, weights, data, tuple(leaf or ()), capture, preparation)
+        warn_of_guessing(network, images)
+        settings = settings_of(
+            steps=steps,
+            batch_size=batch_size,
+            lr_scale=lr_scale,
+            label_weight=label_weight,
+            train=train,
+            mixed_precision=mixed_precision,
+            seed=seed,
+            calibration_images=calibration_images,
+            search_images=search_images,
+            width_steps=width_steps,
+            groups=groups,
+            block=block,
+            transform=transform,
+            parameter_bits=parameter_bits,
+        )
+        warn_of_few_images(wanted, images, settings)
+        work_begins()
+        with progress_on(Console(stderr=True)) as bars:
+            source = asked.source(network, images, read_images(images, settings, bars))
+        request = {
+            "source": source.model_dump(mode="json"),
+            "method": method,
+            "budget": str(wanted),
+            "settings": facts_of(settings) | facts_besides(rules, planned),
+            "device": device,
+            "memory": memory,
+        }
+
+        def is_finished() -> bool:
+            settled = settle(out)
+            if not resume or (force and not settled) or not is_complete(out):
+                return False
+            check_complete(out, request)
+            return True
+
+        if team.from_first(is_finished):
+            complain(f"{out} is complete already; nothing is left to resume")
+            return
+        try:
+            with (
+                workplace_of(team, out, request, force=force, resume=resume) as place,
+                progress_on(Console(stderr=True)) as bars,
+            ):
+                result = compress(
+                    network,
+                    images,
+                    method=method,
+                    budget=wanted,
+                    rules=rules,
+                    plan=planned,
+                    settings=settings,
+                    energy=EnergyModel.of_memory(memory),
+                    source=source,
+                    leaves=source.leaves,
+                    capture=source.capture,
+                    folder=None if place is None else place.folder,
+                    progress=bars,
+                    team=team,
+                )
+                if place is not None:
+                    place.publish(result.write_files)
+        except KeyboardInterrupt:
+            complain("interrupted; run the same command with --resume to go on")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        print_metrics(result.metrics, Console())
+        complain(f"written to {out}; open {out / REPORT}")
 
 
 def _only(budgets: list[str] | None) -> str:

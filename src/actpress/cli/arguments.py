@@ -23,8 +23,9 @@ def check_alone(environment: Mapping[str, str] = os.environ) -> None:
     processes = environment.get("WORLD_SIZE", "1")
     if processes != "1":
         raise RunError(
-            f"this is one of {processes} processes (WORLD_SIZE), but a run is made by one; start "
-            f"it without torchrun, or make the runs of a sweep side by side with sweep --on ray"
+            f"this is one of {processes} processes (WORLD_SIZE), but this command is made by one; "
+            f"start it without torchrun; compress is made by several, and the runs of a sweep side "
+            f"by side with sweep --on ray"
         )
 
 

@@ -1,6 +1,7 @@
 """What a command settles, and warns of, before it begins to work."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -110,14 +111,16 @@ def warn_of_few_images(budget: Budget, images: Dataset, settings: Settings) -> N
         )
 
 
-def device_of(name: str) -> torch.device:
-    """The device of an option.
+def device_of(name: str, environment: Mapping[str, str] = os.environ) -> torch.device:
+    """The device of an option; `cuda` is the GPU of this process among those of its machine.
 
     Raises:
         RunError: it cannot be used here.
     """
     try:
         device = torch.device(name)
+        if device.type == "cuda" and device.index is None and "LOCAL_RANK" in environment:
+            device = torch.device("cuda", int(environment["LOCAL_RANK"]))
         torch.zeros(1, device=device).cpu()  # the device `meta` computes shapes alone
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

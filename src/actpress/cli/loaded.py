@@ -6,9 +6,10 @@ from actpress.api import compress, facts_besides, inspect
 from actpress.cli.beginning import device_of, settings_of, warn_of_few_images, warn_of_guessing
 from actpress.cli.integers import print_integer_score
 from actpress.cli.opened import open_run
+from actpress.cli.processes import joined, workplace_of
 from actpress.cli.progress import progress_on
 from actpress.cli.sources import Origin, load_model
-from actpress.cli.workplace import check_complete, is_complete, settle, workplace
+from actpress.cli.workplace import check_complete, is_complete, settle
 from actpress.cost import EnergyModel
 from actpress.data import IMAGE_FOLDER, load_dataset, load_image
 from actpress.evaluation import RunInfo, evaluate
@@ -51,6 +52,7 @@ __all__ = [
     "facts_of",
     "inspect",
     "is_complete",
+    "joined",
     "load_dataset",
     "load_image",
     "load_metrics",
@@ -74,7 +76,7 @@ __all__ = [
     "torch",
     "warn_of_few_images",
     "warn_of_guessing",
-    "workplace",
+    "workplace_of",
     "write_tensors",
     "write_text",
 ]

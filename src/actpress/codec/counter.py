@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from math import prod
+from math import fsum, prod
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from actpress.codec.passing import seen_by
 from actpress.codec.site_codec import SiteCodec, all_finite
 from actpress.errors import CalibrationError
 from actpress.kernels import CONTEXTS, count_in_contexts
+from actpress.team import ALONE, Team
 
 MOST_CONTEXT_LEVELS = 128
 """Sites with more levels than this have counts per component only."""
@@ -25,13 +26,13 @@ class SymbolCounter:
     Attributes:
         lowest: symbol of the first column.
         counts: shape (k, contexts, levels), int64; columns are added as symbols need them.
-        squared_error: sum over all values.
+        squared_errors: sum over the values of each batch.
         values: original values seen.
     """
 
     def __init__(self, codec: SiteCodec, name: str) -> None:
         self.name = name
-        self.squared_error = 0.0
+        self.squared_errors: list[float] = []
         self.values = 0
         self.lowest = 0
         self.counts = torch.zeros(codec.rank, 0, 0, dtype=torch.int64, device=codec.step.device)
@@ -45,7 +46,7 @@ class SymbolCounter:
         if not codec.has_tables:
             self._make_room(q)
         count_in_contexts(q, self.lowest, self.counts)
-        self.squared_error += float((x - x_hat).square().sum())
+        self.squared_errors.append(float((x - x_hat).square().sum()))
         self.values += x.numel()
 
     def _make_room(self, q: Tensor) -> None:
@@ -57,21 +58,46 @@ class SymbolCounter:
                 f"site {self.name}: NaN or infinite values; check the images and the weights"
             )
         lowest, highest = int(q.min()), int(q.max())
-        levels = self.counts.shape[2]
-        if levels:
+        self._widen(lowest, highest - lowest + 1, contexts_for(q, highest - lowest + 1))
+
+    def _widen(self, lowest: int, levels: int, contexts: int) -> None:
+        """Have columns for so many levels from the lowest on, in at most so many contexts."""
+        before, own = self.counts, self.counts.shape[2]
+        highest = lowest + levels - 1
+        if own:
             lowest = min(lowest, self.lowest)
-            highest = max(highest, self.lowest + levels - 1)
-        if highest - lowest + 1 == levels:
+            highest = max(highest, self.lowest + own - 1)
+        levels = highest - lowest + 1
+        if levels > MOST_CONTEXT_LEVELS:
+            contexts = 1
+        if levels == own:
             return
-        before, offset = self.counts, self.lowest - lowest
-        contexts = contexts_for(q, highest - lowest + 1)
-        if levels and contexts < before.shape[1]:
+        if own and contexts < before.shape[1]:
             before = before.sum(1, keepdim=True)
-        contexts = before.shape[1] if levels else contexts
-        self.counts = before.new_zeros(len(before), contexts, highest - lowest + 1)
-        if levels:
-            self.counts[..., offset : offset + levels] = before
+        contexts = before.shape[1] if own else contexts
+        self.counts = before.new_zeros(len(before), contexts, levels)
+        if own:
+            offset = self.lowest - lowest
+            self.counts[..., offset : offset + own] = before
         self.lowest = lowest
+
+    @property
+    def squared_error(self) -> float:
+        """Sum over all values, the same in whichever order batches came."""
+        return fsum(self.squared_errors)
+
+    def add(self, other: "SymbolCounter") -> None:
+        """Count what another counter of the same codec has seen, as if this one had seen it."""
+        if not other.values:
+            return
+        self._widen(other.lowest, other.counts.shape[2], other.counts.shape[1])
+        counts = other.counts.to(self.counts.device)
+        if counts.shape[1] > self.counts.shape[1]:
+            counts = counts.sum(1, keepdim=True)
+        offset = other.lowest - self.lowest
+        self.counts[..., offset : offset + counts.shape[2]] += counts
+        self.squared_errors += other.squared_errors
+        self.values += other.values
 
     def seen(self) -> tuple[Tensor, Tensor, Tensor]:
         """Counts, with q_min and q_max per component of the symbols that occurred."""
@@ -97,8 +123,12 @@ def contexts_for(q: Tensor, levels: int) -> int:
 
 
 @contextmanager
-def counting(codecs: Mapping[str, SiteCodec]) -> Iterator[Mapping[str, SymbolCounter]]:
+def counting(
+    codecs: Mapping[str, SiteCodec], *, team: Team = ALONE
+) -> Iterator[Mapping[str, SymbolCounter]]:
     """Count the symbols of every codec, by site name, in this thread while the block runs.
+
+    At its end those that the processes of a team have counted are added up.
 
     Raises:
         CalibrationError: nothing came by at a site: there were no images, or a compiled network.
@@ -107,4 +137,7 @@ def counting(codecs: Mapping[str, SiteCodec]) -> Iterator[Mapping[str, SymbolCou
     with seen_by({codec: counters[name] for name, codec in codecs.items()}):
         yield counters
     for counter in counters.values():
+        for rank, other in enumerate(team.gathered(counter)):
+            if rank != team.rank:
+                counter.add(other)
         counter.check_seen()

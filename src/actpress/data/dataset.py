@@ -140,15 +140,26 @@ class Split:
         return f"Split({len(self):,} images)"
 
     def batches(
-        self, size: int, *, generator: torch.Generator | None = None
+        self,
+        size: int,
+        *,
+        generator: torch.Generator | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> Iterator[tuple[Tensor, Any]]:
-        """Yield (images, targets) in order or, with a generator, shuffled; the last is the rest."""
+        """Yield (images, targets) in order or, with a generator, shuffled; the last is the rest.
+
+        Args:
+            size: images of a batch.
+            generator: shuffles them.
+            part: first of the batches that are wanted, and the distance from each to the next.
+        """
         order = (
             torch.arange(len(self))
             if generator is None
             else torch.randperm(len(self), generator=generator)
         )
-        for indices in order.split(min(size, len(self))):
+        first, stride = part
+        for indices in order.split(min(size, len(self)))[first::stride]:
             yield self.pairs(indices)
 
     def pairs(self, indices: Tensor) -> tuple[Tensor, Any]:

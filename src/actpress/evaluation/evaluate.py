@@ -26,6 +26,7 @@ from actpress.evaluation.metrics import (
 from actpress.graph import Graph, macs_per_image
 from actpress.pressing import CompressedModel
 from actpress.stream import ByteTransport, stream_bytes, through_bytes
+from actpress.team import ALONE, Team
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def evaluate(
     measured: bool = False,
     batch: int = BATCH,
     on_batch: Callable[[int], None] = lambda images: None,
+    team: Team = ALONE,
 ) -> Metrics:
     """The metric, bits, traffic and energy on the test split.
 
@@ -106,14 +108,17 @@ def evaluate(
         measured: send every activation through real bytes, and report their length.
         batch: images per batch, and per frame of the stream that is measured.
         on_batch: called with the number of images of every batch, for progress.
+        team: that shares the images; one process where real bytes are measured.
     """
     task = graph.task
     if reference is None:
-        reference = refer(graph.eval_module, test, task=task, on_batch=on_batch)
+        reference = refer(graph.eval_module, test, task=task, on_batch=on_batch, team=team)
     with ExitStack() as stack:
-        counters = stack.enter_context(counting(pressed.codecs))
+        counters = stack.enter_context(counting(pressed.codecs, team=team))
         transports = stack.enter_context(through_bytes(pressed)) if measured else None
-        judged = judge(pressed, test, reference, task=task, batch=batch, on_batch=on_batch)
+        judged = judge(
+            pressed, test, reference, task=task, batch=batch, on_batch=on_batch, team=team
+        )
     sites = account_sites(graph, pressed, counters, statistics)
     coded, planned = total_views(sites), sum(site.values for site in sites)
     tables = pressed.table_bits()

@@ -12,6 +12,7 @@ from actpress.errors import ModelError
 from actpress.graph import eval_mode
 from actpress.tasks import CLASSIFICATION, Task
 from actpress.tasks.nest import joined, leaves, mapped
+from actpress.team import ALONE, Team
 
 BATCH = 100
 
@@ -56,6 +57,7 @@ def refer(
     task: Task = CLASSIFICATION,
     batch: int = BATCH,
     on_batch: Callable[[int], None] = lambda images: None,
+    team: Team = ALONE,
 ) -> Reference:
     """Run the float network on a split.
 
@@ -65,6 +67,7 @@ def refer(
         task: what outputs mean.
         batch: images at once.
         on_batch: called with the number of images of every batch.
+        team: that shares the batches.
 
     Raises:
         ModelError: the output is not of the task, or not finite.
@@ -73,14 +76,19 @@ def refer(
     evidence: list[Any] = []
     kept: list[Any] | None = []
     size_bytes = 0
-    with eval_mode(network):
-        for start, (x, target) in _numbered(split, batch):
+
+    def decided() -> Iterator[tuple[Any, Any, int]]:
+        for start, (x, target) in _numbered(split, batch, team):
             decisions = _decide(network, x, task, target if split.is_labelled else None, start)
             true = target if split.is_labelled else decisions
-            evidence.append(task.evidence(decisions, true))
+            yield task.evidence(decisions, true), decisions, len(x)
+
+    with eval_mode(network):
+        for own, decisions, images in team.in_order(decided()):
+            evidence.append(own)
             size_bytes += sum(leaf.nbytes for leaf in leaves(decisions))
             kept = None if kept is None or size_bytes > KEPT_BYTES else [*kept, decisions]
-            on_batch(len(x))
+            on_batch(images)
     return Reference(network, joined(evidence), None if kept is None else joined(kept))
 
 
@@ -93,6 +101,7 @@ def judge(
     task: Task = CLASSIFICATION,
     batch: int = BATCH,
     on_batch: Callable[[int], None] = lambda images: None,
+    team: Team = ALONE,
 ) -> Judged:
     """Run a network on a split, and compare its decisions with those of the float network.
 
@@ -103,22 +112,29 @@ def judge(
         task: what outputs mean.
         batch: images at once.
         on_batch: called with the number of images of every batch.
+        team: that shares the batches.
 
     Raises:
         ModelError, DataError: see `refer`.
     """
     evidence, sameness = [], []
-    with eval_mode(model), eval_mode(reference.network):
-        for start, (x, target) in _numbered(split, batch):
+
+    def judged() -> Iterator[tuple[Any, Tensor, int]]:
+        for start, (x, target) in _numbered(split, batch, team):
             known = target if split.is_labelled else None
             if reference.decisions is None:
                 theirs = _decide(reference.network, x, task, None, start)
             else:
                 theirs = _part(reference.decisions, start, len(x))
             ours = _decide(model, x, task, known, start)
-            evidence.append(task.evidence(ours, target if split.is_labelled else theirs))
-            sameness.append(task.sameness(ours, theirs))
-            on_batch(len(x))
+            own = task.evidence(ours, target if split.is_labelled else theirs)
+            yield own, task.sameness(ours, theirs), len(x)
+
+    with eval_mode(model), eval_mode(reference.network):
+        for own, same, images in team.in_order(judged()):
+            evidence.append(own)
+            sameness.append(same)
+            on_batch(images)
     return Judged(joined(evidence), torch.cat(sameness))
 
 
@@ -144,12 +160,12 @@ def _part(decisions: Any, start: int, count: int) -> Any:
     return mapped(decisions, lambda values: values[start : start + count])
 
 
-def _numbered(split: Split, batch: int) -> Iterator[tuple[int, tuple[Tensor, Any]]]:
-    """Batches, each with the position of its first image."""
-    start = 0
-    for pair in split.batches(batch):
-        yield start, pair
-        start += len(pair[0])
+def _numbered(
+    split: Split, batch: int, team: Team = ALONE
+) -> Iterator[tuple[int, tuple[Tensor, Any]]]:
+    """Batches of this process, each with the position of its first image."""
+    for number, pair in enumerate(split.batches(batch, part=team.part)):
+        yield (team.rank + number * team.size) * min(batch, len(split)), pair
 
 
 def _decide(model: nn.Module, x: Tensor, task: Task, target: Any, start: int) -> Any:

@@ -36,7 +36,8 @@ def best(job: Job) -> Outcome:
     found: tuple[float, Outcome] | None = None
     failed = []
     for name, method in CANDIDATES.items():
-        if found is not None and perf_counter() - began > SECONDS:
+        late = job.team.from_first(lambda: perf_counter() - began > SECONDS)
+        if found is not None and late:
             break
         folder = None if job.folder is None else job.folder / name
         try:
@@ -44,7 +45,9 @@ def best(job: Job) -> Outcome:
         except (BudgetError, TuningError) as error:
             failed.append(f"{name}: {error}")
             continue
-        loss = held_out_divergence(outcome.pressed, job.graph, job.validation(), job.settings.tune)
+        loss = held_out_divergence(
+            outcome.pressed, job.graph, job.validation(), job.settings.tune, team=job.team
+        )
         if found is None or _better(job, loss, outcome, *found):
             found = loss, outcome
     if found is None:

@@ -87,6 +87,7 @@ def train_steps(
         checkpoint=None if job.folder is None else job.folder / f"{attempt}.pt",
         adjust=keep_positive,
         on_step=lambda step: job.progress.advance(1, f"loss {step.loss:.4f}"),
+        team=job.team,
     )
     for codec in pressed.codecs.values():
         codec.step.copy_(on_grid(codec.step))

@@ -1,9 +1,8 @@
 """What every method is given, and what it hands back."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,6 +29,7 @@ from actpress.settings import (
     WidthSettings,
 )
 from actpress.tasks import DECIBEL, PERCENT, Custom
+from actpress.team import ALONE, Shared, Team
 
 if TYPE_CHECKING:
     from actpress.pipeline.record import SearchRecord
@@ -190,6 +190,7 @@ class Job:
         peak_ram: of a compressed network; only a budget of RAM asks.
         rules: per site, later ones win.
         searches: that have finished, for methods that begin alike; shared by copies of the job.
+        team: the processes that share the images; `folder` is None in all but the first.
     """
 
     graph: Graph
@@ -202,6 +203,7 @@ class Job:
     peak_ram: Callable[[CompressedModel], PeakRam] | None = None
     rules: tuple[Rule, ...] = ()
     searches: "dict[str, SearchRecord]" = field(default_factory=dict, repr=False, compare=False)
+    team: Team = ALONE
 
     @cached_property
     def treatments(self) -> dict[str, Rule]:
@@ -270,23 +272,30 @@ class Job:
         """Where the network's weights are."""
         return next(self.graph.eval_module.parameters()).device
 
-    def calibration_batches(self) -> Iterator[Tensor]:
+    def calibration_batches(self) -> Shared[Tensor]:
         """Training images for statistics and tables."""
-        for x, _ in self.data.train.take(self.settings.calibration_images).batches(BATCH):
-            yield x.to(self.device)
+        return self._shared(self.data.train.take(self.settings.calibration_images))
 
-    def decoder_batches(self) -> list[Tensor]:
-        """Training images to fit decoders on; none where the settings ask for none."""
+    def decoder_batches(self) -> Shared[Tensor] | None:
+        """Training images to fit decoders on; None where the settings ask for none."""
         if not self.settings.decoder_images:
-            return []
+            return None
         largest_bytes = 4 * max(site.values for site in self.graph.sites)
         affordable = max(DECODER_BYTES // (LIVE_VALUES * largest_bytes), 1)
-        images = self.data.train.take(min(self.settings.decoder_images, affordable))
-        return [x.to(self.device) for x, _ in images.batches(BATCH)]
+        return self._shared(self.data.train.take(min(self.settings.decoder_images, affordable)))
 
-    def rate_batches(self) -> list[Tensor]:
+    def rate_batches(self) -> Shared[Tensor]:
         """The first training images, on which smooth rates are aligned to real costs."""
-        return list(islice(self.calibration_batches(), RATE_BATCHES))
+        count = min(self.settings.calibration_images, RATE_BATCHES * BATCH)
+        kept = list(self._shared(self.data.train.take(count)))
+        return Shared(lambda: kept, self.team)
+
+    def _shared(self, split: Split) -> Shared[Tensor]:
+        def own() -> Iterator[Tensor]:
+            for x, _ in split.batches(BATCH, part=self.team.part):
+                yield x.to(self.device)
+
+        return Shared(own, self.team)
 
     def search_images(self) -> Tensor:
         """Training images on which the search tries its moves, shape (n, c, h, w).
@@ -349,8 +358,9 @@ class Job:
     ) -> Statistics:
         images = min(self.settings.calibration_images, len(self.data.train))
         self.progress.start("calibrate", images)
-        batches = self._counted(self.calibration_batches())
-        return calibrate(self.graph, batches, placements, blocks=blocks)
+        batches = self.calibration_batches()
+        counted = Shared(lambda: self._counted(batches), self.team)
+        return calibrate(self.graph, counted, placements, blocks=blocks)
 
     def _with_fisher(self, statistics: Statistics) -> Statistics:
         images = self.search_images()
@@ -360,12 +370,17 @@ class Job:
             statistics.placements,
             seed=self.settings.seed,
             blocks=statistics.blocks,
+            team=self.team,
         )
         return replace(statistics, fisher=fisher, fisher_images=len(images))
 
     def press(self, plan: Plan, statistics: Statistics) -> CompressedModel:
-        """Apply a plan and fit its tables on training images."""
-        pressed = press(self.graph, plan, statistics)
+        """Apply a plan and fit its tables on training images.
+
+        All processes take the plan of the first, should theirs differ.
+        """
+        agreed = self.team.from_first(lambda: plan)
+        pressed = press(self.graph, agreed, statistics)
         fit_tables(pressed, self.calibration_batches())
         return pressed
 
@@ -437,10 +452,16 @@ class Job:
 
     @cached_property
     def _held_out_reference(self) -> Reference:
-        return refer(self.graph.eval_module, self._deciding(), task=self.graph.task)
+        return refer(self.graph.eval_module, self._deciding(), task=self.graph.task, team=self.team)
 
     def _judged(self, pressed: CompressedModel) -> Judged:
-        return judge(pressed, self._deciding(), self._held_out_reference, task=self.graph.task)
+        return judge(
+            pressed,
+            self._deciding(),
+            self._held_out_reference,
+            task=self.graph.task,
+            team=self.team,
+        )
 
     def _stored_bits(self, pressed: CompressedModel, site: SitePlan) -> float:
         if self.budget.view is View.ENTROPY:
@@ -448,10 +469,10 @@ class Job:
         blocks = self.graph.site(site.site).values // site.components
         return float(pressed.codecs[site.site].fixed_bits().sum()) * blocks
 
-    def _counted(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    def _counted(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
         for batch in batches:
             yield batch
-            self.progress.advance(len(batch))
+            self.progress.advance(len(batch) * self.team.size)
 
 
 @dataclass(frozen=True)

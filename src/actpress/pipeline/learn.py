@@ -71,6 +71,7 @@ def learn(job: Job, start: Outcome, *others: Outcome, method: str = "cap") -> Ou
         settle=bound.settle if bound.is_finite else None,
         purpose=f"{job.settings.calibration_images}, {job.settings.decoder_images} images",
         checkpoint=_checkpoint(job),
+        team=job.team,
         adjust=tied_steps(pressed),
         on_step=lambda step: job.progress.advance(1, f"loss {step.loss:.4f}"),
     )
@@ -131,7 +132,9 @@ def _bound(job: Job, start: Outcome) -> float:
 
 def _held_out(job: Job, pressed: CompressedModel) -> float:
     """Divergence on the images that validate training."""
-    return held_out_divergence(pressed, job.graph, job.validation(), job.settings.tune)
+    return held_out_divergence(
+        pressed, job.graph, job.validation(), job.settings.tune, team=job.team
+    )
 
 
 def compensate(job: Job, plan: Plan, statistics: Statistics, bound: float) -> CompressedModel:
@@ -154,7 +157,9 @@ def compensate(job: Job, plan: Plan, statistics: Statistics, bound: float) -> Co
         ).pressed
         plan = pressed.plan
     images = job.decoder_batches()
-    if images and any(family_of(site.transform).trained for site in plan if not site.is_identity):
+    if images is not None and any(
+        family_of(site.transform).trained for site in plan if not site.is_identity
+    ):
         fitted = press(job.graph, plan, statistics)
         fit_decoders(fitted, job.graph, images)
         fit_tables(fitted, job.calibration_batches())

@@ -67,15 +67,15 @@ def finished_search(job: Job, method: str) -> SearchRecord | None:
 
     Args:
         job: that is asked.
-        method: whose search.
+        method: whose search; the first process of a team reads it for all.
 
     Raises:
         RunError: the job's folder holds a damaged one, or that of something else.
     """
-    known = job.searches.get(_key(job, method))
-    if known is not None or job.folder is None:
+    known, folder = job.searches.get(_key(job, method)), job.folder
+    if known is not None:
         return known
-    return read_record(job.folder, job)
+    return job.team.from_first(lambda: None if folder is None else read_record(folder, job))
 
 
 def keep_search(job: Job, record: SearchRecord) -> None:

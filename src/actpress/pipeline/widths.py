@@ -43,5 +43,6 @@ def train_widths(job: Job, network: CompressedModel, target: float) -> None:
         settings.tune,
         target_bits=target,
         checkpoint=None if job.folder is None else job.folder / "widths.pt",
+        team=job.team,
         on_step=lambda step: job.progress.advance(1, f"loss {step.loss:.4f}"),
     )

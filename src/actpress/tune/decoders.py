@@ -6,7 +6,8 @@ instead, by least squares, one site after the other, so that it takes back what 
 the value as far as a linear map can. No gradient is needed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,13 +15,14 @@ from torch import Tensor
 from actpress.codec import LinearProjection, SiteCodec, as_blocks, per_component
 from actpress.graph import Graph, site_values, values_before
 from actpress.pressing import CompressedModel
+from actpress.team import team_of
 
 RIDGE = 0.01
 """Weight of staying with the present decoder, as a share of each component's power."""
 
 
 @torch.no_grad()
-def fit_decoders(pressed: CompressedModel, graph: Graph, inputs: Sequence[Tensor]) -> None:
+def fit_decoders(pressed: CompressedModel, graph: Graph, inputs: Iterable[Tensor]) -> None:
     """Fit decoder matrices and offsets, in place; tables must be fitted anew afterwards.
 
     The inputs pass both networks side by side, site by site, so that what is alive of their values
@@ -29,8 +31,9 @@ def fit_decoders(pressed: CompressedModel, graph: Graph, inputs: Sequence[Tensor
     Args:
         pressed: whose decoders; encoders, steps and codecs without a projection stay as they are.
         graph: of the float network.
-        inputs: batches of training images.
+        inputs: batches of training images; a team may share them (`Shared`).
     """
+    team, inputs = team_of(inputs), list(inputs)
     names = {path: name for name, path in pressed.network.codec_paths.items()}
     placements = {site.site: site.placement for site in pressed.plan}
     passes: list[Iterator[tuple[str, Tensor]]] = [
@@ -38,36 +41,55 @@ def fit_decoders(pressed: CompressedModel, graph: Graph, inputs: Sequence[Tensor
     ]
     references = [site_values(graph, batch, placements) for batch in inputs]
     codecs = pressed.codecs
-    for _ in pressed.plan:
-        fit: _LeastSquares | None = None
-        codec: SiteCodec | None = None
+
+    def sums() -> Iterator[tuple[str, _LeastSquares]]:
         for given, reference in zip(passes, references, strict=True):
             path, x = next(given)
             name, target = next(reference)
             assert names[path] == name, "both networks compute their sites in one order"
             codec = codecs[name]
-            target = as_blocks(target, codec.block)
-            fit = fit or _LeastSquares(codec.rank, target.shape[1], target.device)
-            fit.add(codec.encode(x) * per_component(codec.step, x), target)
-        if fit is not None and codec is not None:
-            fit.solve_into(codec)
+            y_hat = codec.encode(x) * per_component(codec.step, x)
+            yield name, _LeastSquares.of(y_hat, as_blocks(target, codec.block))
+
+    for _ in pressed.plan:
+        fit: _LeastSquares | None = None
+        name = ""
+        for name, part in team.in_order(sums()):  # noqa: B007 - all are of one site
+            fit = part if fit is None else fit.plus(part)
+        if fit is not None:
+            fit.solve_into(codecs[name])
 
 
+@dataclass(frozen=True)
 class _LeastSquares:
-    """Sums of products of components, a one appended, with themselves and with the target."""
+    """Sums of products of components, a one appended, with themselves and with the target.
 
-    def __init__(self, rank: int, values: int, device: torch.device) -> None:
-        self.own = torch.zeros(rank + 1, rank + 1, dtype=torch.float64, device=device)
-        self.cross = torch.zeros(rank + 1, values, dtype=torch.float64, device=device)
-        self.columns = 0
+    Attributes:
+        own: shape (k + 1, k + 1), float64.
+        cross: shape (k + 1, c), float64.
+        columns: that the sums are over.
+    """
 
-    def add(self, y_hat: Tensor, target: Tensor) -> None:
-        """Add a batch: y_hat (n, k, ...), target (n, c, ...)."""
+    own: Tensor
+    cross: Tensor
+    columns: int
+
+    @classmethod
+    def of(cls, y_hat: Tensor, target: Tensor) -> "_LeastSquares":
+        """Of a batch: y_hat (n, k, ...), target (n, c, ...)."""
         rows = y_hat.transpose(0, 1).flatten(1).double()
         rows = torch.cat([rows, torch.ones_like(rows[:1])])
-        self.own += rows @ rows.T
-        self.cross += rows @ target.transpose(0, 1).flatten(1).double().T
-        self.columns += rows.shape[1]
+        cross = rows @ target.transpose(0, 1).flatten(1).double().T
+        return cls(rows @ rows.T, cross, rows.shape[1])
+
+    def plus(self, other: "_LeastSquares") -> "_LeastSquares":
+        """The sums over both."""
+        device = self.own.device
+        return _LeastSquares(
+            self.own + other.own.to(device),
+            self.cross + other.cross.to(device),
+            self.columns + other.columns,
+        )
 
     def solve_into(self, codec: SiteCodec) -> None:
         """Minimise |target - D y_hat - offset|^2 plus the price of leaving the present D."""
@@ -75,10 +97,11 @@ class _LeastSquares:
         if not isinstance(projection, LinearProjection) or not projection.family.trained:
             return
         present = torch.cat([projection.decoder.T, projection.offset[None]]).double()
-        price = RIDGE * self.own.diagonal().clamp(min=1e-12 * self.columns)
+        own, cross = self.own.to(present.device), self.cross.to(present.device)
+        price = RIDGE * own.diagonal().clamp(min=1e-12 * self.columns)
         price[-1] = 0.0  # the offset is free
         regular = torch.diag(price)
-        solved = torch.linalg.solve(self.own + regular, self.cross + regular @ present)
+        solved = torch.linalg.solve(own + regular, cross + regular @ present)
         projection.decoder.copy_(solved[:-1].T)
         projection.offset.copy_(solved[-1])
         projection.round_to_stored()

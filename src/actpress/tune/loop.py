@@ -18,6 +18,7 @@ from actpress.graph import Graph, hash_weights
 from actpress.pressing import CompressedModel
 from actpress.settings import Trainable, TuneSettings
 from actpress.tasks.nest import floats, mapped
+from actpress.team import ALONE, Team
 from actpress.tune.checkpoint import Checkpoint
 from actpress.tune.learned import Learned, learned_parameters, optimizer_of
 from actpress.tune.losses import prediction_loss, reconstruction
@@ -47,6 +48,7 @@ def tune(
     adjust: Callable[[int, torch.optim.Optimizer], None] = lambda step, optimizer: None,
     checkpoint: Path | None = None,
     on_step: Callable[[Progress], None] = lambda progress: None,
+    team: Team = ALONE,
 ) -> TuneReport:
     """Train the codecs (and, if asked, the network) of a pressed model, in place.
 
@@ -70,6 +72,7 @@ def tune(
         adjust: called after every step with their number; may change the codecs and the optimizer's
             state, as long as what it does depends on them and the step alone.
         on_step: called after every step, for progress.
+        team: that shares every batch; its first process alone writes and reads the checkpoint.
 
     Raises:
         TuningError: the loss became NaN or infinite (the last checkpoint stays), the checkpoint
@@ -88,23 +91,36 @@ def tune(
         purpose=purpose,
         settle=settle,
         adjust=adjust,
+        team=team,
     )
     pressed.network_learned = settings.trainable is Trainable.NETWORK
-    if checkpoint is not None and checkpoint.exists():
-        run_state.restore(Checkpoint.load(checkpoint, identity=run_state.identity))
+    found = team.from_first(lambda: _found(checkpoint, run_state.identity))
+    if found is not None:
+        run_state.restore(found)
     else:
         run_state.keep_if_best()
     return run_state.train(checkpoint, on_step)
 
 
+def _found(checkpoint: Path | None, identity: str) -> Checkpoint | None:
+    if checkpoint is None or not checkpoint.exists():
+        return None
+    return Checkpoint.load(checkpoint, identity=identity)
+
+
 def held_out_divergence(
-    pressed: CompressedModel, graph: Graph, holdout: Split, settings: TuneSettings
+    pressed: CompressedModel,
+    graph: Graph,
+    holdout: Split,
+    settings: TuneSettings,
+    *,
+    team: Team = ALONE,
 ) -> float:
     """What `TuneReport.loss_after` is of a network that was not tuned, on the same images."""
     device, images = next(pressed.buffers()).device, holdout.take(settings.validation_images)
     teacher = graph.eval_module.to(device)
     validation = Validation(
-        teacher, images, graph.task, batch_size=settings.batch_size, device=device
+        teacher, images, graph.task, batch_size=settings.batch_size, device=device, team=team
     )
     return validation.divergence(pressed)
 
@@ -126,7 +142,10 @@ class TuningRun:
         purpose: str = "",
         settle: Callable[[], float] | None = None,
         adjust: Callable[[int, torch.optim.Optimizer], None] = lambda step, optimizer: None,
+        team: Team = ALONE,
     ) -> None:
+        _check_size(min(settings.batch_size, len(train)), team)
+        self.team = team
         self.pressed, self.train_split, self.settings, self.bound = pressed, train, settings, bound
         self.task = graph.task
         self.teacher = copy.deepcopy(graph.eval_module).requires_grad_(False).eval()
@@ -141,7 +160,12 @@ class TuningRun:
         self.identity = _identity(pressed, graph, settings, bound) + purpose
         self.holdout = holdout.take(settings.validation_images)
         self.validation = Validation(
-            self.teacher, self.holdout, self.task, batch_size=settings.batch_size, device=device
+            self.teacher,
+            self.holdout,
+            self.task,
+            batch_size=settings.batch_size,
+            device=device,
+            team=team,
         )
         self.step, self.seconds = 0, 0.0
         self.loss_before = self.validation.divergence(pressed)
@@ -152,9 +176,9 @@ class TuningRun:
     def train(self, checkpoint: Path | None, on_step: Callable[[Progress], None]) -> TuneReport:
         """Run the steps that are left, then put the best state back."""
         began, before = time.perf_counter(), self.seconds
-        for x, target in self._remaining_batches():
+        for share, (x, target) in self._remaining_batches():
             progress = self.train_step(
-                x.to(self.device), mapped(target, lambda part: part.to(self.device))
+                x.to(self.device), mapped(target, lambda part: part.to(self.device)), share=share
             )
             self.step += 1
             self.adjust(self.step, self.optimizer)
@@ -213,8 +237,17 @@ class TuningRun:
         self.bound.recent_excess = checkpoint.recent_excess
         self.step, self.seconds = checkpoint.step, checkpoint.seconds
 
-    def train_step(self, x: Tensor, target: Any) -> Progress:
-        """One optimizer step on a batch: x (n, c, h, w), and its targets as of the task."""
+    def train_step(self, x: Tensor, target: Any, *, share: float = 1.0) -> Progress:
+        """One optimizer step on a batch, of which a team shares the images.
+
+        Losses and gradients are means over the whole batch. Only rates are means of the processes'
+        own, as their estimate hears of all images at once.
+
+        Args:
+            x: images of this process, shape (n, c, h, w).
+            target: of these images, as of the task.
+            share: of all images of the batch that these are.
+        """
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * settings.lr_share(self.step)
@@ -226,16 +259,25 @@ class TuningRun:
             loss = prediction_loss(self.task, floats(output), target, floats(teacher), settings)
             if probe is not None:
                 loss = loss + settings.reconstruction * probe.loss()
-        total = loss + settings.loss_scale * self.bound.loss(rate_bits)
-        self._check_finite(total)
+        whole_loss, whole_rate = share * loss.detach(), share * rate_bits.detach()
+        self.team.add_up([whole_loss, whole_rate])
+        # The bound is one of the whole rate, whose gradient is the sum of the shares' own.
+        rate = rate_bits + (whole_rate - rate_bits.detach())
+        total = loss + settings.loss_scale * self.bound.loss(rate)
+        self._check_finite(whole_loss + whole_rate)
         self.optimizer.zero_grad()
-        total.backward()
+        (share * total).backward()
+        self.team.add_up([p.grad for p in self._parameters() if p.grad is not None])
         norm = nn.utils.clip_grad_norm_(self._parameters(), settings.grad_clip)
         self._check_finite(norm)
         self.optimizer.step()
-        self.bound.update(rate_bits)
+        self.bound.update(whole_rate)
         return Progress(
-            self.step + 1, settings.steps, loss.item(), rate_bits.item(), self.bound.multiplier
+            self.step + 1,
+            settings.steps,
+            whole_loss.item(),
+            whole_rate.item(),
+            self.bound.multiplier,
         )
 
     def _check_finite(self, value: Tensor) -> None:
@@ -245,23 +287,29 @@ class TuningRun:
                 "checkpoints written before stay; lower the learning rates (lr_scale, --lr-scale)"
             )
 
-    def _remaining_batches(self) -> Iterator[tuple[Tensor, Any]]:
-        """Batches from the present step on; their order depends on seed and step alone."""
+    def _remaining_batches(self) -> Iterator[tuple[float, tuple[Tensor, Any]]]:
+        """This process's share of batches from the present step on, and how much of each it is.
+
+        Their order depends on seed and step alone.
+        """
         size = min(self.settings.batch_size, len(self.train_split))
         per_epoch = len(self.train_split) // size
         for step in range(self.step, self.settings.steps):
             epoch, position = divmod(step, per_epoch)
             order = epoch_order(len(self.train_split), seed=self.settings.seed, epoch=epoch)
             indices = order[position * size : (position + 1) * size]
-            yield self.train_split.pairs(indices)
+            own = indices.tensor_split(self.team.size)[self.team.rank]
+            yield len(own) / len(indices), self.train_split.pairs(own)
 
     def _present_excess(self) -> float:
         """Excess of the untrained state, on held-out images."""
-        batches = self.holdout.batches(self.settings.batch_size)
+        batches = self.holdout.batches(self.settings.batch_size, part=self.team.part)
         with rates_alone(self.pressed):
-            rates = [
-                self.pressed.forward_with_rate(x.to(self.device))[1].detach() for x, _ in batches
-            ]
+            own = (
+                self.pressed.forward_with_rate(x.to(self.device))[1].detach().cpu()
+                for x, _ in batches
+            )
+            rates = list(self.team.in_order(own))
         return float(self.bound.excess(torch.stack(rates).mean()))
 
     def _parameters(self) -> list[nn.Parameter]:
@@ -272,6 +320,19 @@ class TuningRun:
 
     def _reconstruction(self) -> AbstractContextManager[Any]:
         return reconstruction(self.pressed) if self.settings.reconstruction else nullcontext()
+
+
+def _check_size(batch_size: int, team: Team) -> None:
+    """Refuse batches of fewer images than processes.
+
+    Raises:
+        TuningError: they are.
+    """
+    if batch_size < team.size:
+        raise TuningError(
+            f"a batch of {batch_size} images cannot be shared by {team.size} processes; "
+            f"ask for larger batches (batch_size, --batch-size), or start fewer processes"
+        )
 
 
 def _identity(

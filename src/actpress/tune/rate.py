@@ -1,6 +1,6 @@
 """Holding the bits while accuracy is trained: a multiplier that follows the excess."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from actpress.pressing import CompressedModel
+from actpress.team import team_of
 
 MULTIPLIER_STEP = 0.5
 PENALTY = 10.0
@@ -46,24 +47,28 @@ class RateBound:
 
 
 def align_rate_model(
-    pressed: CompressedModel, inputs: Sequence[Tensor], costs: Mapping[str, float]
+    pressed: CompressedModel, inputs: Iterable[Tensor], costs: Mapping[str, float]
 ) -> None:
     """Scale every site's smooth rate to what it really costs.
 
     Args:
         pressed: changed in place.
-        inputs: batches on which the smooth rate is averaged.
+        inputs: batches on which the smooth rate is averaged; a team may share them (`Shared`).
         costs: of each site.
     """
     smooth: dict[str, list[float]] = {name: [] for name in pressed.codecs}
     for codec in pressed.codecs.values():
         codec.rate_scale.fill_(1.0)
     pressed.eval()
-    with rates_alone(pressed):
+
+    def rates() -> Iterator[list[float]]:
         for batch in inputs:
-            rates = pressed.network(batch)[1]
-            for name, rate in zip(pressed.codecs, rates, strict=True):
-                smooth[name].append(rate.item())
+            yield [rate.item() for rate in pressed.network(batch)[1]]
+
+    with rates_alone(pressed):
+        for own in team_of(inputs).in_order(rates()):
+            for name, rate in zip(pressed.codecs, own, strict=True):
+                smooth[name].append(rate)
     for name, codec in pressed.codecs.items():
         mean = sum(smooth[name]) / len(smooth[name])
         codec.rate_scale.fill_(costs[name] / mean if mean > 0 else 1.0)

@@ -10,6 +10,7 @@ from actpress.data.dataset import Split
 from actpress.graph import eval_mode
 from actpress.tasks import Task
 from actpress.tasks.nest import floats, leaves
+from actpress.team import ALONE, Team
 
 KEPT_BYTES = 1 << 28
 """Outputs of the float network are kept up to so many bytes, and else computed anew each time."""
@@ -24,30 +25,42 @@ class Validation:
         task: what outputs mean.
         batch_size: images at once.
         device: of all networks.
+        team: that shares the images.
     """
 
     def __init__(
-        self, teacher: nn.Module, split: Split, task: Task, *, batch_size: int, device: torch.device
+        self,
+        teacher: nn.Module,
+        split: Split,
+        task: Task,
+        *,
+        batch_size: int,
+        device: torch.device,
+        team: Team = ALONE,
     ) -> None:
         self._teacher, self._split, self._task = teacher, split, task
         self._batch_size, self._device = batch_size, device
+        self._team = team
         self._kept: list[Any] | None = None
 
     @torch.no_grad()
     def divergence(self, model: nn.Module) -> float:
         """Mean over all images, in nats per image; the model runs in eval mode."""
         total = 0.0
-        kept: list[Any] | None = []
-        size_bytes = 0
         with eval_mode(model), eval_mode(self._teacher):
-            for number, x in enumerate(self._images()):
-                theirs = floats(self._teacher(x)) if self._kept is None else self._kept[number]
-                total += float(self._task.divergence(floats(model(x)), theirs)) * len(x)
-                size_bytes += sum(leaf.nbytes for leaf in leaves(theirs))
-                kept = None if kept is None or size_bytes > KEPT_BYTES else [*kept, theirs]
-        self._kept = kept
+            for divergence in self._team.in_order(self._divergences(model)):
+                total += divergence
         return total / len(self._split)
 
-    def _images(self) -> Iterator[torch.Tensor]:
-        for x, _ in self._split.batches(self._batch_size):
-            yield x.to(self._device)
+    def _divergences(self, model: nn.Module) -> Iterator[float]:
+        """Sum over each batch of this process."""
+        kept: list[Any] | None = []
+        size_bytes = 0
+        batches = self._split.batches(self._batch_size, part=self._team.part)
+        for number, (images, _) in enumerate(batches):
+            x = images.to(self._device)
+            theirs = floats(self._teacher(x)) if self._kept is None else self._kept[number]
+            yield float(self._task.divergence(floats(model(x)), theirs)) * len(x)
+            size_bytes += sum(leaf.nbytes for leaf in leaves(theirs))
+            kept = None if kept is None or size_bytes > KEPT_BYTES else [*kept, theirs]
+        self._kept = kept

@@ -13,6 +13,7 @@ from actpress.data.dataset import Split
 from actpress.graph import Graph
 from actpress.pressing import CompressedModel
 from actpress.settings import TuneSettings, WidthSettings
+from actpress.team import ALONE, Team
 from actpress.tune.learned import Learned
 from actpress.tune.loop import tune
 from actpress.tune.report import Progress, TuneReport
@@ -32,6 +33,7 @@ def search_widths(
     target_bits: float,
     checkpoint: Path | None = None,
     on_step: Callable[[Progress], None] = lambda progress: None,
+    team: Team = ALONE,
 ) -> TuneReport:
     """Train the widths and ranges of a network whose codecs are `MixtureCodec`s, in place.
 
@@ -48,6 +50,7 @@ def search_widths(
         target_bits: bound on the expected bits per inference.
         checkpoint: file to write and continue from; None keeps nothing.
         on_step: called after every step.
+        team: that shares every batch.
 
     Raises:
         TuningError: see `tune`.
@@ -77,6 +80,7 @@ def search_widths(
         checkpoint=checkpoint,
         adjust=adjust,
         on_step=on_step,
+        team=team,
     )
 
 
