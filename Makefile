@@ -7,7 +7,7 @@ TORCH_ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench-net bench-codec bench-tasks bench-device bench-speed reach format setup
+.PHONY: demo test check bench-net bench-codec bench-tasks bench-processes bench-device bench-speed reach format setup
 
 demo: $(READY)
 	$(BIN)/actpress compress --model actpress.zoo:resnet18_fashion_mnist \
@@ -31,6 +31,9 @@ bench-codec: $(READY)
 
 bench-tasks: $(READY)
 	$(BIN)/python -m benchmarks.tasks
+
+bench-processes: $(READY)
+	$(BIN)/python -m benchmarks.processes
 
 # Needs ACTPRESS_DATA with the cifar10 data, and the tools of emulated boards (docs/export.md).
 bench-device: $(READY)

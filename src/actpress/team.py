@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from time import monotonic, sleep
 from typing import Any, Generic, TypeVar, cast
 
 import torch
@@ -140,11 +141,12 @@ class Team:
         self._errors.set(f"error/{self.rank}", str(error))
         if self.is_first:
             return True
-        try:
-            self._errors.wait(["error/0"], timedelta(seconds=REASON_S))
-        except RuntimeError:
-            return True
-        return False
+        deadline = monotonic() + REASON_S
+        while monotonic() < deadline:
+            if self._errors.check(["error/0"]):
+                return False
+            sleep(0.1)
+        return True
 
     def errors_of_others(self) -> dict[int, str]:
         """By rank, what other processes said of what ended them."""
@@ -268,7 +270,7 @@ def _told(team: Team, exchange: Callable[[], object]) -> None:
         said = [f"process {rank}: {text}" for rank, text in team.errors_of_others().items()]
         raise RunError(
             f"another one of the {team.size} processes has ended or is silent "
-            f"({'; '.join(said) or _first_line(error)}); see to that one, then run the same "
+            f"({'; '.join(said) or 'it gave no reason'}); see to that one, then run the same "
             f"command with --resume"
         ) from error
 

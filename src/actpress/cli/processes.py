@@ -35,6 +35,7 @@ def joined(*, gpu: bool) -> Iterator[Team]:
     try:
         yield team
     except ActpressError as error:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # why it ends is said below
         told = team.tells(error)
         if team.is_first:
             raise
