@@ -37,7 +37,7 @@ def main() -> None:
     torch.set_num_threads(1)
     job = made()
     team = join()
-    shared = replace(job, team=team)
+    shared = replace(job, team=team, searches={})
     check_statistics(job, shared)
     alone, together = METHODS["gdr"](job), METHODS["gdr"](shared)
     same("the plan", alone.pressed.plan, together.pressed.plan)
