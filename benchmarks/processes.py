@@ -50,7 +50,7 @@ def measure(network: str) -> Row:
 
 
 def _ratio(rounds: Sequence[tuple[Row, Row]], key: str) -> float:
-    return median(one[key] / two[key] for one, two in rounds)
+    return float(median(one[key] / two[key] for one, two in rounds))
 
 
 def _child(network: str, processes: int) -> Row:
