@@ -1,7 +1,8 @@
 """Other tasks than classification, and images without labels (`make bench-tasks`).
 
 Trains a small U-Net and a small super-resolution network on data it makes, compresses them, and
-compares calibration with and without labels on the bundled classifiers. What is in
+compares calibration with and without labels on the bundled classifiers; before, one small network
+of every task and rank goes through gdr. What is in
 `benchmarks/results/tasks.json` already is not measured again; `--page` only writes
 docs/results-tasks.md anew.
 """
@@ -22,6 +23,7 @@ from actpress.methods import Settings
 from actpress.settings import TuneSettings
 from actpress.zoo import reference
 from benchmarks.store import Row, environment
+from benchmarks.task_kinds import finish, key_of, kinds
 from benchmarks.task_networks import Trained, super_resolution, unet
 from benchmarks.tasks_page import write_page
 
@@ -135,7 +137,15 @@ def main() -> None:
     parser.add_argument("--page", action="store_true")
     options = parser.parse_args()
     began = time.perf_counter()
-    rows: list[Row] = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    rows: list[Row] = found.get("rows", [])
+    finishes: list[Row] = found.get("finishes", [])
+    known = set(map(key_of, finishes))
+    for kind in () if options.page else kinds():
+        if key_of(kind) not in known:
+            finishes.append(finish(kind))
+            print(*key_of(kind), finishes[-1]["refused"] or "finished", flush=True)
+            write_page(rows, RESULTS, finishes)
     done = {(row["network"], row["method"], row["labels"]) for row in rows}
     for row in () if options.page else wanted():
         if row.key in done:
@@ -146,8 +156,8 @@ def main() -> None:
         print(
             *row.key, {k: rows[-1][k] for k in ("before", "after", "lost", "seconds")}, flush=True
         )
-        write_page(rows, RESULTS)
-    write_page(rows, RESULTS)
+        write_page(rows, RESULTS, finishes)
+    write_page(rows, RESULTS, finishes)
 
 
 if __name__ == "__main__":

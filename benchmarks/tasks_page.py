@@ -34,11 +34,29 @@ INTRODUCTION = (
 )
 
 
-def write_page(rows: Sequence[Row], results: Path) -> None:
-    """Write rows and targets as JSON, and the page."""
-    targets = list(judged(rows))
-    write_results(rows, targets, results)
-    PAGE.write_text(page(rows, targets))
+def write_page(rows: Sequence[Row], results: Path, finishes: Sequence[Row] = ()) -> None:
+    """Write rows and targets as JSON, and the page.
+
+    Args:
+        rows: of `make bench-tasks`.
+        results: the JSON file.
+        finishes: one network of every task and rank, see `benchmarks.task_kinds`.
+    """
+    targets = [*judged(rows), *finishing(finishes)]
+    write_results(rows, targets, results, finishes=finishes)
+    PAGE.write_text(page(rows, targets, finishes))
+
+
+def finishing(rows: Sequence[Row]) -> Iterator[Target]:
+    """Whether gdr comes to its end with every task and rank."""
+    if rows:
+        finished = sum(row["finished"] for row in rows)
+        yield target_of(
+            "gdr finishes on one network of each task and rank",
+            "all",
+            f"{finished} of {len(rows)}",
+            met=finished == len(rows),
+        )
 
 
 def judged(rows: Sequence[Row]) -> Iterator[Target]:
@@ -68,7 +86,7 @@ def judged(rows: Sequence[Row]) -> Iterator[Target]:
             )
 
 
-def page(rows: Sequence[Row], targets: Sequence[Target]) -> str:
+def page(rows: Sequence[Row], targets: Sequence[Target], finishes: Sequence[Row] = ()) -> str:
     """The whole page."""
     columns = ("network", "method", "labels", "metric", "before", "after", "lost", "net", "seconds")
     lines = [
@@ -79,8 +97,34 @@ def page(rows: Sequence[Row], targets: Sequence[Target]) -> str:
         table(columns, map(_cells, rows), words=4),
         commits_line(rows),
         *_missing(rows),
+        *_finishes(finishes),
     ]
     return "\n".join(lines)
+
+
+def _finishes(rows: Sequence[Row]) -> Iterator[str]:
+    if not rows:
+        return
+    yield "## Every task and rank\n"
+    yield (
+        "gdr at 3 bits a value on small networks with random weights (`benchmarks/task_kinds.py`): "
+        "that it finishes, and what is stored, under entropy coding.\n"
+    )
+    yield table(
+        ("input", "task", "finishes", "bits/value", "seconds"),
+        [
+            (
+                row["rank"],
+                row["task"],
+                "yes" if row["finished"] else row["refused"],
+                f"{row['bits_per_value']:.2f}" if row["finished"] else "",
+                f"{row['seconds']:.0f}",
+            )
+            for row in rows
+        ],
+        words=3,
+    )
+    yield commits_line(rows)
 
 
 def _missing(rows: Sequence[Row]) -> Iterator[str]:

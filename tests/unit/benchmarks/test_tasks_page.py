@@ -48,6 +48,21 @@ def test_labels_are_compared_where_both_rows_are_there() -> None:
     assert not target["met"]
 
 
+def test_every_kind_has_to_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks_page, "PAGE", tmp_path / "page.md")
+    kind: Row = {"rank": "(n, c)", "task": "regression", "seconds": 2.0} | {
+        "environment": {"commit": "abc"}
+    }
+    whole = kind | {"finished": True, "refused": None, "bits_per_value": 2.9}
+    refused = kind | {"finished": False, "refused": "no"}
+    write_page([], tmp_path / "tasks.json", [whole, refused])
+    found = json.loads((tmp_path / "tasks.json").read_text())
+    assert found["finishes"] == [whole, refused]
+    (target,) = found["targets"]
+    assert (target["measured"], target["met"]) == ("1 of 2", False)
+    assert "| (n, c) | regression | yes | 2.90 | 2 |" in (tmp_path / "page.md").read_text()
+
+
 def test_the_page_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks_page, "PAGE", tmp_path / "page.md")
     write_page([row()], tmp_path / "tasks.json")
