@@ -1,6 +1,7 @@
 """The library in a few calls: `compress`, `inspect`, `Result.save`."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,8 +43,10 @@ from actpress.run import (
     SOURCE,
     Source,
     check_inputs,
+    check_weights,
     facts_of,
     metrics_json,
+    network_of,
     new_folder,
     save_model,
     write_text,
@@ -70,14 +73,46 @@ class Result:
     metrics: Metrics
     source: Source
 
-    def save(self, folder: Path | str, *, force: bool = False) -> None:
+    def save(
+        self,
+        folder: Path | str,
+        *,
+        force: bool = False,
+        model: str | None = None,
+        model_args: Mapping[str, object] | None = None,
+        weights: Path | str | None = None,
+        data: str | None = None,
+    ) -> None:
         """Write a run directory: plan, codec, metrics, report.
 
+        Args:
+            folder: to be made.
+            force: replace an earlier run.
+            model: `package.module:factory` of the float network, by which commands such as
+                `actpress evaluate` find it; without it they know a description alone.
+            model_args: keyword arguments of the factory.
+            weights: file that they load into what the factory makes; None where it has its weights.
+            data: name or factory of the data, likewise.
+
         Raises:
-            RunError: the folder exists and `force` is not set.
+            RunError: the folder exists and `force` is not set, or the factory makes a network with
+                other weights.
+            ModelError: there is no such factory, or the weights do not fit.
         """
+        named = self
+        if model is not None:
+            path = None if weights is None else Path(weights)
+            check_weights(self.source, network_of(model, model_args, path))
+            update = {
+                "model": model,
+                "model_args": json.dumps(model_args) if model_args else None,
+                "weights": None if path is None else str(path.resolve()),
+            }
+            named = replace(self, source=self.source.model_copy(update=update))
+        if data is not None:
+            named = replace(named, source=named.source.model_copy(update={"data": data}))
         with new_folder(Path(folder), force=force) as partial:
-            self.write_files(partial)
+            named.write_files(partial)
 
     def write_files(self, folder: Path) -> None:
         """Write the files of a run directory into a folder that exists."""

@@ -1,4 +1,4 @@
-"""How the files of an image folder become what a network takes."""
+"""How files become what a network takes, and what else data cannot tell by itself."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -7,10 +7,16 @@ from typing import ClassVar
 
 from actpress.errors import DataError
 
+OF_MODEL = "model"
+"""Instead of a mean: what the network's own configuration says."""
+
 
 @dataclass(frozen=True)
 class Preparation:
-    """What an image folder cannot tell by itself; None takes the default of each.
+    """What data cannot tell by itself; None takes the default of each.
+
+    Images of a folder or of `hf:NAME` have mean and std, a folder classes and `unlabelled` too, and
+    torch's data from a factory a task.
 
     Raises:
         DataError: mean or std is not finite.
@@ -21,6 +27,7 @@ class Preparation:
         classes: names of class folders in the order of the network's outputs; there may be names
             without a folder.
         unlabelled: images lie in the folder itself, or in `train` and `test`, and have no classes.
+        task: what targets and outputs mean, see `actpress.tasks.named.task_of`.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}  # where it is read, as part of a `Source`
@@ -29,6 +36,7 @@ class Preparation:
     std: tuple[float, ...] | None = None
     classes: tuple[str, ...] | None = None
     unlabelled: bool = False
+    task: str | None = None
 
     def __post_init__(self) -> None:
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -39,7 +47,13 @@ class Preparation:
 
     @classmethod
     def parse(
-        cls, mean: str | None, std: str | None, classes: str | None, *, unlabelled: bool = False
+        cls,
+        mean: str | None,
+        std: str | None,
+        classes: str | None,
+        *,
+        unlabelled: bool = False,
+        task: str | None = None,
     ) -> "Preparation | None":
         """Read what a user typed; None where nothing was.
 
@@ -48,18 +62,25 @@ class Preparation:
             std: likewise.
             classes: names between commas, or the path of a text file with one name a line.
             unlabelled: whether images have no classes.
+            task: as it is.
 
         Raises:
             DataError: no numbers, or no names.
         """
-        if mean is std is classes is None and not unlabelled:
+        if mean is std is classes is task is None and not unlabelled:
             return None
         return cls(
             mean=_numbers("--mean", mean),
             std=_numbers("--std", std),
             classes=_names(classes),
             unlabelled=unlabelled,
+            task=task,
         )
+
+    @property
+    def is_of_files(self) -> bool:
+        """Whether it says how the files of images are read."""
+        return (self.mean, self.std, self.classes, self.unlabelled) != (None, None, None, False)
 
 
 def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:

@@ -40,11 +40,13 @@ from actpress.cli.options import (
     SeedOption,
     StdOption,
     StepsOption,
+    TaskOption,
     TrainOption,
     TransformOption,
     UnlabelledOption,
     WeightsOption,
     WidthStepsOption,
+    WorkersOption,
     check_choice,
     check_codecs,
     complain,
@@ -61,7 +63,7 @@ from actpress.errors import BudgetError, RunError
 from actpress.files import check_writable
 from actpress.interruption import EXIT_INTERRUPTED, work_begins
 from actpress.plan import Plan
-from actpress.preparation import Preparation
+from actpress.preparation import OF_MODEL, Preparation
 from actpress.rules import check_rules
 from actpress.settings import (
     CALIBRATION_IMAGES,
@@ -151,6 +153,8 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     mean: MeanOption = None,
     std: StdOption = None,
     classes: ClassesOption = None,
+    task: TaskOption = None,
+    workers: WorkersOption = 0,
     leaf: LeafOption = None,
     capture: CaptureOption = Capture.AUTO,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(METHOD_NAMES)}.")] = "cap",
@@ -202,7 +206,10 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     check_codecs(transform, parameter_bits)
     check_model(model, model_args)
     shape = None if input_shape is None else parse_input(input_shape)
-    preparation = Preparation.parse(mean, std, classes, unlabelled=unlabelled)
+    of_model = mean == OF_MODEL and std is None
+    preparation = Preparation.parse(
+        None if of_model else mean, std, classes, unlabelled=unlabelled, task=task
+    )
     from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
         REPORT,
         EnergyModel,
@@ -223,12 +230,15 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         settle,
         warn_of_few_images,
         warn_of_guessing,
+        with_normalisation,
         workplace_of,
     )
 
     with joined(gpu=device.startswith("cuda")) as team:
         network = load_model(model, args=model_args, weights=weights).to(device_of(device))
-        images = load_dataset(data, input_shape=shape, preparation=preparation)
+        if of_model:
+            preparation = with_normalisation(preparation, network, model, model_args)
+        images = load_dataset(data, input_shape=shape, preparation=preparation, workers=workers)
         asked = Origin(model, model_args, weights, data, tuple(leaf or ()), capture, preparation)
         warn_of_guessing(network, images)
         settings = settings_of(

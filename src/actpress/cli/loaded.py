@@ -5,6 +5,7 @@ import torch
 from actpress.api import compress, facts_besides, inspect
 from actpress.cli.beginning import device_of, settings_of, warn_of_few_images, warn_of_guessing
 from actpress.cli.integers import print_integer_score
+from actpress.cli.normalisation import with_normalisation
 from actpress.cli.opened import open_run
 from actpress.cli.processes import joined, workplace_of
 from actpress.cli.progress import progress_on
@@ -76,6 +77,7 @@ __all__ = [
     "torch",
     "warn_of_few_images",
     "warn_of_guessing",
+    "with_normalisation",
     "workplace_of",
     "write_tensors",
     "write_text",

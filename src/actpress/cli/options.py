@@ -52,7 +52,7 @@ DataOption = Annotated[
     str,
     typer.Option(
         "--data",
-        help="fashion-mnist, fashion-mnist-subset, cifar10, imagefolder:PATH or "
+        help="fashion-mnist, fashion-mnist-subset, cifar10, imagefolder:PATH, hf:NAME or "
         "package.module:factory.",
     ),
 ]
@@ -61,7 +61,11 @@ InputOption = Annotated[
 ]
 MeanOption = Annotated[
     str | None,
-    typer.Option("--mean", help="Of an image folder, per channel: 0.485,0.456,0.406 if 3, or 0.5."),
+    typer.Option(
+        "--mean",
+        help="Of an image folder, per channel: 0.485,0.456,0.406 if 3, or 0.5. Or model: mean and "
+        "std as the network's own configuration says (timm, torchvision).",
+    ),
 ]
 StdOption = Annotated[
     str | None,
@@ -86,6 +90,18 @@ UnlabelledOption = Annotated[
 PlanOption = Annotated[
     Path | None,
     typer.Option("--plan", help="Press this plan.json as it is; no search, no training."),
+]
+TaskOption = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        help="Of torch's data from a factory: classification, multilabel:LABELS, "
+        "segmentation:CLASSES, regression, dense-regression[:PEAK] or package.module:factory.",
+        show_default="classification",
+    ),
+]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=0, max=256, help="Threads that read images ahead.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ...")]
 PrecisionOption = Annotated[

@@ -6,14 +6,11 @@ from pathlib import Path
 
 from torch import nn
 
-from actpress.checkpoints import load_weights
 from actpress.cli.arguments import parse_arguments
-from actpress.data import IMAGE_FOLDER, Dataset
-from actpress.errors import ModelError
-from actpress.factories import call_factory
-from actpress.graph import hash_weights, unwrapped
+from actpress.data import HUGGING_FACE, IMAGE_FOLDER, Dataset
+from actpress.graph import hash_weights
 from actpress.preparation import Preparation
-from actpress.run import Source
+from actpress.run import Source, network_of
 from actpress.settings import Capture
 
 
@@ -29,13 +26,7 @@ def load_model(spec: str, *, args: str | None = None, weights: Path | None = Non
         ModelError: the factory cannot be found, raises, or returns something else; the weights
             cannot be read, need code to be executed, or do not match the network.
     """
-    model = call_factory(spec, error=ModelError, arguments=parse_arguments(args))
-    if not isinstance(model, nn.Module):
-        raise ModelError(f"{spec} returned a {type(model).__name__}; expected a torch.nn.Module")
-    model = unwrapped(model)
-    if weights is not None:
-        load_weights(model, weights)
-    return model.eval()
+    return network_of(spec, parse_arguments(args), weights)
 
 
 @dataclass(frozen=True)
@@ -76,6 +67,8 @@ class Origin:
 
 def _absolute(data: str) -> str:
     """The name of a data set, so that it is found from other folders too."""
-    if not data.startswith(IMAGE_FOLDER):
-        return data
-    return f"{IMAGE_FOLDER}{Path(data.removeprefix(IMAGE_FOLDER)).resolve()}"
+    for prefix in (IMAGE_FOLDER, HUGGING_FACE):
+        path = Path(data.removeprefix(prefix)).expanduser()
+        if data.startswith(prefix) and (prefix == IMAGE_FOLDER or path.is_dir()):
+            return f"{prefix}{path.resolve()}"
+    return data

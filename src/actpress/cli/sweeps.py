@@ -33,11 +33,13 @@ from actpress.cli.options import (
     SeedOption,
     StdOption,
     StepsOption,
+    TaskOption,
     TrainOption,
     TransformOption,
     UnlabelledOption,
     WeightsOption,
     WidthStepsOption,
+    WorkersOption,
     check_choice,
     check_codecs,
     complain,
@@ -46,7 +48,7 @@ from actpress.cli.options import (
 )
 from actpress.errors import RunError
 from actpress.interruption import EXIT_INTERRUPTED, work_begins
-from actpress.preparation import Preparation
+from actpress.preparation import OF_MODEL, Preparation
 from actpress.settings import (
     CALIBRATION_IMAGES,
     MEMORY_PJ_PER_BIT,
@@ -78,6 +80,8 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     mean: MeanOption = None,
     std: StdOption = None,
     classes: ClassesOption = None,
+    task: TaskOption = None,
+    workers: WorkersOption = 0,
     leaf: LeafOption = None,
     capture: CaptureOption = Capture.AUTO,
     view: Annotated[View, typer.Option(help="How the budgets count bits.")] = View.ENTROPY,
@@ -119,7 +123,10 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     check_alone()
     check_model(model, model_args)
     shape = None if input_shape is None else parse_input(input_shape)
-    preparation = Preparation.parse(mean, std, classes, unlabelled=unlabelled)
+    of_model = mean == OF_MODEL and std is None
+    preparation = Preparation.parse(
+        None if of_model else mean, std, classes, unlabelled=unlabelled, task=task
+    )
     from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
         HTML,
         EnergyModel,
@@ -134,10 +141,13 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
         sweep,
         warn_of_few_images,
         warn_of_guessing,
+        with_normalisation,
     )
 
     network = load_model(model, args=model_args, weights=weights).to(device_of(device))
-    images = load_dataset(data, input_shape=shape, preparation=preparation)
+    if of_model:
+        preparation = with_normalisation(preparation, network, model, model_args)
+    images = load_dataset(data, input_shape=shape, preparation=preparation, workers=workers)
     asked = Origin(model, model_args, weights, data, tuple(leaf or ()), capture, preparation)
     warn_of_guessing(network, images)
     settings = settings_of(

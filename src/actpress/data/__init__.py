@@ -13,6 +13,7 @@ from actpress.data.cifar10 import load_cifar10
 from actpress.data.dataset import Dataset, ImageSource, MemoryImages, Split
 from actpress.data.fashion_mnist import load_fashion_mnist, load_fashion_mnist_subset
 from actpress.data.file_sizes import FileSizes, file_sizes
+from actpress.data.hugging_face import load_hugging_face
 from actpress.data.imagefile import read_image
 from actpress.data.imagefolder import load_image_folder, normalised
 from actpress.data.loaders import from_torch
@@ -20,6 +21,8 @@ from actpress.data.unlabelled_folder import load_unlabelled_folder
 from actpress.errors import DataError
 from actpress.factories import call_factory
 from actpress.preparation import Preparation
+from actpress.tasks import CLASSIFICATION, Task, Unlabelled
+from actpress.tasks.named import task_of
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ NAMED = {
     "fashion-mnist-subset": Named(load_fashion_mnist_subset, fashion_mnist.prepare_image),
     "cifar10": Named(load_cifar10, cifar10.prepare_image),
 }
-IMAGE_FOLDER = "imagefolder:"
+IMAGE_FOLDER, HUGGING_FACE = "imagefolder:", "hf:"
 
 
 def load_dataset(
@@ -48,29 +51,32 @@ def load_dataset(
     *,
     input_shape: tuple[int, ...] | None = None,
     preparation: Preparation | None = None,
+    workers: int = 0,
 ) -> Dataset:
     """Open the data set that the user named.
 
     Args:
-        spec: `fashion-mnist`, `fashion-mnist-subset`, `cifar10`, `imagefolder:PATH`, or
+        spec: `fashion-mnist`, `fashion-mnist-subset`, `cifar10`, `imagefolder:PATH`, `hf:NAME`, or
             `package.module:factory`, whose factory takes nothing and returns a `Dataset`, or one
             of torch's own, or a loader, which `from_torch` takes.
-        input_shape: of the network, without the batch. An image folder needs it, and is scaled to
-            it; of other data it is only checked.
-        preparation: of the files of an image folder; other data prepare their own.
+        input_shape: of the network, without the batch. An image folder and `hf:` need it, and are
+            scaled to it; of other data it is only checked.
+        preparation: what the data cannot tell by themselves.
+        workers: threads that read ahead, see `Dataset.with_workers`.
 
     Raises:
         DataError: the name is unknown, the data are missing or broken, or images have another
             shape.
     """
-    if spec.startswith(IMAGE_FOLDER):
-        return _open_image_folder(spec, input_shape, preparation or Preparation())
-    if preparation is not None:
+    known = preparation or Preparation()
+    if spec.startswith((IMAGE_FOLDER, HUGGING_FACE)):
+        return _of_files(spec, input_shape, known).with_workers(workers)
+    if known.is_of_files:
         raise DataError(
             f"--mean, --std, --classes and --unlabelled are for image folders; {spec} prepares its "
             f"own images"
         )
-    dataset = _open(spec)
+    dataset = _open(spec, known.task).with_workers(workers)
     if input_shape is not None and dataset.input_shape != input_shape:
         raise DataError(
             f"the images of {spec} are {_written(dataset.input_shape)}, but the network's input is "
@@ -78,6 +84,21 @@ def load_dataset(
             f"given"
         )
     return dataset
+
+
+def _of_files(spec: str, input_shape: tuple[int, ...] | None, known: Preparation) -> Dataset:
+    if known.task not in {None, CLASSIFICATION.name}:
+        raise DataError(
+            f"{spec} has images and classes, which are no data of {known.task}; give --data a "
+            f"factory (package.module:factory) that returns a Dataset of torch"
+        )
+    if spec.startswith(IMAGE_FOLDER):
+        return _open_image_folder(spec, input_shape, known)
+    if known.classes is not None or known.unlabelled:
+        raise DataError(f"--classes and --unlabelled are for image folders; {spec} has its own")
+    size = _of_images(spec, _needed(spec, input_shape))
+    name = spec.removeprefix(HUGGING_FACE)
+    return load_hugging_face(name, size=size, mean=known.mean, std=known.std)
 
 
 def load_image(
@@ -116,10 +137,10 @@ def _prepared(
 ) -> Tensor:
     if spec in NAMED:
         return NAMED[spec].prepare_image(path)
-    if spec.startswith(IMAGE_FOLDER):
+    if spec.startswith((IMAGE_FOLDER, HUGGING_FACE)):
         known = preparation or Preparation()
         return normalised(read_image(path, _of_images(spec, input_shape)), known.mean, known.std)
-    prepare = _open(spec).prepare
+    prepare = _open(spec, preparation.task if preparation else None).prepare
     if prepare is None:
         raise DataError(
             f"{spec} does not say how it prepares an image file; set `prepare` of its Dataset, or "
@@ -128,33 +149,44 @@ def _prepared(
     return prepare(path)
 
 
-def _open(spec: str) -> Dataset:
+def _open(spec: str, task: str | None = None) -> Dataset:
+    wanted = None if task is None else task_of(task)
     if spec in NAMED:
-        return NAMED[spec].load()
+        return _of_task(spec, NAMED[spec].load(), wanted)
     if ":" not in spec:
-        choices = [*NAMED, f"{IMAGE_FOLDER}PATH", "package.module:factory"]
+        choices = [*NAMED, f"{IMAGE_FOLDER}PATH", f"{HUGGING_FACE}NAME", "package.module:factory"]
         raise DataError(f"there is no data set {spec!r}; expected {', '.join(choices)}")
     dataset = call_factory(spec, error=DataError)
     if isinstance(dataset, torch.utils.data.Dataset | torch.utils.data.DataLoader):
-        dataset = from_torch(dataset, name=spec)
+        dataset = from_torch(dataset, name=spec, task=wanted or CLASSIFICATION)
     if not isinstance(dataset, Dataset):
         raise DataError(
             f"{spec} returned a {type(dataset).__name__}; expected an actpress.data.Dataset, or a "
             f"Dataset or DataLoader of torch.utils.data"
         )
     dataset.check_images("test", dataset.test)  # now, and not after hours of tuning
+    return _of_task(spec, dataset, wanted)
+
+
+def _of_task(spec: str, dataset: Dataset, wanted: Task | None) -> Dataset:
+    """Refuse another task than the one that data have.
+
+    Raises:
+        DataError: it is another one.
+    """
+    own = dataset.task.of if isinstance(dataset.task, Unlabelled) else dataset.task
+    if wanted not in (None, own):
+        raise DataError(
+            f"the task of {spec} is {dataset.task.name}, not what --task says; leave --task out, "
+            f"or let the factory return a Dataset of torch"
+        )
     return dataset
 
 
 def _open_image_folder(
     spec: str, input_shape: tuple[int, ...] | None, preparation: Preparation
 ) -> Dataset:
-    if input_shape is None:
-        raise DataError(
-            f"{spec} needs the size that images are scaled to; give the input shape, as in "
-            f"--input 3x224x224"
-        )
-    size = _of_images(spec, input_shape)
+    size = _of_images(spec, _needed(spec, input_shape))
     path = Path(spec.removeprefix(IMAGE_FOLDER)).expanduser()
     if preparation.unlabelled:
         return load_unlabelled_folder(path, size=size, mean=preparation.mean, std=preparation.std)
@@ -165,6 +197,15 @@ def _open_image_folder(
         std=preparation.std,
         classes=preparation.classes,
     )
+
+
+def _needed(spec: str, input_shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    if input_shape is None:
+        raise DataError(
+            f"{spec} needs the size that images are scaled to; give the input shape, as in "
+            f"--input 3x224x224"
+        )
+    return input_shape
 
 
 def _of_images(spec: str, input_shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -1,6 +1,6 @@
 """Images and labels, batch by batch, from memory or from files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from actpress.data.ahead import read_ahead
 from actpress.errors import DataError
 from actpress.tasks import CLASSIFICATION, Task, Unlabelled
 from actpress.tasks.nest import described
@@ -86,6 +87,7 @@ class Split:
             without targets (n, 0), int64. None where the source is a `PairSource`, which reads
             targets with their images.
         part: of a data set, such as `holdout`, for messages.
+        workers: threads that read batches before they are asked for; with 0 none is.
 
     Raises:
         DataError: there are no images, or not as many as labels.
@@ -94,6 +96,7 @@ class Split:
     source: ImageSource
     labels: Tensor | None
     part: str = ""
+    workers: int = 0
 
     def __post_init__(self) -> None:
         count = len(self.source) if self.labels is None else len(self.labels)
@@ -159,8 +162,11 @@ class Split:
             else torch.randperm(len(self), generator=generator)
         )
         first, stride = part
-        for indices in order.split(min(size, len(self)))[first::stride]:
-            yield self.pairs(indices)
+        yield from self.read(order.split(min(size, len(self)))[first::stride])
+
+    def read(self, wanted: Iterable[Tensor]) -> Iterator[tuple[Tensor, Any]]:
+        """Batches of images at positions (n,), int64, with their targets, in that order."""
+        return read_ahead(self.pairs, wanted, self.workers)
 
     def pairs(self, indices: Tensor) -> tuple[Tensor, Any]:
         """Images at positions (n,), int64, and their targets.
@@ -212,7 +218,7 @@ class Split:
 
     def _range(self, start: int, count: int) -> "Split":
         labels = None if self.labels is None else self.labels[start : start + count]
-        return Split(_Range(self.source, start, count), labels, self.part)
+        return Split(_Range(self.source, start, count), labels, self.part, self.workers)
 
 
 @dataclass(frozen=True)
@@ -284,6 +290,17 @@ class Dataset:
                     f"the labels of {self.name}, {part} split, are {low} to {high}; expected 0 to "
                     f"{self.classes - 1}, as there are {self.classes} classes"
                 )
+
+    def with_workers(self, workers: int) -> "Dataset":
+        """The same data, read by so many threads before they are asked for.
+
+        Worth it where images are decoded from files; a data set of torch's is then read by several
+        threads at once, which most allow.
+        """
+        train, holdout, test = (
+            replace(split, workers=workers) for split in (self.train, self.holdout, self.test)
+        )
+        return replace(self, train=train, holdout=holdout, test=test)
 
     @property
     def is_labelled(self) -> bool:

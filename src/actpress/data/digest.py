@@ -33,13 +33,12 @@ def digest_images(
     tried = positions[:TRIED]
     steady = split.load(tried).equal(split.load(tried))
     digest = hashlib.sha256()
-    for some in positions.split(CHUNK):
-        images, targets = split.pairs(some)
+    for images, targets in split.read(positions.split(CHUNK)):
         digest.update(f"{images.dtype} {tuple(images.shape)}".encode())
         digest.update(images.contiguous().view(torch.uint8).numpy().tobytes())
         for target in leaves(targets):
             digest.update(target.numpy().tobytes())
-        on_batch(len(some))
+        on_batch(len(images))
     if not steady:
         warnings.warn(
             f"images of the {split.part or 'given'} split come out otherwise each time they are "

@@ -15,6 +15,9 @@ MODES = {1: "L", 3: "RGB"}
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 """Modes of grey images of 16 bits, white being 65,535."""
 
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+"""What Pillow raises for a damaged file."""
+
 WITHOUT_WHITE = ("I", "F")
 """Modes of grey images of 32 bits, which do not say what value is white."""
 
@@ -31,23 +34,40 @@ def read_image(path: Path, size: tuple[int, int, int]) -> Tensor:
         DataError: the file is not an image, damaged, too large to be one in earnest, or grey
             with values of 32 bits.
     """
-    c, h, w = size
     try:
         with Image.open(path) as image:
-            upright = _in_eight_bits(ImageOps.exif_transpose(image), path).convert(MODES[c])
-            fitted = ImageOps.fit(upright, (w, h), Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+            return fitted(image, size, f"the image {path}")
+    except BROKEN as error:
         raise DataError(f"cannot read the image {path}: {error}; give another file") from error
-    return torch.from_numpy(np.array(fitted)).view(h, w, c).permute(2, 0, 1)
 
 
-def _in_eight_bits(image: Image.Image, path: Path) -> Image.Image:
+def fitted(image: Image.Image, size: tuple[int, int, int], where: str) -> Tensor:
+    """An opened image as `read_image` gives it.
+
+    Args:
+        image: of any size and mode.
+        size: (c, h, w).
+        where: it comes from, for messages.
+
+    Raises:
+        DataError: it is damaged, or grey with values of 32 bits.
+    """
+    c, h, w = size
+    try:
+        upright = _in_eight_bits(ImageOps.exif_transpose(image), where).convert(MODES[c])
+        scaled = ImageOps.fit(upright, (w, h), Image.Resampling.BILINEAR)
+    except BROKEN as error:
+        raise DataError(f"cannot read {where}: {error}; give another file") from error
+    return torch.from_numpy(np.array(scaled)).view(h, w, c).permute(2, 0, 1)
+
+
+def _in_eight_bits(image: Image.Image, where: str) -> Image.Image:
     if image.mode in SIXTEEN_BITS:
         values = np.asarray(image).astype(np.uint32)
         return Image.fromarray(((values + 128) // 257).astype(np.uint8))  # 65,535 = 255 * 257
     if image.mode in WITHOUT_WHITE:
         raise DataError(
-            f"the image {path} has grey values of 32 bits, which do not say what is white; "
+            f"{where} has grey values of 32 bits, which do not say what is white; "
             f"expected 8 or 16 bits; convert it"
         )
     return image

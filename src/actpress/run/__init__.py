@@ -30,7 +30,7 @@ from actpress.run.locking import LOCK, locked
 from actpress.run.model import load_model_from, save_model
 from actpress.run.request import INPUTS, check_inputs, differences, facts_of, read_request
 from actpress.run.results import load_metrics, metrics_json
-from actpress.run.source import Source, check_weights, load_source
+from actpress.run.source import Source, check_weights, load_source, network_of
 from actpress.run.tensors import read_tensors, write_tensors
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "load_tail",
     "locked",
     "metrics_json",
+    "network_of",
     "new_file",
     "new_folder",
     "read_request",

@@ -1,5 +1,6 @@
 """Where the model and the data of a run came from."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +14,10 @@ from pydantic import (
 )
 from torch import nn
 
-from actpress.errors import DataError, RunError
-from actpress.graph import hash_weights
+from actpress.checkpoints import load_weights
+from actpress.errors import DataError, ModelError, RunError
+from actpress.factories import call_factory
+from actpress.graph import hash_weights, unwrapped
 from actpress.plan import first_complaint
 from actpress.preparation import Preparation
 from actpress.run.folder import SOURCE, existing
@@ -31,7 +34,7 @@ class Source(BaseModel):
         model_args: keyword arguments of the factory, JSON.
         weights: path of the weights, if any.
         data: name of the data set.
-        preparation: of the files of an image folder, if it is not the default.
+        preparation: what the data could not tell by themselves, if it is not the default.
         input: shape of one image, such as (c, h, w).
         leaves: module paths that were not traced into.
         capture: how the network was to be captured.
@@ -59,9 +62,34 @@ class Source(BaseModel):
         fields: dict[str, Any] = handler(self)
         if self.preparation is not None and not self.preparation.unlabelled:
             fields["preparation"].pop("unlabelled", None)
+        if self.preparation is not None and self.preparation.task is None:
+            fields["preparation"].pop("task", None)
         if self.capture is Capture.AUTO:
             fields.pop("capture", None)
         return fields
+
+
+def network_of(
+    spec: str, arguments: Mapping[str, object] | None = None, weights: Path | None = None
+) -> nn.Module:
+    """Build the network that a factory makes, in eval mode; no code from `weights` is executed.
+
+    Args:
+        spec: `package.module:factory`.
+        arguments: of the factory, by keyword.
+        weights: state dict or checkpoint, see `load_weights`.
+
+    Raises:
+        ModelError: the factory cannot be found, raises, or returns something else; the weights
+            cannot be read, need code to be executed, or do not match the network.
+    """
+    model = call_factory(spec, error=ModelError, arguments=arguments)
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"{spec} returned a {type(model).__name__}; expected a torch.nn.Module")
+    model = unwrapped(model)
+    if weights is not None:
+        load_weights(model, weights)
+    return model.eval()
 
 
 def load_source(folder: Path) -> Source:

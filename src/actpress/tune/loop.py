@@ -294,12 +294,16 @@ class TuningRun:
         """
         size = min(self.settings.batch_size, len(self.train_split))
         per_epoch = len(self.train_split) // size
-        for step in range(self.step, self.settings.steps):
-            epoch, position = divmod(step, per_epoch)
-            order = epoch_order(len(self.train_split), seed=self.settings.seed, epoch=epoch)
-            indices = order[position * size : (position + 1) * size]
-            own = indices.tensor_split(self.team.size)[self.team.rank]
-            yield len(own) / len(indices), self.train_split.pairs(own)
+
+        def own() -> Iterator[Tensor]:
+            for step in range(self.step, self.settings.steps):
+                epoch, position = divmod(step, per_epoch)
+                order = epoch_order(len(self.train_split), seed=self.settings.seed, epoch=epoch)
+                indices = order[position * size : (position + 1) * size]
+                yield indices.tensor_split(self.team.size)[self.team.rank]
+
+        for images, target in self.train_split.read(own()):
+            yield len(images) / size, (images, target)
 
     def _present_excess(self) -> float:
         """Excess of the untrained state, on held-out images."""
