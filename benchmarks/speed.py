@@ -6,8 +6,9 @@
 Both builds run `benchmarks/speed_child.py` in processes of their own, one thread each, in turn;
 ratios are medians of what was taken side by side. Rows go one by one into
 `benchmarks/results/speed.json`; those that are there are not measured again unless `--again` is
-given; `--only` begins the names of those that are wanted. `--page` only writes the page anew,
-docs/results-speed.md.
+given; `--only` begins the names of those that are wanted. Whole searches of the earlier build,
+which take minutes and do not change, are kept in `benchmarks/results/speed_earlier.json`;
+`--earlier` makes them and nothing else. `--page` only writes the page anew, docs/results-speed.md.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from benchmarks.store import Row, environment
 
 HERE = Path(__file__).resolve().parent.parent
 CHILD = HERE / "benchmarks" / "speed_child.py"
+KEPT = HERE / "benchmarks" / "results" / "speed_earlier.json"
 MODELS = ("resnet18", "mobilenet_v2")
 VIEWS = ("entropy", "fixed")
 START_ROUNDS, ROUNDS, EVALUATIONS, SEARCHES, LARGE_SEARCHES = 7, 3, 1, 1, 1
@@ -215,11 +217,26 @@ def large(earlier: Path, view: str) -> Rows:
 
 def searched(earlier: Path, *words: str) -> tuple[Row, Row]:
     """What both builds tell of a search."""
-    found = []
-    for build in (earlier, HERE):
-        with Child(build, *words) as child:
-            found.append(child.facts)
-    return found[0], found[1]
+    before = kept(earlier, *words)
+    with Child(HERE, *words) as child:
+        return before, child.facts
+
+
+def kept(earlier: Path, *words: str) -> Row:
+    """What the earlier build tells of a search, which is made once."""
+    known: dict[str, Row] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    name = " ".join(words)
+    if name not in known:
+        with Child(earlier, *words) as child:
+            known[name] = child.facts
+        KEPT.write_text(json.dumps(known, indent=1) + "\n")
+    return known[name]
+
+
+def make_kept(earlier: Path) -> None:
+    """Make all searches of the earlier build that are not kept yet."""
+    for words in [*product(("large",), VIEWS), *product(("gdr",), MODELS, VIEWS)]:
+        print(*words, kept(earlier, *words), flush=True)
 
 
 def groups() -> Iterator[tuple[str, Callable[[Path], Rows]]]:
@@ -242,11 +259,15 @@ def main() -> None:
     parser.add_argument("earlier", type=Path, nargs="?", help="checkout of the earlier build")
     parser.add_argument("--only", default="", help="groups whose names begin so")
     parser.add_argument("--again", action="store_true", help="measure these anew")
+    parser.add_argument("--earlier", action="store_true", dest="only_earlier", help="see above")
     parser.add_argument("--page", action="store_true")
     options = parser.parse_args()
     rows: Rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
     if options.earlier is None and not options.page:
         parser.error("name a checkout of the earlier build: git worktree add /tmp/earlier aab34da")
+    if options.only_earlier:
+        make_kept(options.earlier.resolve())
+        return
     wanted = [(name, work) for name, work in groups() if name.startswith(options.only)]
     for name, measure in () if options.page else wanted:
         if options.again or not any(row["group"] == name for row in rows):

@@ -18,7 +18,15 @@ from actpress.deploy.freeze import freeze
 from actpress.deploy.memory import PlannedPeak
 from actpress.errors import ActpressError, BudgetError, DataError, ModelError
 from actpress.evaluation import Metrics, RunInfo, evaluate, measure_latency, refer
-from actpress.graph import Graph, Site, check_weights_finite, hash_weights, unwrapped
+from actpress.evaluation.judge import BATCH
+from actpress.graph import (
+    Graph,
+    Site,
+    check_weights_finite,
+    hash_weights,
+    images_at_once,
+    unwrapped,
+)
 from actpress.graph import capture as captured
 from actpress.methods import (
     METHODS,
@@ -203,7 +211,12 @@ def compress(
     team.from_first(lambda: None if kept is None else check_inputs(kept, source))
     progress.start("float network", len(data.test))
     reference = refer(
-        graph.eval_module, data.test, task=data.task, on_batch=progress.advance, team=team
+        graph.eval_module,
+        data.test,
+        task=data.task,
+        batch=images_at_once(graph, BATCH),
+        on_batch=progress.advance,
+        team=team,
     )
     data.task.measure(reference.evidence)  # a metric that fails does so now, not after the work
     job = Job(

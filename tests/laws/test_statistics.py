@@ -16,6 +16,9 @@ from actpress.kernels import (
 from actpress.methods.transform_coding import water_level
 from actpress.plan import NumberBits, Placement, Plan, SitePlan, Transform
 
+FLOAT32 = 3e-7
+"""Share of the deviations that products of columns may be off by; they are made in float32."""
+
 SHAPES = st.sampled_from([(7, 5), (6, 3, 4), (5, 4, 3, 3), (4, 1, 2, 2), (3, 6, 1, 1)])
 
 
@@ -46,21 +49,34 @@ def test_merged_observers_are_one_pass(
     assert merged.maximum.equal(whole.maximum)
     assert merged.histogram.equal(whole.histogram)
     scale = float(whole.outer.diagonal().mean() / whole.count)
-    torch.testing.assert_close(merged.mean, whole.mean, rtol=1e-9, atol=1e-9 * scale**0.5)
-    torch.testing.assert_close(merged.covariance, whole.covariance, rtol=0, atol=1e-9 * scale)
+    close = {"rtol": 0, "atol": FLOAT32 * scale}
+    torch.testing.assert_close(merged.mean, whole.mean, rtol=0, atol=FLOAT32 * scale**0.5)
+    torch.testing.assert_close(merged.covariance, whole.covariance, **close)
 
 
-@settings(max_examples=25, deadline=None)
-@given(shape=SHAPES, seed=st.integers(0, 1000))
-def test_observers_keep_the_moments_of_the_columns(shape: tuple[int, ...], seed: int) -> None:
-    x = noise(shape, seed)
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=SHAPES,
+    seed=st.integers(0, 1000),
+    scale=st.sampled_from([1e-25, 1e-3, 1.0, 1e17]),
+    far=st.sampled_from([0.0, -1000.0]),
+)
+def test_observers_keep_the_moments_of_the_columns(
+    shape: tuple[int, ...],
+    seed: int,
+    scale: float,
+    far: float,
+) -> None:
+    x = noise(shape, seed, scale) + far * scale
     columns = x.transpose(0, 1).flatten(1).double()
 
     seen = observe(x)
 
-    torch.testing.assert_close(seen.mean, columns.mean(1))
     expected = torch.cov(columns, correction=0).reshape(shape[1], shape[1])
-    torch.testing.assert_close(seen.covariance, expected, rtol=1e-9, atol=1e-9)
+    deviation = expected.diagonal().sqrt()
+    within = FLOAT32 * deviation
+    assert ((seen.mean - columns.mean(1)).abs() <= within).all()
+    assert ((seen.covariance - expected).abs() <= torch.outer(within, deviation)).all()
     assert seen.covariance.equal(seen.covariance.T)
     assert seen.zero_share == float((x == 0).double().mean())
     assert int(seen.histogram.sum()) == x.numel()

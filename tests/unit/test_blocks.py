@@ -100,13 +100,14 @@ def test_statistics_are_of_whole_blocks(graph: Graph, images: Tensor) -> None:
         columns, own = blocks_by_hand(value), statistics.sites[name]
         assert (own.count, statistics.block(name)) == (columns.shape[1], 2)
         torch.testing.assert_close(own.mean, columns.mean(1))
-        torch.testing.assert_close(own.covariance, torch.cov(columns, correction=0))
+        expected = torch.cov(columns, correction=0)  # products are made in float32
+        torch.testing.assert_close(own.covariance, expected, rtol=1e-6, atol=1e-6)
     fisher = fisher_information(graph, [images[:8]], placements, blocks=blocks)
     alone = fisher_information(graph, [images[:8]], placements)
     for name, matrix in fisher.items():
         pixels = torch.arange(0, len(matrix), 4)
         summed = sum(matrix[pixels + i][:, pixels + i] for i in range(4))
-        torch.testing.assert_close(summed, alone[name])
+        torch.testing.assert_close(summed, alone[name], rtol=1e-6, atol=1e-6)
 
 
 def test_statistics_of_other_blocks_are_refused(

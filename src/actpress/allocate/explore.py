@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from actpress.allocate.packed_tally import PackedTally
 from actpress.allocate.states import PINNED_BITS, Offer, SiteStates, State
 from actpress.allocate.tally import Tally
 from actpress.budget import View
-from actpress.calibration import SiteStatistics, Statistics, site_gradients
+from actpress.calibration import SiteStatistics, Statistics, visit_gradients
 from actpress.codec import (
     Basis,
     as_blocks,
@@ -56,40 +57,33 @@ def explore(
         seed: of the drawn labels.
         number_bits: of a stored number of a matrix.
     """
-    batches = list(images)
+    tallies: dict[tuple[str, Placement], list[AnyTally]] = defaultdict(list)
+    for placement, (name, kinds) in product(Placement, offers.items()):
+        for offer in kinds:
+            if offer.placement is placement:
+                statistics = _observed(parts, name, offer)
+                tallies[name, placement].append(
+                    _tally(offer, statistics, name, graph, objective.view)
+                )
+
+    def add(name: str, placement: Placement, value: Tensor, gradient: Tensor) -> None:
+        for tally in tallies[name, placement]:
+            block = tally.offer.block
+            tally.add(as_blocks(value, block), as_blocks(gradient, block))
+
+    for _ in visit_gradients(graph, images, tallies, add, seed=seed):
+        pass
     found: dict[str, list[State]] = defaultdict(list)
-    for placement in Placement:
-        tallies = {
-            site: [
-                _tally(offer, _observed(parts, site, offer), site, graph, objective.view)
-                for offer in kinds
-                if offer.placement is placement
-            ]
-            for site, kinds in offers.items()
-        }
-        tallies = {site: own for site, own in tallies.items() if own}
-        if not tallies:
-            continue
-        placements = dict.fromkeys(tallies, placement)
-        for gradients in site_gradients(graph, batches, placements, seed=seed):
-            for name, own in tallies.items():
-                _add(own, *gradients[name])
-        for name, own in tallies.items():
-            for tally in own:
-                states = _states(graph.site(name), tally, number_bits)
-                if tally.offer.pinned:
-                    statistics = _observed(parts, name, tally.offer).sites[name]
-                    states = [_pinned(states, statistics, objective.view)]
-                found[name] += states
+    for (name, _), own in tallies.items():
+        for tally in own:
+            states = _states(graph.site(name), tally, number_bits)
+            if tally.offer.pinned:
+                observed = _observed(parts, name, tally.offer).sites[name]
+                states = [_pinned(states, observed, objective.view)]
+            found[name] += states
     return [
         SiteStates(site.name, tuple(found[site.name])) for site in graph.sites if found[site.name]
     ]
-
-
-def _add(tallies: Sequence[AnyTally], value: Tensor, gradient: Tensor) -> None:
-    for tally in tallies:
-        block = tally.offer.block
-        tally.add(as_blocks(value, block), as_blocks(gradient, block))
 
 
 def _observed(parts: Sequence[Statistics], site: str, offer: Offer) -> Statistics:

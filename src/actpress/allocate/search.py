@@ -15,7 +15,7 @@ from actpress.allocate.offers import ruled_offers
 from actpress.allocate.states import Offer, SiteStates, State, cheapest
 from actpress.calibration import Statistics
 from actpress.cost import Objective
-from actpress.graph import Graph, Site
+from actpress.graph import Graph, Site, images_at_once
 from actpress.plan import Plan, SitePlan
 from actpress.pressing import build_codec
 from actpress.rules import FREE, Rule
@@ -173,7 +173,7 @@ class SearchTask:
         codecs = {state.plan.site: self.codec(state.plan) for state in states}
         placements = {state.plan.site: state.plan.placement for state in states}
         single = SingleSites(self.graph, codecs, placements, self.task)
-        losses = single.losses(self.chunks())
+        losses = single.losses(self.images.split(images_at_once(self.graph, MOST_CHUNK)))
         self.node_evals += single.node_evals
         return losses
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from actpress.allocate.states import Offer
-from actpress.codec import Basis, contexts_for, on_grid, stored_step
-from actpress.kernels import count_in_contexts
+from actpress.codec import Basis, contexts_for, on_grid, per_component, stored_step
+from actpress.kernels import Columns, tally_states
 from actpress.plan import SHIFTS_PER_OCTAVE
 
 FINEST, COARSEST, RUNGS_PER_OCTAVE = -3.0, 3.5, 2
@@ -78,24 +79,18 @@ class Tally:
     @torch.no_grad()
     def add(self, value: Tensor, gradient: Tensor) -> None:
         """Add a batch: the value and the score's gradient, shape (n, K, ...) cut into blocks."""
-        y = self._components(value)
-        pull = torch.einsum(
-            "kj,nkp->njp", self.basis.inverse.float(), gradient.reshape(*gradient.shape[:2], -1)
-        )
+        y, pull = self._components(value), gradient
+        if self.offer.transform != "identity":
+            pull = mixed(self.basis.inverse.T.float(), gradient)
         counting = self.counted < COUNTED_IMAGES
-        spatial = value.shape[2:]
-        whole = (pull * y).sum(2)  # what dropping each component pulls, (n, K)
-        self.positions = y.shape[2]
-        for state, (step, rank) in enumerate(zip(self.steps, self.ranks, strict=True)):
-            own = step[:rank, None]
-            q = torch.round(y[:, :rank] / own)
-            error = torch.addcmul(y[:, :rank], q, own, value=-1)
-            self.squared[state, :rank] += error.square().sum((0, 2))
-            self.squared[state, rank:] += y[:, rank:].square().sum((0, 2))
-            pulled = (pull[:, :rank] * error).sum((1, 2)) + whole[:, rank:].sum(1)
-            self.coherent[state] += pulled.double().square().sum()
-            if counting:
-                self._count(state, q.reshape(*q.shape[:2], *spatial))
+        self.positions = y[0, 0].numel()
+        columns = self._columns(y) if counting else _uncounted(len(self.ranks))
+        found = tally_states(y, pull, self.steps, self.ranks, columns)
+        self.squared += found.squared
+        self.coherent += found.pulled.square().sum(1)
+        for state, counts in enumerate(found.counts):
+            if counts is not None:
+                self.bits[state] += grouped_entropy_bits(counts, -int(columns.lowest[state]))
         self.images += len(value)
         self.counted += len(value) if counting else 0
 
@@ -119,10 +114,10 @@ class Tally:
         return float(self.squared[state].mean()) / (self.images * self.positions)
 
     def _components(self, value: Tensor) -> Tensor:
-        centred = value.reshape(*value.shape[:2], -1) - self.mean.float()[:, None]
         if self.offer.transform == "identity":
-            return centred
-        return torch.einsum("jk,nkp->njp", self.basis.vectors.float(), centred)
+            return value
+        centred = value - per_component(self.mean.float(), value)
+        return mixed(self.basis.vectors.float(), centred)
 
     def _rank(self, step: float) -> int:
         """Reverse water-filling: components below the noise of a kept one are not worth a bit."""
@@ -130,23 +125,26 @@ class Tally:
             return len(self.basis.variances)
         return max(int((self.basis.variances > step**2 / 12).sum()), 1)
 
-    def _count(self, state: int, q: Tensor) -> None:
-        lowest, highest = int(q.min()), int(q.max())
-        levels = highest - lowest + 1
-        if levels > MOST_LEVELS:
-            self.too_fine[state] = True
-            return
-        contexts = contexts_for(q, levels)
-        counts = torch.zeros(q.shape[1], contexts, levels, dtype=torch.int64)
-        count_in_contexts(q, lowest, counts)
-        self.bits[state] += grouped_entropy_bits(counts, -lowest)
+    def _columns(self, y: Tensor) -> Columns:
+        """The symbols that each state makes of components, shape (n, K, ...)."""
+        axes = [0, *range(2, y.ndim)]
+        ends = [y.amin(axes).cpu(), y.amax(axes).cpu()]
+        found = []
+        for state, (step, rank) in enumerate(zip(self.steps, self.ranks, strict=True)):
+            low, high = (torch.round(end[:rank] / step[:rank]) for end in ends)
+            lowest, levels = int(low.min()), int(high.max()) - int(low.min()) + 1
+            if levels > MOST_LEVELS:
+                self.too_fine[state] = True
+                levels = 0
+            found.append((lowest, levels, contexts_for(y, levels)))
+        return Columns(*(torch.tensor(column) for column in zip(*found, strict=True)))
 
 
 def grouped_entropy_bits(counts: Tensor, zero: int) -> float:
     """Bits of counted symbols where components with about as many zeros share their tables.
 
     Args:
-        counts: by component, context and level, shape (k, contexts, levels), int64.
+        counts: by component, context and level, shape (k, contexts, levels), integers.
         zero: column of the symbol zero.
     """
     zeros = counts[:, :, min(max(zero, 0), counts.shape[2] - 1)].sum(1)
@@ -159,6 +157,20 @@ def grouped_entropy_bits(counts: Tensor, zero: int) -> float:
     total = flat.sum(1)
     lengths = total.clamp(min=1).log2()[:, None] - flat.clamp(min=1).log2()
     return float((flat * lengths).sum())
+
+
+def mixed(matrix: Tensor, x: Tensor) -> Tensor:
+    """Multiply the channel axis of x, shape (n, c, ...), by a matrix of shape (k, c)."""
+    matrix = matrix.to(x.device)
+    if x.ndim == 2:
+        return x @ matrix.T
+    planes = x.flatten(2)[:, :, None]
+    return F.conv2d(planes, matrix[:, :, None, None]).reshape(len(x), -1, *x.shape[2:])
+
+
+def _uncounted(states: int) -> Columns:
+    nothing = torch.zeros(states, dtype=torch.int64)
+    return Columns(nothing, nothing, nothing)
 
 
 def on_grid_rows(steps: Tensor) -> Tensor:

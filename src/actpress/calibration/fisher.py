@@ -1,39 +1,30 @@
 """The Fisher information of every site: which directions of a pixel the prediction depends on."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from actpress.calibration.observers import moments
+from actpress.calibration.watch import Watch
 from actpress.codec import as_blocks
-from actpress.graph import Graph, insert_codecs
+from actpress.graph import GradientWatch, Graph, Visit
 from actpress.plan import Placement
 from actpress.tasks.nest import mapped
 from actpress.team import ALONE, Team
 
 
-class _Tap(nn.Module):
-    """Passes a value through and keeps it, so that its gradient can be read."""
-
-    value: Tensor
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x.retain_grad()
-        self.value = x
-        return x, x.new_zeros(())
-
-
-def site_gradients(
+def visit_gradients(
     graph: Graph,
     inputs: Iterable[Tensor],
-    placements: Mapping[str, Placement],
+    wanted: Collection[tuple[str, Placement]],
+    visit: Visit,
     *,
     seed: int,
-    blocks: Mapping[str, int] = MappingProxyType({}),
     part: tuple[int, int] = (0, 1),
-) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Values and score gradients of every site, batch by batch.
+) -> Iterator[Tensor]:
+    """Show values and score gradients, batch by batch and site by site.
 
     The gradient is that of each image's log-likelihood for a target drawn from the network's own
     output (`Task.score`), so that its second moment is the Fisher information.
@@ -41,27 +32,25 @@ def site_gradients(
     Args:
         graph: the captured network.
         inputs: batches of images, best such that the network was not trained on.
-        placements: value of each site.
+        wanted: site names and placements.
+        visit: called for each of these in every batch with name, placement, value and gradient,
+            both of shape (n, c, ...).
         seed: of the drawn targets.
-        blocks: side of the blocks of pixels, by site name; 1 where none is named.
         part: first of the batches that are wanted, and the distance from each to the next; targets
             are drawn as if all were.
 
     Yields:
-        (value, gradient) by site name, each of shape (n, c, ...), cut into blocks (`as_blocks`).
+        Each batch, once all of it was shown.
     """
-    taps = {name: _Tap() for name in placements}
-    network = insert_codecs(graph, taps, placements).eval().requires_grad_(False)
+    watch = GradientWatch(graph, wanted)
     generator = torch.Generator().manual_seed(seed)
     first, stride = part
     for number, batch in enumerate(inputs):
         if number % stride != first:
             _skip(graph, len(batch), generator)
             continue
-        with torch.enable_grad():
-            output = network(batch.clone().requires_grad_())[0]
-            graph.task.score(output, generator).backward()
-        yield {name: _in_blocks(tap.value, blocks.get(name, 1)) for name, tap in taps.items()}
+        watch.visit(batch, lambda output: graph.task.score(output, generator), visit)
+        yield batch
 
 
 def _skip(graph: Graph, images: int, generator: torch.Generator) -> None:
@@ -87,21 +76,33 @@ def fisher_information(
     Sums of parts add up to the sum of the whole; only their direction is used, not their scale.
     A team shares the inputs, which all its processes are given whole.
     """
+    return fisher_of(graph, inputs, [Watch(placements, blocks)], seed=seed, team=team)[0]
 
-    def products() -> Iterator[tuple[str, Tensor]]:
-        for gradients in site_gradients(
-            graph, inputs, placements, seed=seed, blocks=blocks, part=team.part
-        ):
-            for name, (_, gradient) in gradients.items():
-                columns = gradient.transpose(0, 1).flatten(1).double()
-                yield name, (columns @ columns.T).cpu()
 
-    sums: dict[str, Tensor] = {}
-    for name, outer in team.in_order(products()):
-        sums[name] = sums[name] + outer if name in sums else outer
+def fisher_of(
+    graph: Graph,
+    inputs: Iterable[Tensor],
+    watches: Sequence[Watch],
+    *,
+    seed: int = 0,
+    team: Team = ALONE,
+) -> list[dict[str, Tensor]]:
+    """The same of several values of each site, in one pass."""
+    own: dict[tuple[int, str], Tensor] = {}
+
+    def add(name: str, placement: Placement, _: Tensor, gradient: Tensor) -> None:
+        for index, watch in enumerate(watches):
+            if watch.placements.get(name) == placement:
+                own[index, name] = moments(as_blocks(gradient, watch.block(name)))[1].cpu()
+
+    def products() -> Iterator[dict[tuple[int, str], Tensor]]:
+        wanted = [pair for watch in watches for pair in watch.placements.items()]
+        for _ in visit_gradients(graph, inputs, wanted, add, seed=seed, part=team.part):
+            yield dict(own)
+
+    sums: list[dict[str, Tensor]] = [{} for _ in watches]
+    for batch in team.in_order(products()):
+        for (index, name), outer in batch.items():
+            known = sums[index]
+            known[name] = known[name] + outer if name in known else outer
     return sums
-
-
-def _in_blocks(value: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    gradient = torch.zeros_like(value) if value.grad is None else value.grad
-    return as_blocks(value.detach(), side), as_blocks(gradient, side)

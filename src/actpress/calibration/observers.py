@@ -1,18 +1,25 @@
 """What calibration keeps of a site: sums that merge, never samples."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 
 import torch
 from torch import Tensor
 
+from actpress.codec import all_finite
 from actpress.errors import CalibrationError
 from actpress.kernels import bin_edges, float_histogram
 
 ROUNDING = 1e-12
 """A variance below this share of the second moment is rounding noise of float64 sums."""
+
+COLUMNS = 4096
+"""About so many columns are multiplied at once, in float32; products are added up in float64."""
+
+MOST_OCTAVES = 120
+"""By which columns are scaled before that, at most; float32 has 126."""
 
 
 @dataclass(frozen=True)
@@ -102,20 +109,61 @@ def observe(x: Tensor) -> SiteStatistics:
     Raises:
         CalibrationError: NaN or infinite values.
     """
-    columns = x.detach().transpose(0, 1).flatten(1).double()
-    total = columns.sum(1)
-    if not torch.isfinite(total).all():
+    x = x.detach().float()
+    if not all_finite(x):
         raise CalibrationError("NaN or infinite values")
-    minimum, maximum = columns.aminmax(dim=1)
+    total, outer = moments(x)
+    blocks = [
+        (columns.amin(1), columns.amax(1), (columns == 0).sum()) for columns in _column_blocks(x)
+    ]
+    minima, maxima, zeros = (torch.stack(part) for part in zip(*blocks, strict=True))
     return SiteStatistics(
-        count=columns.shape[1],
+        count=x.numel() // x.shape[1],
         total=total.cpu(),
-        outer=(columns @ columns.T).cpu(),
-        minimum=minimum.cpu(),
-        maximum=maximum.cpu(),
-        zeros=columns.numel() - int(columns.count_nonzero()),
-        histogram=float_histogram(x.float()).cpu(),
+        outer=outer.cpu(),
+        minimum=minima.amin(0).double().cpu(),
+        maximum=maxima.amax(0).double().cpu(),
+        zeros=int(zeros.sum()),
+        histogram=float_histogram(x).cpu(),
     )
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of the columns of a batch, and of their outer products.
+
+    Columns are multiplied in float32 without their mean and in units of a power of two, so that
+    neither a mean far from zero nor large or tiny values cost digits.
+
+    Args:
+        x: shape (n, c, ...), float32.
+
+    Returns:
+        Shapes (c,) and (c, c), float64, on the device of x.
+    """
+    channels = x.shape[1]
+    total = torch.zeros(channels, dtype=torch.float64, device=x.device)
+    outer = torch.zeros(channels, channels, dtype=torch.float64, device=x.device)
+    for columns in _column_blocks(x):
+        mean = columns.mean(1, keepdim=True)
+        centred = columns - mean
+        reach = torch.maximum(centred.amax(1), -centred.amin(1))
+        octaves = torch.frexp(reach).exponent.clamp(-MOST_OCTAVES, MOST_OCTAVES)
+        centred *= torch.ldexp(torch.ones_like(reach), -octaves)[:, None]
+        unit = torch.ldexp(torch.ones_like(total), octaves)
+        rest = centred.sum(1, dtype=torch.float64) * unit
+        centre = mean[:, 0].double()
+        own = rest + columns.shape[1] * centre
+        total += own
+        outer += (centred @ centred.T) * torch.outer(unit, unit)
+        outer += torch.outer(rest, centre) + torch.outer(centre, own)
+    return total, outer
+
+
+def _column_blocks(x: Tensor) -> Iterator[Tensor]:
+    """The columns of x (n, c, ...), some images at a time, shape (c, m)."""
+    planes = x.reshape(*x.shape[:2], -1)
+    for part in planes.split(max(COLUMNS // max(planes.shape[2], 1), 1)):
+        yield part.transpose(0, 1).flatten(1)
 
 
 def merge_all(parts: Iterable[SiteStatistics]) -> SiteStatistics:

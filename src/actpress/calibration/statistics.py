@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from actpress.calibration.observers import SiteStatistics, observe
+from actpress.calibration.watch import Watch
 from actpress.codec import Basis, Moments, as_blocks, family_of
 from actpress.errors import CalibrationError
-from actpress.graph import Graph, site_values
+from actpress.graph import Graph, all_values
 from actpress.plan import Placement, Plan, SitePlan
 from actpress.team import team_of
 
@@ -142,20 +143,40 @@ def calibrate(
         PlanError: a site's pixels do not divide into its blocks.
         CalibrationError: no input, or NaN or infinite values; names the site.
     """
+    return calibrate_all(graph, inputs, [Watch(placements, blocks)])[0]
 
-    def observed() -> Iterator[tuple[str, SiteStatistics]]:
+
+def calibrate_all(
+    graph: Graph, inputs: Iterable[Tensor], watches: Sequence[Watch]
+) -> list[Statistics]:
+    """The same of several values of each site, in one pass.
+
+    Raises:
+        PlanError, CalibrationError: see `calibrate`.
+    """
+    wanted = [pair for watch in watches for pair in watch.placements.items()]
+
+    def observed() -> Iterator[tuple[int, str, SiteStatistics]]:
         for batch in inputs:
-            for name, value in site_values(graph, (batch,), placements):
-                try:
-                    yield name, observe(as_blocks(value, blocks.get(name, 1)))
-                except CalibrationError as error:
-                    raise CalibrationError(
-                        f"site {name}: {error}; check the images and the weights"
-                    ) from error
+            for name, placement, value in all_values(graph, (batch,), wanted):
+                for index, watch in enumerate(watches):
+                    if watch.placements.get(name) == placement:
+                        yield index, name, _observe(name, as_blocks(value, watch.block(name)))
 
-    sites: dict[str, SiteStatistics] = {}
-    for name, seen in team_of(inputs).in_order(observed()):
+    sums: list[dict[str, SiteStatistics]] = [{} for _ in watches]
+    for index, name, seen in team_of(inputs).in_order(observed()):
+        sites = sums[index]
         sites[name] = sites[name].merge(seen) if name in sites else seen
-    if not sites and placements:
+    if wanted and not any(sums):
         raise CalibrationError("calibration got no images; pass at least one batch")
-    return Statistics(graph.fingerprint, dict(placements), sites, blocks=dict(blocks))
+    return [
+        Statistics(graph.fingerprint, dict(watch.placements), sites, blocks=dict(watch.blocks))
+        for watch, sites in zip(watches, sums, strict=True)
+    ]
+
+
+def _observe(name: str, value: Tensor) -> SiteStatistics:
+    try:
+        return observe(value)
+    except CalibrationError as error:
+        raise CalibrationError(f"site {name}: {error}; check the images and the weights") from error

@@ -46,7 +46,7 @@ class SymbolCounter:
         if not codec.has_tables:
             self._make_room(q)
         count_in_contexts(q, self.lowest, self.counts)
-        self.squared_errors.append(float((x - x_hat).square().sum()))
+        self.squared_errors.append(squared_distance(x, x_hat))
         self.values += x.numel()
 
     def _make_room(self, q: Tensor) -> None:
@@ -115,6 +115,12 @@ class SymbolCounter:
                 f"site {self.name} saw no images; give at least one batch, to the network as it "
                 f"was before torch.compile"
             )
+
+
+def squared_distance(x: Tensor, y: Tensor) -> float:
+    """Sum of (x - y)^2, image by image, so that differences stay in the cache."""
+    differences = ((a - b).flatten() for a, b in zip(x, y, strict=True))
+    return float(sum(difference.dot(difference) for difference in differences))
 
 
 def contexts_for(q: Tensor, levels: int) -> int:

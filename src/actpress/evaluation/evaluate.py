@@ -23,7 +23,7 @@ from actpress.evaluation.metrics import (
     Views,
     quality_fields,
 )
-from actpress.graph import Graph, macs_per_image
+from actpress.graph import Graph, images_at_once, macs_per_image
 from actpress.pressing import CompressedModel
 from actpress.stream import ByteTransport, stream_bytes, through_bytes
 from actpress.team import ALONE, Team
@@ -106,18 +106,21 @@ def evaluate(
         energy: of the memory; LPDDR4 by default.
         reference: what the float network does on this split, when that is known already.
         measured: send every activation through real bytes, and report their length.
-        batch: images per batch, and per frame of the stream that is measured.
+        batch: images per frame of the stream that is measured, and at once, at most.
         on_batch: called with the number of images of every batch, for progress.
         team: that shares the images; one process where real bytes are measured.
     """
-    task = graph.task
+    task, at_once = graph.task, images_at_once(graph, batch)
     if reference is None:
-        reference = refer(graph.eval_module, test, task=task, on_batch=on_batch, team=team)
+        reference = refer(
+            graph.eval_module, test, task=task, batch=at_once, on_batch=on_batch, team=team
+        )
     with ExitStack() as stack:
         counters = stack.enter_context(counting(pressed.codecs, team=team))
         transports = stack.enter_context(through_bytes(pressed)) if measured else None
+        at_once = batch if measured else at_once
         judged = judge(
-            pressed, test, reference, task=task, batch=batch, on_batch=on_batch, team=team
+            pressed, test, reference, task=task, batch=at_once, on_batch=on_batch, team=team
         )
     sites = account_sites(graph, pressed, counters, statistics)
     coded, planned = total_views(sites), sum(site.values for site in sites)

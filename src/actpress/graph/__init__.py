@@ -3,14 +3,15 @@
 from actpress.graph.arrangement import PLAIN, Arrangement
 from actpress.graph.capture import Graph, capture
 from actpress.graph.dense import DenseLayer, Neighbours
+from actpress.graph.gradients import GradientWatch, Visit
 from actpress.graph.macs import macs_per_image
 from actpress.graph.mode import eval_mode
-from actpress.graph.observe import site_values, values_before
+from actpress.graph.observe import all_values, site_values, values_before
 from actpress.graph.rewrite import CODECS_PATH, RewrittenNetwork, insert_codecs
 from actpress.graph.sites import Site, default_placement
 from actpress.graph.split import SplitNetwork, split_network
 from actpress.graph.weights import check_weights_finite, hash_weights
-from actpress.graph.working import working_bytes
+from actpress.graph.working import images_at_once, working_bytes
 from actpress.graph.wrappers import unwrapped
 
 __all__ = [
@@ -18,16 +19,20 @@ __all__ = [
     "PLAIN",
     "Arrangement",
     "DenseLayer",
+    "GradientWatch",
     "Graph",
     "Neighbours",
     "RewrittenNetwork",
     "Site",
     "SplitNetwork",
+    "Visit",
+    "all_values",
     "capture",
     "check_weights_finite",
     "default_placement",
     "eval_mode",
     "hash_weights",
+    "images_at_once",
     "insert_codecs",
     "macs_per_image",
     "site_values",

@@ -1,6 +1,7 @@
 """Watch the values of sites while the network runs."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import astuple
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, fx
 
 from actpress.graph.arrangement import to_codec
 from actpress.graph.capture import Graph
+from actpress.graph.sites import Site
 from actpress.plan import Placement
 
 
@@ -31,17 +33,48 @@ def site_values(
     Raises:
         ModelError: a name is not a site.
     """
-    sites = {graph.site(name).node(place): graph.site(name) for name, place in placements.items()}
+    for name, _, value in all_values(graph, inputs, placements.items()):
+        yield name, value
+
+
+def all_values(
+    graph: Graph, inputs: Tensor | tuple[Tensor, ...], wanted: Iterable[tuple[str, Placement]]
+) -> Iterator[tuple[str, Placement, Tensor]]:
+    """As `site_values`, of either value of a site, or of both.
+
+    Args:
+        graph: of the network.
+        inputs: as there.
+        wanted: site names and placements.
+
+    Yields:
+        Site name, placement, and value.
+    """
+    watched = by_node(graph, wanted)
     tensors = (inputs,) if isinstance(inputs, Tensor) else inputs
     interpreter = fx.Interpreter(graph.eval_module)
     interpreter.args_iter = iter(tensors)
     nodes = iter(graph.eval_module.graph.nodes)
-    while sites:
+    while watched:
         node = next(nodes)
         value = _step(interpreter, node)
-        site = sites.pop(node.name, None)
-        if site is not None:
-            yield site.name, to_codec(value.float(), *astuple(site.arrangement))
+        for site, placement in watched.pop(node.name, ()):
+            yield site.name, placement, to_codec(value.float(), *astuple(site.arrangement))
+
+
+def by_node(
+    graph: Graph, wanted: Iterable[tuple[str, Placement]]
+) -> dict[str, list[tuple[Site, Placement]]]:
+    """What of the values asked for each node computes, by its name.
+
+    Raises:
+        ModelError: a name is not a site.
+    """
+    found = defaultdict[str, list[tuple[Site, Placement]]](list)
+    for name, placement in dict.fromkeys(wanted):
+        site = graph.site(name)
+        found[site.node(placement)].append((site, placement))
+    return dict(found)
 
 
 def values_before(

@@ -4,10 +4,26 @@ from math import prod
 
 from torch import fx
 
+from actpress.graph.capture import Graph
 from actpress.graph.values import dtype_of, shape_of
+
+VALUES_AT_ONCE = 6_500_000
+"""Of the largest site: memory that is larger is asked of the system anew for every layer, and left
+cold, so that larger batches are slower."""
 
 IN_A_CODEC = 3
 """A codec holds components, symbols and result at once, each as large as its input at most."""
+
+
+def images_at_once(graph: Graph, most: int) -> int:
+    """How many images a network had best be given at once, one at least.
+
+    Args:
+        graph: the captured network.
+        most: images.
+    """
+    largest = max((site.values for site in graph.sites), default=1)
+    return max(min(most, VALUES_AT_ONCE // largest), 1)
 
 
 def working_bytes(module: fx.GraphModule) -> int:

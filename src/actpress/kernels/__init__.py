@@ -12,9 +12,12 @@ from actpress.kernels.histogram import bin_edges, float_histogram
 from actpress.kernels.pack import bit_widths_of, quantize_pack, unpack_dequantize
 from actpress.kernels.pack_format import packed_bytes
 from actpress.kernels.pack_reference import quantize_pack_reference, unpack_dequantize_reference
+from actpress.kernels.tally import Columns, Tallied, tally_states, tally_states_reference
 
 __all__ = [
     "CONTEXTS",
+    "Columns",
+    "Tallied",
     "as_planes",
     "bin_edges",
     "bit_widths_of",
@@ -27,6 +30,8 @@ __all__ = [
     "packed_bytes",
     "quantize_pack",
     "quantize_pack_reference",
+    "tally_states",
+    "tally_states_reference",
     "unpack_dequantize",
     "unpack_dequantize_reference",
 ]

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import torch
 
-from actpress.kernels.context_format import LIMIT, SPREAD
+from actpress.kernels.context_format import CONTEXTS, LIMIT, SPREAD
 
 _turn = threading.Lock()
 os.register_at_fork(
@@ -87,20 +87,64 @@ def count_patterns(patterns: np.ndarray, shift: int, counts: np.ndarray) -> None
         counts[(pattern >> shift) & mask] += 1
 
 
+@numba.njit(cache=True, nogil=True)
+def enter_in_contexts(
+    symbols: np.ndarray,
+    width: int,
+    lowest: int,
+    levels: int,
+    near: np.ndarray,
+    entries: np.ndarray,
+) -> None:
+    """Where each symbol of a plane is counted in a flat table of (CONTEXTS, levels).
+
+    Every step is the same for all symbols, so that they go through it several at a time.
+
+    Args:
+        symbols: line after line, int32.
+        width: of a line.
+        lowest: symbol of the first column; those outside of the table are put in the first or last.
+        levels: columns.
+        near: room for `width` more int32 than symbols.
+        entries: output, int32.
+    """
+    first, last = np.int32(lowest), np.int32(lowest + levels - 1)
+    near[:width] = LIMIT
+    for at in range(len(symbols)):
+        near[width + at] = min(max(symbols[at], np.int32(-LIMIT)), np.int32(LIMIT)) + LIMIT
+    for at in range(len(symbols)):
+        context = SPREAD * near[width + at - 1] + near[at]
+        entries[at] = context * levels + min(max(symbols[at], first), last) - first
+    for at in range(0, len(symbols), width):
+        context = SPREAD * LIMIT + near[at]
+        entries[at] = context * levels + min(max(symbols[at], first), last) - first
+
+
+@numba.njit(cache=True, nogil=True)
+def count_in_turn(entries: np.ndarray, table: np.ndarray, other: np.ndarray) -> None:
+    """Count in two tables in turn: an entry often comes twice, and would wait for itself."""
+    even = len(entries) // 2 * 2
+    for at in range(0, even, 2):
+        table[entries[at]] += 1
+        other[entries[at + 1]] += 1
+    if even < len(entries):
+        table[entries[even]] += 1
+
+
 @numba.njit(parallel=True, cache=True, nogil=True)
 def count_contexts(planes: np.ndarray, lowest: int, counts: np.ndarray) -> None:
     """Count whole numbers of shape (n, k, h, w) by context into (k, CONTEXTS, levels)."""
     images, components, height, width = planes.shape
-    last = counts.shape[2] - 1
+    levels, pixels = counts.shape[2], height * width
     for j in numba.prange(components):
+        symbols, entries = np.empty(pixels, np.int32), np.empty(pixels, np.int32)
+        near, other = np.empty(width + pixels, np.int32), np.zeros(CONTEXTS * levels, np.int64)
+        table = counts[j].reshape(-1)
         for i in range(images):
-            for y in range(height):
-                left = LIMIT
-                for x in range(width):
-                    above = LIMIT
-                    if y > 0:
-                        above = min(max(int(planes[i, j, y - 1, x]), -LIMIT), LIMIT) + LIMIT
-                    symbol = int(planes[i, j, y, x])
-                    column = min(max(symbol - lowest, 0), last)
-                    counts[j, SPREAD * left + above, column] += 1
-                    left = min(max(symbol, -LIMIT), LIMIT) + LIMIT
+            plane = planes[i, j].reshape(-1)
+            for at in range(pixels):
+                symbols[at] = np.int32(plane[at])
+            enter_in_contexts(symbols, width, lowest, levels, near, entries)
+            count_in_turn(entries, table, other)
+        for at in range(len(table)):
+            table[at] += other[at]

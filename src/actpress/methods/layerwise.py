@@ -16,7 +16,7 @@ from torch import Tensor
 
 from actpress.allocate import CODED_BIT_WIDTH, grouped_entropy_bits
 from actpress.budget import View
-from actpress.calibration import Statistics, site_gradients
+from actpress.calibration import Statistics, visit_gradients
 from actpress.codec import IdentityProjection, MixtureCodec, contexts_for, quantizer_bits
 from actpress.cost import SiteUse
 from actpress.errors import BudgetError
@@ -175,16 +175,20 @@ def sensitivities(
     images = job.search_images()
     batches = images.split(64)
     seed = job.settings.seed
-    for gradients in site_gradients(job.graph, batches, statistics.placements, seed=seed):
-        for row, site in enumerate(sites):
-            x, g = gradients[site.name]
-            for column, bit_width in enumerate(levels):
-                step = candidates.steps[site.name][column]
-                low = lowest_symbol(statistics.sites[site.name], step, 2**bit_width)
-                q = torch.round(x / step).clamp(low, low + 2**bit_width - 1)
-                errors = ((q * step - x) * g).flatten(1).sum(1)
-                losses[row, column] += 0.5 * float(errors.square().sum())
-                bits[row, column] += _bits(q, bit_width, job.budget.view)
+    rows = {site.name: row for row, site in enumerate(sites)}
+
+    def add(name: str, _: Placement, x: Tensor, g: Tensor) -> None:
+        for column, bit_width in enumerate(levels):
+            step = candidates.steps[name][column]
+            low = lowest_symbol(statistics.sites[name], step, 2**bit_width)
+            q = torch.round(x / step).clamp(low, low + 2**bit_width - 1)
+            errors = ((q * step - x) * g).flatten(1).sum(1)
+            losses[rows[name], column] += 0.5 * float(errors.square().sum())
+            bits[rows[name], column] += _bits(q, bit_width, job.budget.view)
+
+    wanted = statistics.placements.items()
+    for _ in visit_gradients(job.graph, batches, wanted, add, seed=seed):
+        pass
     prices = np.array(
         [
             [job.objective.price(_use(site, count / len(images))) for count in own]

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from actpress.allocate import Offer, Search, SearchSettings, offers
 from actpress.budget import Budget, View
-from actpress.calibration import Statistics, calibrate, fisher_information
+from actpress.calibration import Statistics, Watch, calibrate_all, fisher_of
 from actpress.codec import block_side
 from actpress.cost import EnergyModel, Objective, SiteUse, partners_of, use_of
 from actpress.data.dataset import Dataset, Split
 from actpress.errors import BudgetError, PlanError, TuningError
 from actpress.evaluation import Comparison, Judged, PathPoint, Reference, judge, refer
-from actpress.graph import Graph, Site
+from actpress.graph import Graph, Site, images_at_once
 from actpress.plan import Placement, Plan, SitePlan
 from actpress.pressing import CompressedModel, fit_tables, press
 from actpress.rules import Rule, What, apply_rules
@@ -42,8 +42,13 @@ ROUNDING = 1e-9
 """Of a loss that is exactly what is allowed."""
 
 BATCH = 100
-RATE_BATCHES = 3
+
+RATE_IMAGES = 300
 FISHER_BATCH = 64
+
+FISHER_VALUES = 40_000_000
+"""Of all sites, in a batch that gradients are computed of, at most; several times their memory is
+taken."""
 
 DECODER_BYTES = 2 << 30
 """About as much memory is taken by the values of the images that decoders are fitted on."""
@@ -286,13 +291,13 @@ class Job:
 
     def rate_batches(self) -> Shared[Tensor]:
         """The first training images, on which smooth rates are aligned to real costs."""
-        count = min(self.settings.calibration_images, RATE_BATCHES * BATCH)
+        count = min(self.settings.calibration_images, RATE_IMAGES)
         kept = list(self._shared(self.data.train.take(count)))
         return Shared(lambda: kept, self.team)
 
     def _shared(self, split: Split) -> Shared[Tensor]:
         def own() -> Iterator[Tensor]:
-            for x, _ in split.batches(BATCH, part=self.team.part):
+            for x, _ in split.batches(self._batch, part=self.team.part):
                 yield x.to(self.device)
 
         return Shared(own, self.team)
@@ -314,6 +319,11 @@ class Job:
         """The held-out images that the search does not see."""
         return self.data.holdout.take(held_out_size(self.data, self.settings))
 
+    @property
+    def _batch(self) -> int:
+        """Images that run through the network at once."""
+        return images_at_once(self.graph, BATCH)
+
     def _searched_holdout(self) -> int:
         return len(self.data.holdout) - held_out_size(self.data, self.settings)
 
@@ -327,52 +337,48 @@ class Job:
         placements = {site.name: placement for site in self.sites}
         wanted = (self.settings.block or 1) if in_blocks else 1
         blocks = {site.name: block_side(site.shape, wanted) for site in self.sites}
-        return self._calibrate(placements, blocks)
+        return self._calibrate([Watch(placements, blocks)])[0]
 
     def observe(self, kinds: Mapping[str, Sequence[Offer]]) -> list[Statistics]:
         """Statistics and Fisher information of all that sites are offered.
 
-        One pass for each side of blocks and each placement.
+        There is a part for each side of blocks and each placement.
         """
         wanted = {(o.block, o.placement) for offers in kinds.values() for o in offers}
-        parts = []
+        watches = []
         for block, placement in sorted(wanted):
             observed = [
                 name
                 for name, offers in kinds.items()
                 if any(o.block == block and o.placement == placement for o in offers)
             ]
-            placements = dict.fromkeys(observed, placement)
-            statistics = self._calibrate(placements, dict.fromkeys(observed, block))
-            parts.append(self._with_fisher(statistics))
-        return parts
+            watches.append(
+                Watch(dict.fromkeys(observed, placement), dict.fromkeys(observed, block))
+            )
+        return self._with_fisher(watches)
 
     def observe_plan(self, plan: Plan) -> Statistics:
         """Statistics and Fisher information of what a plan stores."""
         placements = {site.site: site.placement for site in plan}
         blocks = {site.site: site.block for site in plan}
-        return self._with_fisher(self._calibrate(placements, blocks))
+        return self._with_fisher([Watch(placements, blocks)])[0]
 
-    def _calibrate(
-        self, placements: Mapping[str, Placement], blocks: Mapping[str, int]
-    ) -> Statistics:
+    def _calibrate(self, watches: Sequence[Watch]) -> list[Statistics]:
         images = min(self.settings.calibration_images, len(self.data.train))
         self.progress.start("calibrate", images)
         batches = self.calibration_batches()
         counted = Shared(lambda: self._counted(batches), self.team)
-        return calibrate(self.graph, counted, placements, blocks=blocks)
+        return calibrate_all(self.graph, counted, watches)
 
-    def _with_fisher(self, statistics: Statistics) -> Statistics:
-        images = self.search_images()
-        fisher = fisher_information(
-            self.graph,
-            images.split(FISHER_BATCH),
-            statistics.placements,
-            seed=self.settings.seed,
-            blocks=statistics.blocks,
-            team=self.team,
-        )
-        return replace(statistics, fisher=fisher, fisher_images=len(images))
+    def _with_fisher(self, watches: Sequence[Watch]) -> list[Statistics]:
+        statistics, images = self._calibrate(watches), self.search_images()
+        values = sum(site.values for site in self.graph.sites)
+        batches = images.split(max(min(FISHER_BATCH, FISHER_VALUES // values), 1))
+        found = fisher_of(self.graph, batches, watches, seed=self.settings.seed, team=self.team)
+        return [
+            replace(own, fisher=fisher, fisher_images=len(images))
+            for own, fisher in zip(statistics, found, strict=True)
+        ]
 
     def press(self, plan: Plan, statistics: Statistics) -> CompressedModel:
         """Apply a plan and fit its tables on training images.
@@ -452,16 +458,13 @@ class Job:
 
     @cached_property
     def _held_out_reference(self) -> Reference:
-        return refer(self.graph.eval_module, self._deciding(), task=self.graph.task, team=self.team)
+        network, task = self.graph.eval_module, self.graph.task
+        deciding = self._deciding()
+        return refer(network, deciding, task=task, batch=self._batch, team=self.team)
 
     def _judged(self, pressed: CompressedModel) -> Judged:
-        return judge(
-            pressed,
-            self._deciding(),
-            self._held_out_reference,
-            task=self.graph.task,
-            team=self.team,
-        )
+        reference, task, deciding = self._held_out_reference, self.graph.task, self._deciding()
+        return judge(pressed, deciding, reference, task=task, batch=self._batch, team=self.team)
 
     def _stored_bits(self, pressed: CompressedModel, site: SitePlan) -> float:
         if self.budget.view is View.ENTROPY:

@@ -4,10 +4,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from actpress.calibration import Statistics, calibrate, observe
+from actpress.calibration import SiteStatistics, Statistics, calibrate, observe
 from actpress.errors import CalibrationError
 from actpress.graph import Graph
 from actpress.plan import Placement
+
+
+def same_covariance(seen: SiteStatistics, other: SiteStatistics) -> None:
+    """Products of columns are made in float32, in blocks that batches decide."""
+    deviation = other.covariance.diagonal().sqrt()
+    most = 1e-6 * torch.outer(deviation, deviation)
+    assert ((seen.covariance - other.covariance).abs() <= most).all()
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
@@ -32,14 +39,14 @@ def test_batches_do_not_matter(graph: Graph, images: Tensor, statistics: Statist
     parts = calibrate(graph, images.split(50), statistics.placements)
     for name, whole in statistics.sites.items():
         assert parts.sites[name].count == whole.count
-        torch.testing.assert_close(parts.sites[name].covariance, whole.covariance)
+        same_covariance(parts.sites[name], whole)
 
 
 def test_two_passes_merge(graph: Graph, images: Tensor, statistics: Statistics) -> None:
     halves = [calibrate(graph, [half], statistics.placements) for half in images.split(128)]
     merged = halves[0].merge(halves[1])
     for name, whole in statistics.sites.items():
-        torch.testing.assert_close(merged.sites[name].covariance, whole.covariance)
+        same_covariance(merged.sites[name], whole)
 
 
 def test_different_passes_do_not_merge(statistics: Statistics, post_statistics: Statistics) -> None:
