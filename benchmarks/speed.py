@@ -162,8 +162,13 @@ def unpacking(_earlier: Path) -> Rows:
 
 
 def tuning(earlier: Path, model: str) -> Rows:
-    """A tuning step over a float training step."""
-    return _within(earlier, "tuning", ("tuning", "float"), f"tuning step / float step, {model}")
+    """A tuning step over a float training step, in the first epoch and in others."""
+    whats = {
+        "first": f"tuning step / float step, {model}",
+        "later": f"tuning step after the first epoch / float step, {model}",
+    }
+    _, rounds = in_turn((earlier, HERE), "tuning", model)
+    return [_share(rounds, (part, "float"), what) for part, what in whats.items()]
 
 
 def real_bytes(earlier: Path, model: str) -> Rows:
@@ -174,10 +179,15 @@ def real_bytes(earlier: Path, model: str) -> Rows:
 
 def _within(earlier: Path, work: str, parts: tuple[str, str], what: str) -> Rows:
     """Two parts of the present build against each other."""
-    first, second = parts
     _, rounds = in_turn((earlier, HERE), work, what.rpartition(" ")[2])
+    return [_share(rounds, parts, what)]
+
+
+def _share(rounds: list[Rows], parts: tuple[str, str], what: str) -> Row:
+    """One part over another in the present build, and in the earlier one."""
+    first, second = parts
     before = statistics.median(old[first] / old[second] for old, _ in rounds)
-    return [row(what, ((new[first], new[second]) for _, new in rounds), earlier=before)]
+    return row(what, ((new[first], new[second]) for _, new in rounds), earlier=before)
 
 
 def evaluated(earlier: Path) -> Rows:

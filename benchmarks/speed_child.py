@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import torch
@@ -128,7 +128,11 @@ def coder(name: str) -> Work:
 
 
 def tuning(name: str) -> Work:
-    """One step that trains the codecs of a reference network, and one that trains it in float."""
+    """One step that trains the codecs of a reference network, and one that trains it in float.
+
+    The first is taken with images that training never met, and with those of an epoch before, of
+    which it may remember what the float network predicts.
+    """
     job, pressed = reference_coded(name, learned=True)
     settings = TuneSettings(batch_size=STEP_IMAGES, validation_images=STEP_IMAGES)
     data: Dataset = job.data
@@ -142,7 +146,15 @@ def tuning(name: str) -> Work:
         F.cross_entropy(model(x), labels).backward()
         optimizer.step()
 
-    return Work({}, {"float": float_step, "tuning": lambda: run.train_step(x, labels)})
+    shifts = count()
+
+    def new_images() -> None:
+        run.train_step(x + 1e-3 * next(shifts), labels)
+
+    def same_images() -> None:
+        run.train_step(x, labels)
+
+    return Work({}, {"float": float_step, "first": new_images, "later": same_images})
 
 
 def real_bytes(name: str) -> Work:

@@ -1,12 +1,13 @@
 """Projections: how values of a pixel, or of a block of pixels, become components and come back."""
 
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from actpress.codec.blocks import check_pixels, from_blocks
+from actpress.codec.mixing import mix_channels
 from actpress.codec.transform import (
     Basis,
     Family,
@@ -205,7 +206,7 @@ def encode_linear(x: Tensor, encoder: Tensor, mean: Tensor, step: Tensor, block:
     matrix = encoder / step[:, None]
     bias = -(matrix @ mean)
     if block == 1:
-        return _mix(matrix, x, bias)
+        return mix_channels(matrix, x, bias)
     # The same as cutting x into blocks first, without a copy of x.
     kernel = matrix.reshape(len(matrix), x.shape[1], block, block)
     return F.conv2d(x, kernel, bias, stride=block)
@@ -219,17 +220,7 @@ def decode_linear(
     Convolutions round differently in different memory layouts. Symbols that come from bytes and
     symbols that the network just computed are therefore brought into one.
     """
-    return from_blocks(_mix(decoder * step, pixel_by_pixel(q), offset), block)
-
-
-def _mix(matrix: Tensor, x: Tensor, bias: Tensor) -> Tensor:
-    """Multiply the channel axis (axis 1) of x by a matrix and add a bias."""
-    if x.ndim == 4:
-        return F.conv2d(x, matrix[:, :, None, None], bias)
-    if x.ndim == 2:
-        return F.linear(x, matrix, bias)
-    mixed = F.conv1d(x.flatten(2), matrix[:, :, None], bias)
-    return cast(Tensor, mixed.unflatten(2, x.shape[2:]))
+    return from_blocks(mix_channels(decoder * step, pixel_by_pixel(q), offset), block)
 
 
 def pixel_by_pixel(q: Tensor) -> Tensor:

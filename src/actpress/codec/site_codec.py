@@ -15,7 +15,7 @@ from actpress.codec.projection import Projection, per_component
 from actpress.codec.ranges import Quantizers, index_bits, on_grid, packed_ranges, widths_of
 from actpress.codec.transform import unfolded_bits
 from actpress.errors import StreamError
-from actpress.kernels import as_planes
+from actpress.kernels import as_planes, quantize
 
 RANS, RANS_IN_CONTEXT = 1, 2
 """Numbers of the coders in a record, see bitstream/FORMAT.md."""
@@ -136,20 +136,23 @@ class SiteCodec(nn.Module):
     def forward(self, x: Tensor) -> CodecOutput:
         """Compress and decompress x, shape (n, c, ...)."""
         z = self.projection.encode(x, self.step)
-        q = _round_clamp(z, per_component(self.q_min, z), per_component(self.q_max, z))
+        if torch.is_grad_enabled() and z.numel():
+            q, mean_abs = quantize(z, self.q_min, self.q_max)
+            rate_bits = self._rate_bits(mean_abs, z[0, 0].numel())
+        else:
+            q, rate_bits = self._symbols(z), self.rate_scale * 0
         transport = transport_of(self)
         if transport is not None:
             q = transport.carry(self, x, q)
         x_hat = self.projection.decode(q, self.step)
         for probe in probes_of(self):
             probe.update(self, x, q, x_hat)
-        return CodecOutput(x_hat, self._rate_bits(z))
+        return CodecOutput(x_hat, rate_bits)
 
     @in_float32
     def encode(self, x: Tensor) -> Tensor:
         """The integer symbols of x, shape (n, k, ...), int32."""
-        z = self.projection.encode(x, self.step)
-        return _round_clamp(z, per_component(self.q_min, z), per_component(self.q_max, z)).int()
+        return self._symbols(self.projection.encode(x, self.step)).int()
 
     @in_float32
     def decode(self, q: Tensor) -> Tensor:
@@ -298,15 +301,13 @@ class SiteCodec(nn.Module):
             raise StreamError("the codec has no code tables yet; call fit_tables first")
         return self.tables
 
-    def _rate_bits(self, z: Tensor) -> Tensor:
-        if not torch.is_grad_enabled():
-            return self.rate_scale * 0
-        spatial = tuple(range(2, z.ndim))
-        if not z.numel():
-            return self.rate_scale * 0
-        symbols_per_component = z[0, 0].numel()
-        mean_abs = z.abs().mean(dim=(0, *spatial))
-        return self.rate_scale * symbols_per_component * laplace_entropy_bits(mean_abs).sum()
+    def _symbols(self, z: Tensor) -> Tensor:
+        low, high = per_component(self.q_min, z), per_component(self.q_max, z)
+        return torch.round(z).clamp_(low, high)
+
+    def _rate_bits(self, mean_abs: Tensor, symbols_per_component: int) -> Tensor:
+        bits = laplace_entropy_bits(mean_abs).sum()
+        return self.rate_scale * symbols_per_component * bits
 
 
 def all_finite(x: Tensor) -> bool:
@@ -317,23 +318,3 @@ def all_finite(x: Tensor) -> bool:
     if not x.numel() or bool(torch.isfinite(x.sum())):
         return True
     return bool(torch.isfinite(torch.stack(torch.aminmax(x))).all())
-
-
-class _RoundClamp(torch.autograd.Function):
-    """clamp(round(z), low, high) with the gradient of the clamp alone."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        ctx.save_for_backward((z >= low) & (z <= high))
-        return torch.maximum(torch.minimum(torch.round(z), high), low)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (inside,) = ctx.saved_tensors
-        return gradient * inside, None, None
-
-
-def _round_clamp(z: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    if torch.is_grad_enabled() and z.requires_grad:
-        return cast(Tensor, _RoundClamp.apply(z, low, high))  # type: ignore[no-untyped-call]
-    return torch.round(z).clamp_(low, high)

@@ -12,6 +12,7 @@ from actpress.kernels.histogram import bin_edges, float_histogram
 from actpress.kernels.pack import bit_widths_of, quantize_pack, unpack_dequantize
 from actpress.kernels.pack_format import packed_bytes
 from actpress.kernels.pack_reference import quantize_pack_reference, unpack_dequantize_reference
+from actpress.kernels.quantize import quantize, quantize_reference
 from actpress.kernels.tally import Columns, Tallied, tally_states, tally_states_reference
 
 __all__ = [
@@ -28,8 +29,10 @@ __all__ = [
     "count_symbols_reference",
     "float_histogram",
     "packed_bytes",
+    "quantize",
     "quantize_pack",
     "quantize_pack_reference",
+    "quantize_reference",
     "tally_states",
     "tally_states_reference",
     "unpack_dequantize",

@@ -26,6 +26,7 @@ from actpress.tune.order import epoch_order
 from actpress.tune.precision import mixed_precision
 from actpress.tune.rate import RateBound, rates_alone
 from actpress.tune.report import Progress, TuneReport
+from actpress.tune.teacher import Teacher
 from actpress.tune.validation import Validation
 
 TOLERATED_EXCESS = 0.02
@@ -152,6 +153,7 @@ class TuningRun:
         device = next(pressed.buffers()).device
         self.teacher.to(device)
         self.device = device
+        self._predict = Teacher(self.teacher)
         self.keep_last, self.adjust, self.settle = keep_last, adjust, settle
         if learned is None:
             images = next(train.batches(settings.batch_size))[0]
@@ -252,11 +254,13 @@ class TuningRun:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * settings.lr_share(self.step)
         self.pressed.eval()  # normalisation keeps its statistics, also when the weights learn
-        with torch.no_grad(), self._mixed_precision(self.teacher):
-            teacher = self.teacher(x)
+        teacher = None
+        if settings.distillation:
+            with self._mixed_precision(self.teacher):
+                teacher = self._predict(x)
         with self._reconstruction() as probe, self._mixed_precision(self.pressed):
             output, rate_bits = self.pressed.forward_with_rate(x)
-            loss = prediction_loss(self.task, floats(output), target, floats(teacher), settings)
+            loss = prediction_loss(self.task, floats(output), target, teacher, settings)
             if probe is not None:
                 loss = loss + settings.reconstruction * probe.loss()
         whole_loss, whole_rate = share * loss.detach(), share * rate_bits.detach()

@@ -23,7 +23,7 @@ def prediction_loss(
         task: what the outputs mean.
         output: of the pressed network.
         target: of the same images.
-        teacher: output of the float network.
+        teacher: output of the float network; without distillation it is not looked at.
         settings: the weights.
     """
     loss = next(leaves(output)).new_zeros(())
