@@ -7,7 +7,7 @@ TORCH_ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench-net bench-codec bench-tasks bench-processes bench-device bench-speed reach format setup
+.PHONY: demo test check bench-net bench-codec bench-tasks bench-processes bench-memory bench-device bench-speed reach format setup
 
 demo: $(READY)
 	$(BIN)/actpress compress --model actpress.zoo:resnet18_fashion_mnist \
@@ -34,6 +34,9 @@ bench-tasks: $(READY)
 
 bench-processes: $(READY)
 	$(BIN)/python -m benchmarks.processes
+
+bench-memory: $(READY)
+	$(BIN)/python -m benchmarks.search_memory
 
 # Needs ACTPRESS_DATA with the cifar10 data, and the tools of emulated boards (docs/export.md).
 bench-device: $(READY)

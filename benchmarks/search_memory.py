@@ -1,0 +1,141 @@
+"""Peak memory of calibration and search at 3x224x224 (`make bench-memory`).
+
+ResNet18 in torchvision's layout with random weights, and images that are made when they are asked
+for, so that what grows with their number is the product's own. For each number of calibration
+images, in a process of its own: capture, calibration, the greedy search, and the first plan
+pressed with its tables fitted. Writes `benchmarks/results/memory.json`; what is in it is not
+measured again.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from actpress.allocate import SearchTask, offers, search
+from actpress.budget import Budget
+from actpress.calibration import Statistics
+from actpress.data import Dataset, Split, load_dataset
+from actpress.graph import capture
+from actpress.methods import Job, Settings
+from actpress.zoo import resnet18
+from benchmarks.memory import peak_memory_mib, reset_peak_memory
+from benchmarks.page import target_of, write_results
+from benchmarks.store import Row, environment
+
+RESULTS = Path("benchmarks/results/memory.json")
+NUMBERS = 250, 1000
+MOST_MIB = 2.5 * 1024
+GROWTH = 1.05
+"""Four times as many images may take so much more, for what the allocator leaves over."""
+
+HELD_OUT, TESTED = 256, 8
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """Images of another source at 3x224x224, made when they are asked for."""
+
+    split: Split
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def load(self, indices: Tensor) -> Tensor:
+        """See `ImageSource.load`."""
+        small = self.split.load(indices % len(self.split))
+        wide = F.interpolate(small, size=(224, 224), mode="bilinear")
+        return wide.expand(-1, 3, -1, -1).contiguous()
+
+
+def measured(images: int) -> Row:
+    """The row of this process."""
+    small = load_dataset("fashion-mnist-subset")
+    counts = {"train": images, "holdout": HELD_OUT, "test": TESTED}
+    train, holdout, test = (
+        Split(Enlarged(getattr(small, part), count), torch.zeros(count, dtype=torch.int64))
+        for part, count in counts.items()
+    )
+    data = Dataset("enlarged", train, holdout, test, 1000)
+    torch.manual_seed(0)
+    network = resnet18(num_classes=1000).eval()
+    reset_peak_memory()
+    began, row = time.process_time(), Row(images=images)
+
+    def note(stage: str) -> None:
+        row[f"{stage}_peak_mib"] = peak_memory_mib()
+        row[f"{stage}_processor_s"] = time.process_time() - began
+
+    graph = capture(network, next(data.train.batches(2))[0])
+    budget = Budget.parse("6x (entropy, activations)")
+    job = Job(graph, data, budget, Settings(calibration_images=images))
+    note("before")
+    kinds = offers(job.sites, job.settings.search.transforms, block=None)
+    parts = job.observe(kinds)
+    note("calibration")
+    work = SearchTask(
+        graph, parts, job.search_images(), job.objective, job.settings.search, graph.task
+    )
+    plan = search(work, kinds, job.planned_target()).plan_within(job.target(), method="gdr")
+    note("search")
+    job.press(plan, Statistics.chosen(parts, plan))
+    note("press")
+    return {**row, "environment": environment()}
+
+
+def main() -> None:
+    """Measure what is missing, each in its own process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, help="only print the row of so many")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.images:
+        print(json.dumps(measured(options.images)))
+        return
+    rows: list[Row] = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+    for images in NUMBERS:
+        if images not in {row["images"] for row in rows}:
+            command = [sys.executable, "-m", "benchmarks.search_memory", "--images", str(images)]
+            done = subprocess.run(  # noqa: S603 - our own program
+                command, stdout=subprocess.PIPE, text=True, check=True
+            )
+            rows.append(json.loads(done.stdout))
+            write(rows)
+    write(rows)
+
+
+def write(rows: list[Row]) -> None:
+    """The rows, judged."""
+    most = max(row["press_peak_mib"] for row in rows)
+    targets = [
+        target_of(
+            "ResNet18 at 3x224x224, calibration and search, largest resident set",
+            f"at most {MOST_MIB:.0f} MiB",
+            f"{most:.0f} MiB with {max(row['images'] for row in rows)} images",
+            met=most <= MOST_MIB,
+        )
+    ]
+    if len(rows) > 1:
+        few, many = (sorted(rows, key=lambda row: row["images"])[index] for index in (0, -1))
+        ratio = many["press_peak_mib"] / few["press_peak_mib"]
+        targets.append(
+            target_of(
+                f"{many['images']} images against {few['images']}",
+                "not growing",
+                f"{ratio:.2f}x",
+                met=ratio <= GROWTH,
+            )
+        )
+    write_results(rows, targets, RESULTS)
+
+
+if __name__ == "__main__":
+    main()
