@@ -142,6 +142,20 @@ def coder(earlier: Path, model: str) -> Rows:
     return rows
 
 
+def counting(earlier: Path, model: str) -> Rows:
+    """Speed of counting symbols in contexts, and what it is of that of a copy."""
+    facts, rounds = in_turn((earlier, HERE), "counting", model)
+    pairs = [(old["count"], new["count"]) for old, new in rounds]
+    speeds = [
+        fact["symbols"] / statistics.median(times) / 1e6
+        for fact, times in zip(facts, zip(*pairs, strict=True), strict=True)
+    ]
+    return [
+        row(f"count in contexts, {model}", pairs, msymbols_per_s=speeds),
+        _share(rounds, ("count", "copy"), f"count in contexts / copy_, {model}"),
+    ]
+
+
 def constriction(_earlier: Path, model: str) -> Rows:
     """Decoding without contexts against constriction."""
     _, rounds = in_turn((HERE,), "without_contexts", model)
@@ -254,7 +268,7 @@ def groups() -> Iterator[tuple[str, Callable[[Path], Rows]]]:
     yield "starts", starts
     yield "evaluated", evaluated
     for model in MODELS:
-        for work in (coder, tuning, real_bytes, constriction):
+        for work in (coder, counting, tuning, real_bytes, constriction):
             yield f"{work.__name__} {model}", partial(work, model=model)
     yield "unpacking", unpacking
     for view in VIEWS:

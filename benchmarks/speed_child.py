@@ -7,6 +7,7 @@ JSON; for every line on stdin each part of the work runs once, and its seconds a
 """
 
 import copy
+import itertools
 import json
 import resource
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import count, pairwise
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from torch.nn import functional as F
 from actpress.budget import Budget, View
 from actpress.data import Dataset, Split, load_dataset
 from actpress.graph import capture
-from actpress.kernels import as_planes
+from actpress.kernels import CONTEXTS, as_planes, count_in_contexts
 from actpress.methods import METHODS, Settings
 from actpress.methods.transform_coding import plan_at
 from actpress.plan import Placement, Transform
@@ -127,6 +128,26 @@ def coder(name: str) -> Work:
     return Work({"symbols": symbols, "bytes": total}, {"encode": encode, "decode": decode})
 
 
+def counting(name: str) -> Work:
+    """Counting of the symbols of all sites of a reference network in contexts, and their copy."""
+    sites = []
+    for _, q in symbols_of(name):
+        lowest, levels = int(q.min()), int(q.max() - q.min()) + 1
+        counts = torch.zeros(q.shape[1], CONTEXTS, levels, dtype=torch.int64)
+        sites.append((q.float(), lowest, counts, q.float()))
+
+    def count() -> None:
+        for q, lowest, counts, _ in sites:
+            count_in_contexts(q, lowest, counts)
+
+    def copy_all() -> None:
+        for q, _, _, other in sites:
+            other.copy_(q)
+
+    symbols = sum(q.numel() for q, *_ in sites)
+    return Work({"symbols": symbols}, {"count": count, "copy": copy_all})
+
+
 def tuning(name: str) -> Work:
     """One step that trains the codecs of a reference network, and one that trains it in float.
 
@@ -146,7 +167,7 @@ def tuning(name: str) -> Work:
         F.cross_entropy(model(x), labels).backward()
         optimizer.step()
 
-    shifts = count()
+    shifts = itertools.count()
 
     def new_images() -> None:
         run.train_step(x + 1e-3 * next(shifts), labels)
@@ -248,7 +269,7 @@ def main() -> None:
     name, *arguments = sys.argv[1:]
     kinds: dict[str, Callable[..., Work]] = {
         kind.__name__: kind
-        for kind in (coder, without_contexts, tuning, real_bytes, evaluated, gdr, large)
+        for kind in (coder, without_contexts, counting, tuning, real_bytes, evaluated, gdr, large)
     }
     work = kinds[name](*arguments)
     print(json.dumps(work.facts), flush=True)

@@ -8,13 +8,16 @@ from torch import Tensor
 
 from actpress.calibration import merge_all, observe
 from actpress.kernels import (
+    CONTEXTS,
+    as_planes,
     bin_edges,
-    count_symbols,
-    count_symbols_reference,
+    count_in_contexts,
+    count_in_contexts_reference,
     float_histogram,
 )
 from actpress.methods.transform_coding import water_level
 from actpress.plan import NumberBits, Placement, Plan, SitePlan, Transform
+from tests.conftest import two_threads
 
 FLOAT32 = 3e-7
 """Share of the deviations that products of columns may be off by; they are made in float32."""
@@ -87,6 +90,7 @@ def test_observers_keep_the_moments_of_the_columns(
     shape=SHAPES,
     seed=st.integers(0, 1000),
     levels=st.integers(1, 40),
+    contexts=st.sampled_from([1, CONTEXTS]),
     channels_last=st.booleans(),
     scale=st.sampled_from([0.01, 1.0, 30.0, 1e5]),
 )
@@ -94,37 +98,30 @@ def test_compiled_counting_is_the_definition(
     shape: tuple[int, ...],
     seed: int,
     levels: int,
+    contexts: int,
     channels_last: bool,  # noqa: FBT001
     scale: float,
 ) -> None:
-    y = noise(shape, seed, scale) - 2 * scale
-    if channels_last and y.ndim == 4:
-        y = y.contiguous(memory_format=torch.channels_last)
-    k = shape[1]
+    q = (noise(shape, seed, scale) - 2 * scale).round()
+    if channels_last and q.ndim == 4:
+        q = q.contiguous(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
-    inverse_step = 1 / (torch.rand(k, generator=generator) + 0.1)
-    q_min = -torch.randint(0, levels, (k,), generator=generator, dtype=torch.int32)
-    counts = torch.randint(0, 5, (k, levels), generator=generator)
-    expected = counts.clone()
+    lowest = -int(torch.randint(0, levels, (), generator=generator))
+    counts = torch.randint(0, 5, (shape[1], contexts, levels), generator=generator)
+    expected, again = counts.clone(), counts.clone()
 
-    count_symbols(y, inverse_step, q_min, counts)
+    count_in_contexts(q, lowest, counts)
 
-    count_symbols_reference(y.reshape(len(y), k, -1), inverse_step, q_min, expected)
+    count_in_contexts_reference(as_planes(q), lowest, expected)
     assert counts.equal(expected)
-
-
-def test_rounding_is_half_to_even_in_both_counters() -> None:
-    y = torch.tensor([[-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]]).T.contiguous()
-    q_min = torch.tensor([-4], dtype=torch.int32)
-    for count in (count_symbols, count_symbols_reference):
-        counts = torch.zeros(1, 9, dtype=torch.int64)
-        count(y.reshape(6, 1, 1), torch.ones(1), q_min, counts)
-        assert counts.tolist() == [[0, 0, 2, 0, 2, 0, 2, 0, 0]]
+    with two_threads():
+        count_in_contexts(q, lowest, again)
+    assert again.equal(expected)
 
 
 def test_counting_nothing_counts_nothing() -> None:
-    counts = torch.zeros(3, 4, dtype=torch.int64)
-    count_symbols(torch.zeros(0, 3, 2), torch.ones(3), torch.zeros(3, dtype=torch.int32), counts)
+    counts = torch.zeros(3, 1, 4, dtype=torch.int64)
+    count_in_contexts(torch.zeros(0, 3, 2), 0, counts)
     assert not counts.any()
 
 

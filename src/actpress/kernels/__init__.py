@@ -7,7 +7,6 @@ from actpress.kernels.contexts import (
     count_in_contexts,
     count_in_contexts_reference,
 )
-from actpress.kernels.count import count_symbols, count_symbols_reference
 from actpress.kernels.histogram import bin_edges, float_histogram
 from actpress.kernels.pack import bit_widths_of, quantize_pack, unpack_dequantize
 from actpress.kernels.pack_format import packed_bytes
@@ -25,8 +24,6 @@ __all__ = [
     "contexts_of",
     "count_in_contexts",
     "count_in_contexts_reference",
-    "count_symbols",
-    "count_symbols_reference",
     "float_histogram",
     "packed_bytes",
     "quantize",

@@ -7,7 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from actpress.kernels.context_format import CONTEXTS, LIMIT, SPREAD
-from actpress.kernels.count import count_symbols
+
+COUNTERS = 1 << 17
+"""That a thread works on at once, about what the second cache holds."""
 
 
 def as_planes(q: Tensor) -> Tensor:
@@ -40,18 +42,17 @@ def count_in_contexts(q: Tensor, lowest: int, counts: Tensor) -> None:
     """
     if q.numel() == 0:
         return
-    if counts.shape[1] == 1:
-        unit = torch.ones(len(counts), device=q.device)
-        count_symbols(q.float(), unit, (unit * lowest).int(), counts[:, 0])
-        return
     planes = as_planes(q.detach())
     if planes.device.type != "cpu":
         count_in_contexts_reference(planes, lowest, counts)
         return
     from actpress.kernels import numba_loops  # noqa: PLC0415 - numba is slow to load
 
+    pixels = planes.float().permute(0, 2, 3, 1).contiguous()
+    share = -(-len(counts) // torch.get_num_threads())
+    block = max(min(share, COUNTERS // counts[0].numel()), 1)
     with numba_loops.threads_of_torch():
-        numba_loops.count_contexts(planes.float().contiguous().numpy(), lowest, counts.numpy())
+        numba_loops.count_contexts(pixels.numpy(), block, lowest, counts.numpy())
 
 
 def count_in_contexts_reference(planes: Tensor, lowest: int, counts: Tensor) -> None:

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import torch
 
-from actpress.kernels.context_format import CONTEXTS, LIMIT, SPREAD
+from actpress.kernels.context_format import LIMIT, SPREAD
 
 _turn = threading.Lock()
 os.register_at_fork(
@@ -47,36 +47,6 @@ def run_streams(loop: Any, streams: int, *arguments: object) -> None:
         return
     with threads_of_torch():
         loop(*arguments)
-
-
-@numba.njit(parallel=True, cache=True, nogil=True)
-def count_channels_first(
-    values: np.ndarray, inverse_step: np.ndarray, q_min: np.ndarray, counts: np.ndarray
-) -> None:
-    """Count `values` of shape (n, k, p) whose last axis is contiguous."""
-    images, components, pixels = values.shape
-    last = counts.shape[1] - 1
-    for j in numba.prange(components):
-        for i in range(images):
-            for p in range(pixels):
-                column = int(np.rint(values[i, j, p] * inverse_step[j])) - q_min[j]
-                counts[j, min(max(column, 0), last)] += 1
-
-
-@numba.njit(parallel=True, cache=True, nogil=True)
-def count_channels_last(
-    values: np.ndarray, inverse_step: np.ndarray, q_min: np.ndarray, counts: np.ndarray
-) -> None:
-    """Count `values` of shape (n, k, p) whose middle axis is contiguous."""
-    images, components, pixels = values.shape
-    last = counts.shape[1] - 1
-    for half in numba.prange(2):  # components are split, so that no two threads share a row
-        first, stop = half * components // 2, (half + 1) * components // 2
-        for i in range(images):
-            for p in range(pixels):
-                for j in range(first, stop):
-                    column = int(np.rint(values[i, j, p] * inverse_step[j])) - q_min[j]
-                    counts[j, min(max(column, 0), last)] += 1
 
 
 @numba.njit(cache=True, nogil=True)
@@ -132,19 +102,55 @@ def count_in_turn(entries: np.ndarray, table: np.ndarray, other: np.ndarray) -> 
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
-def count_contexts(planes: np.ndarray, lowest: int, counts: np.ndarray) -> None:
-    """Count whole numbers of shape (n, k, h, w) by context into (k, CONTEXTS, levels)."""
-    images, components, height, width = planes.shape
-    levels, pixels = counts.shape[2], height * width
-    for j in numba.prange(components):
-        symbols, entries = np.empty(pixels, np.int32), np.empty(pixels, np.int32)
-        near, other = np.empty(width + pixels, np.int32), np.zeros(CONTEXTS * levels, np.int64)
-        table = counts[j].reshape(-1)
+def count_contexts(pixels: np.ndarray, block: int, lowest: int, counts: np.ndarray) -> None:
+    """Count whole numbers of shape (n, h, w, k) by context into (k, CONTEXTS or 1, levels).
+
+    Neighbours in memory belong to different components and so to different counters: no addition
+    waits for the one before, and what they are added to is found by vector instructions. Threads
+    take `block` components each.
+    """
+    images, height, width, components = pixels.shape
+    _, contexts, levels = counts.shape
+    for part in numba.prange((components + block - 1) // block):
+        first, stop = part * block, min((part + 1) * block, components)
+        counters = np.zeros((stop - first) * contexts * levels, np.uint32)
+        begins = (np.arange(stop - first) * contexts * levels).astype(np.int32)
+        if contexts > 1:
+            begins += np.int32((SPREAD + 1) * LIMIT * levels)
+        at, left = np.empty(stop - first, np.int32), np.empty(stop - first, np.int32)
+        above = np.empty((width, stop - first), np.int32)
+        weight = np.int32(levels if contexts > 1 else 0)
         for i in range(images):
-            plane = planes[i, j].reshape(-1)
-            for at in range(pixels):
-                symbols[at] = np.int32(plane[at])
-            enter_in_contexts(symbols, width, lowest, levels, near, entries)
-            count_in_turn(entries, table, other)
-        for at in range(len(table)):
-            table[at] += other[at]
+            above[:] = 0
+            for y in range(height):
+                left[:] = 0
+                for x in range(width):
+                    row = pixels[i, y, x, first:stop]
+                    _find_counters(row, lowest, levels, weight, begins, left, above[x], at)
+                    for j in range(len(at)):
+                        counters[np.uint32(at[j])] += np.uint32(1)
+        own = counts[first:stop].reshape(-1)
+        for index in range(len(own)):
+            own[index] += counters[index]
+
+
+@numba.njit(cache=True, nogil=True)
+def _find_counters(  # noqa: PLR0917 - compiled loops take their arrays one by one
+    row: np.ndarray,
+    lowest: int,
+    levels: int,
+    weight: np.int32,
+    begins: np.ndarray,
+    left: np.ndarray,
+    above: np.ndarray,
+    at: np.ndarray,
+) -> None:
+    """Where the symbols of a pixel are counted; they become the neighbours of the next ones."""
+    last, low = np.int32(levels - 1), np.int32(lowest)
+    far, limit, spread = np.float32(1 << 30), np.int32(LIMIT), np.int32(SPREAD)
+    for j in range(len(row)):
+        symbol = np.int32(min(max(row[j], -far), far))
+        column = min(max(symbol - low, np.int32(0)), last)
+        at[j] = begins[j] + (spread * left[j] + above[j]) * weight + column
+        clamped = min(max(symbol, -limit), limit)
+        left[j], above[j] = clamped, clamped

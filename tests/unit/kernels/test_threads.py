@@ -8,10 +8,9 @@ import pytest
 
 PROGRAM = """
 import torch
-from actpress.kernels import count_symbols
+from actpress.kernels import count_in_contexts
 before = torch.get_num_threads()
-int32 = torch.zeros(3, dtype=torch.int32)
-count_symbols(torch.randn(4, 3, 5), torch.ones(3), int32, torch.zeros(3, 4, dtype=torch.int64))
+count_in_contexts(torch.randn(4, 3, 5).round(), 0, torch.zeros(3, 1, 4, dtype=torch.int64))
 print(before, torch.get_num_threads())
 """
 
@@ -33,14 +32,14 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 import numba
 import torch
-from actpress.kernels import count_symbols, quantize_pack
+from actpress.kernels import count_in_contexts, quantize_pack
 torch.set_num_threads(2)
 q_min, q_max = (torch.full((16,), bound, dtype=torch.int32) for bound in (-4, 3))
 x = torch.randn(16, 16, 40, 40)
 
 def work(_):
-    counts = torch.zeros(16, 9, dtype=torch.int64)
-    count_symbols(x, torch.ones(16), q_min, counts)
+    counts = torch.zeros(16, 25, 9, dtype=torch.int64)
+    count_in_contexts(x.round(), -4, counts)
     packed = quantize_pack(x, torch.ones(16), q_min, q_max, (3,) * 16)
     return counts.sum().item(), packed.long().sum().item()
 
