@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 from torch import Tensor, distributed
 
-from actpress.errors import ActpressError, RunError
+from actpress.errors import RunError
 
 SILENCE_S = 1800.0
 """A process that says nothing for so long is taken for lost."""
@@ -131,7 +131,7 @@ class Team:
                         f"{value}); give all {self.size} processes the same"
                     )
 
-    def tells(self, error: ActpressError) -> bool:
+    def tells(self, error: Exception) -> bool:
         """Whether it is for this process to tell of an error that ends it.
 
         An error that several processes meet is told by the first of them alone.

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from actpress.cli.options import EXIT_BAD_INPUT
+from actpress.cli.speaker import speaks
 from actpress.cli.workplace import Workplace, workplace
 from actpress.errors import ActpressError
 from actpress.team import Team, join, leave
@@ -34,7 +35,7 @@ def joined(*, gpu: bool) -> Iterator[Team]:
         signal.signal(signal.SIGTERM, _ended)
     try:
         yield team
-    except ActpressError as error:
+    except (ActpressError, OSError, MemoryError) as error:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # why it ends is said below
         told = team.tells(error)
         if team.is_first:
@@ -48,7 +49,7 @@ def joined(*, gpu: bool) -> Iterator[Team]:
 
 def _ended(*_: object) -> None:
     """A launcher ends all processes when one of them has ended."""
-    if os.environ.get("RANK", "0") == "0":
+    if speaks():
         os.write(2, b"ended from outside, as torchrun does when a process ends; see --resume\n")
     os._exit(EXIT_TERMINATED)
 
