@@ -7,7 +7,7 @@ TORCH_ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench-net bench-codec bench-tasks bench-processes bench-memory bench-device bench-speed reach format setup
+.PHONY: demo test check bench-net bench-codec bench-tasks bench-processes bench-memory bench-device bench-speed bench-scale reach format setup
 
 demo: $(READY)
 	$(BIN)/actpress compress --model actpress.zoo:resnet18_fashion_mnist \
@@ -45,6 +45,9 @@ bench-device: $(READY)
 # EARLIER: a checkout of the build that it is compared with, such as git worktree add ../earlier aab34da.
 bench-speed: $(READY)
 	$(BIN)/python -m benchmarks.speed $(EARLIER)
+
+bench-scale: $(READY)
+	$(BIN)/python -m benchmarks.scale
 
 # Other people's networks, in a folder of their own and without what they ask for beside, since that
 # would replace torch.

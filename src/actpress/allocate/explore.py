@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -39,11 +39,12 @@ def explore(
     graph: Graph,
     parts: Sequence[Statistics],
     offers: Mapping[str, Sequence[Offer]],
-    images: Iterable[Tensor],
+    images: Sequence[Tensor],
     objective: Objective,
     *,
     seed: int,
     number_bits: NumberBits = NumberBits.BYTE,
+    on_batch: Callable[[float], None] = lambda share: None,
 ) -> list[SiteStates]:
     """What every site could be, at what price and loss.
 
@@ -56,6 +57,7 @@ def explore(
         objective: whose view of bits counts.
         seed: of the drawn labels.
         number_bits: of a stored number of a matrix.
+        on_batch: called with the share of the batches that is done.
     """
     tallies: dict[tuple[str, Placement], list[AnyTally]] = defaultdict(list)
     for placement, (name, kinds) in product(Placement, offers.items()):
@@ -71,8 +73,9 @@ def explore(
             block = tally.offer.block
             tally.add(as_blocks(value, block), as_blocks(gradient, block))
 
-    for _ in visit_gradients(graph, images, tallies, add, seed=seed):
-        pass
+    shown = visit_gradients(graph, images, tallies, add, seed=seed)
+    for number, _ in enumerate(shown, start=1):
+        on_batch(number / len(images))
     found: dict[str, list[State]] = defaultdict(list)
     for (name, _), own in tallies.items():
         for tally in own:

@@ -33,6 +33,10 @@ NEAR = 0.85, 1.15
 REACH = 3.0, 12.0
 """Ratios between which that is done for a budget of accuracy."""
 
+EXPLORING, LEFT = 1 / 3, 0.5
+"""Share of the work that exploring is, and what each round of measuring leaves of the rest,
+roughly."""
+
 LEAST_FACTOR, MOST_FACTOR = 0.2, 100.0
 """Of a correction: measured loss over the estimate."""
 
@@ -215,8 +219,8 @@ def search(work: SearchTask, kinds: Mapping[str, Sequence[Offer]], target: float
         objective,
         seed=settings.seed or 0,
         number_bits=settings.number_bits,
+        on_batch=lambda share: work.on_progress(EXPLORING * share),
     )
-    work.on_progress(0.5)
     reference = objective.reference(work.graph.sites)
     aim = target or reference / math.sqrt(math.prod(REACH))
     low, high = (aim * share for share in NEAR)
@@ -227,19 +231,23 @@ def search(work: SearchTask, kinds: Mapping[str, Sequence[Offer]], target: float
         fresh = {kind: state for kind, state in near.items() if kind not in work.measured}
         if not fresh:
             break
-        corrected = _corrections(work, fresh)
+        before, after = (1 - (1 - EXPLORING) * LEFT**count for count in (number, number + 1))
+        corrected = _corrections(work, fresh, before, after)
         work.measured |= corrected
         sites = [site.corrected(corrected) for site in sites]
-        work.on_progress(0.5 + 0.5 * (number + 1) / settings.rounds)
+    work.on_progress(1.0)
     if settings.rounds and target:
         sites = [site.restricted(work.measured) for site in sites]
     return _path(work, sites, began)
 
 
 def _corrections(
-    work: SearchTask, fresh: Mapping[tuple[str, Offer], State]
+    work: SearchTask, fresh: Mapping[tuple[str, Offer], State], before: float, after: float
 ) -> dict[tuple[str, Offer], float]:
-    """Measured over estimated loss of each kind; a site has one codec at a time."""
+    """Measured over estimated loss of each kind; a site has one codec at a time.
+
+    Progress goes from one share to another meanwhile.
+    """
     corrected: dict[tuple[str, Offer], float] = {}
     while waiting := [kind for kind in fresh if kind not in corrected]:
         now = {site: (site, offer) for site, offer in reversed(waiting)}
@@ -247,6 +255,7 @@ def _corrections(
         corrected |= {
             now[site]: _factor(loss, fresh[now[site]].loss) for site, loss in losses.items()
         }
+        work.on_progress(before + (after - before) * len(corrected) / len(fresh))
     return corrected
 
 
