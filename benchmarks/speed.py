@@ -17,6 +17,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -82,9 +83,18 @@ class Child:
 
 
 def variables(build: Path) -> dict[str, str]:
-    """Environment in which a process runs a build on one thread."""
-    one = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    return os.environ | one | {"PYTHONPATH": f"{build / 'src'}:{build}"}
+    """Environment in which a process runs a build on one thread.
+
+    Bytecode is kept from one process to the next, as that of an installed package is.
+    """
+    own = {
+        "OMP_NUM_THREADS": "1",
+        "NUMBA_NUM_THREADS": "1",
+        "PYTHONPATH": f"{build / 'src'}:{build}",
+        "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "actpress-bench-bytecode"),
+    }
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | own
 
 
 def in_turn(builds: Sequence[Path], *words: str) -> tuple[list[Row], list[Rows]]:
@@ -109,6 +119,8 @@ def starts(earlier: Path) -> Rows:
     """Commands that need no torch, against `import torch`, by the clock on the wall."""
     rows = []
     for name, command in STARTS.items():
+        for build in (HERE, earlier):  # compiles to bytecode
+            wall_s(build, command)
         runs = [
             (wall_s(HERE, command), wall_s(earlier, command), wall_s(HERE, TORCH))
             for _ in range(START_ROUNDS)

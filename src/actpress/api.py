@@ -15,7 +15,6 @@ from actpress.cost import EnergyModel
 from actpress.data.dataset import Dataset, Split
 from actpress.data.loaders import TorchData, from_torch
 from actpress.deploy.freeze import freeze
-from actpress.deploy.memory import PlannedPeak
 from actpress.errors import ActpressError, BudgetError, DataError, ModelError
 from actpress.evaluation import Metrics, RunInfo, evaluate, measure_latency, refer
 from actpress.evaluation.judge import BATCH
@@ -43,7 +42,6 @@ from actpress.methods.given import VARIANT as GIVEN
 from actpress.pipeline.job import PeakRam
 from actpress.plan import Plan
 from actpress.pressing import CompressedModel, check_plan
-from actpress.report import render_html
 from actpress.rules import Rule, check_rules, rules_of, rules_text
 from actpress.run import (
     METRICS,
@@ -124,6 +122,8 @@ class Result:
 
     def write_files(self, folder: Path) -> None:
         """Write the files of a run directory into a folder that exists."""
+        from actpress.report import render_html  # noqa: PLC0415 - templates load slowly
+
         save_model(self.model, folder)
         write_text(folder / METRICS, metrics_json(self.metrics))
         write_text(folder / REPORT, render_html(self.metrics))
@@ -270,6 +270,8 @@ def _peak_ram(data: Dataset) -> Callable[[CompressedModel], PeakRam]:
     """Peak RAM in C; only ranges of values without a codec come from the images."""
 
     def of(pressed: CompressedModel) -> PeakRam:
+        from actpress.deploy.memory import PlannedPeak  # noqa: PLC0415 - few budgets ask for it
+
         return PlannedPeak.of(pressed, [next(data.train.batches(RAM_IMAGES))[0]])
 
     return of
