@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import nn
 
@@ -196,12 +197,15 @@ def draw(rows: list[Row]) -> None:
         for stage in rows[0]["seconds"]:
             seconds = [row["seconds"][stage] for row in rows if row["axis"] == axis]
             plot.loglog(values, seconds, marker=".", linewidth=1, label=stage)
+        plot.set_xticks(values, [str(value) for value in values])
+        plot.minorticks_off()
         plot.set_xlabel(axis)
         plot.grid(visible=True, linewidth=0.3)
     plots[0].set_ylabel("seconds")
     handles, labels = plots[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", fontsize="small", frameon=False)
-    figure.savefig(PLOT, metadata={"Date": None})
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": PLOT.name}):
+        figure.savefig(PLOT, metadata={"Date": None})
 
 
 def write_page(rows: list[Row], commit: str) -> None:
@@ -218,22 +222,18 @@ def write_page(rows: list[Row], commit: str) -> None:
     PAGE.write_text(f"""# Scaling
 
 Written by `make bench-scale` from `benchmarks/results/scale.json` (commit {commit}); do not edit by
-hand. Chains of 3x3 convolutions with equal channels on random images, one quantity changed at a
-time from {base} (of a map; a network has as many sites as convolutions). Processor seconds on one
-thread, the least of {RUNS} runs. An exponent is the slope in a double logarithm of the larger
-points; stages of milliseconds have fixed costs, which make it smaller.
+hand. Chains of 3x3 convolutions with equal channels on random images, a site for each; one quantity
+is changed at a time from {base} (pixels of a map).
+Processor seconds on one thread, the least of {RUNS} runs. An exponent is the slope of the larger
+points in a double logarithm; stages of milliseconds have fixed costs, which make it smaller.
 
 ![Seconds of each stage over sites, channels, pixels and images](scale.svg)
 
-| asked | |
-|---|---|
-| channels | at most 3 per site: the eigen-decompositions of a basis |
-| pixels, images | at most 1 |
+Asked for are exponents of at most 3 for channels, those of an eigen-decomposition, and 1 for pixels
+and images; {TOLERANCE:g} above that is taken for noise. {verdict}
 
-An exponent counts as kept up to {TOLERANCE:g} above that. {verdict}
-
-Measured losses grow with the square of the sites: behind each of them, what depends on it runs
-anew. Images have an exponent below 1 where part of the work is done once.
+Measured losses grow with the square of the sites where networks are deep: behind each site, what
+depends on it runs anew. `explore` counts symbols on the first 64 images at most.
 
 {table(("stage", *AXES), cells)}""")
     draw(rows)
