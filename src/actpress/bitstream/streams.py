@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actpress.errors import StreamError
-from actpress.kernels.rans_format import LEFTOVER, LOW, MAX_LANES, OK, OVERRUN
+from actpress.kernels.rans_format import LEFTOVER, LOW, MAX_LANES, OK, OVERRUN, WRITING_ROOM
 
 STREAM_SYMBOLS = 1 << 16
 """Symbols from which a second stream pays: about so many go into each."""
@@ -46,7 +46,7 @@ class Streams:
     def to_fill(cls, shape: tuple[int, int]) -> Self:
         """Room to encode rows, shape (rows, p), not empty."""
         edges, lanes = stream_edges(shape), lanes_of(shape)
-        word_edges = WORDS_PER_SYMBOL * shape[1] * edges + np.arange(len(edges))
+        word_edges = WORDS_PER_SYMBOL * shape[1] * edges + WRITING_ROOM * np.arange(len(edges))
         words = np.empty(word_edges[-1], "<u2")
         return cls(edges, words, word_edges, np.empty((len(edges) - 1, lanes), np.uint64))
 

@@ -38,6 +38,7 @@ from actpress.kernels.vectors import (
     select,
     separate,
     store,
+    store_where,
 )
 
 U, W, S = np.uint64, np.uint32, np.int32
@@ -50,6 +51,10 @@ _set_bits = np.array([[mask >> lane & 1 for lane in range(MAX_LANES)] for mask i
 _words_before = _set_bits.cumsum(1) - _set_bits
 _PLACES = np.stack([2 * _words_before, 2 * _words_before + 1], 2).astype(np.uint8).reshape(-1)
 """Where the words that some of the states take in stand, as `load_where` wants it, by mask."""
+
+_order = np.argsort(_set_bits, axis=1, kind="stable")
+_ENDS = np.stack([2 * _order, 2 * _order + 1], 2).astype(np.uint8).reshape(-1)
+"""Words that some of the states emit, behind all others, as `store_where` wants it, by mask."""
 
 _COUNTS = _set_bits.sum(1).astype(np.uint8)
 _NUMBERS = np.arange(MAX_LANES, dtype=np.uint32)
@@ -147,7 +152,7 @@ def encode_in_contexts(
         size: symbols of every table; entry `size` is the escape.
         escape_bits: of an index after an escape.
         ranges: flat tables of size + 1 entries, frequency << 16 | sum of those before, uint32.
-        words: uint16, at least 2 * symbols.size + 1 entries.
+        words: uint16, at least 2 * symbols.size + `WRITING_ROOM` entries.
         states: final states, shape (lanes,), uint64.
 
     Returns:
@@ -159,7 +164,7 @@ def encode_in_contexts(
     plain = _1 << (_12 - U(escape_bits))
     own = np.full(MAX_LANES, LOW, np.uint32)
     begins, contexts = np.empty(MAX_LANES, np.uint32), np.empty(MAX_LANES, np.uint32)
-    low_words, entries = np.empty(MAX_LANES, np.uint16), np.empty(MAX_LANES, np.uint32)
+    entries = np.empty(MAX_LANES, np.uint32)
     lines_of_block = max(_BLOCK // width, 1)
     lines = np.zeros((lines_of_block + 1) * width * MAX_LANES, np.int32)
     state = load(own, 0)
@@ -205,27 +210,12 @@ def encode_in_contexts(
                         continue
                     frequency = packed >> W(16)
                     emits = both(state >= (frequency << W(20)), active)
-                    store(low_words, 0, state)
                     mask = bits_of(emits)
+                    store_where(words, position - U(MAX_LANES), state, _ENDS, mask)
                     rest = select(emits, state >> W(16), state)
                     grown = quotient(rest, frequency) * (W(1 << PRECISION) - frequency)
                     state = select(active, rest + (packed & W(0xFFFF)) + grown, state)
-                    words[position - _1] = low_words[7]
-                    position -= mask >> U(7)
-                    words[position - _1] = low_words[6]
-                    position -= mask >> U(6) & _1
-                    words[position - _1] = low_words[5]
-                    position -= mask >> U(5) & _1
-                    words[position - _1] = low_words[4]
-                    position -= mask >> U(4) & _1
-                    words[position - _1] = low_words[3]
-                    position -= mask >> U(3) & _1
-                    words[position - _1] = low_words[2]
-                    position -= mask >> U(2) & _1
-                    words[position - _1] = low_words[1]
-                    position -= mask >> U(1) & _1
-                    words[position - _1] = low_words[0]
-                    position -= mask & _1
+                    position -= U(_COUNTS[mask])
             last = begin
     store(own, 0, state)
     states[:] = own[:lanes]

@@ -9,6 +9,9 @@ LOW = 1 << 16
 MAX_LANES = 8
 """States of a stream, at most; the compiled loops are written out for so many."""
 
+WRITING_ROOM = MAX_LANES
+"""Words before those of a stream that its encoder may write to."""
+
 READING_ROOM = 2 * MAX_LANES + 1
 """Words behind those of a stream with contexts that its decoder may look at."""
 

@@ -29,6 +29,7 @@ _VECTOR = ir.VectorType(_WORD, LANES)
 _FLAGS = ir.VectorType(ir.IntType(1), LANES)
 _DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
 _BYTES = ir.VectorType(_BYTE, 2 * LANES)
+_HALVES = ir.VectorType(ir.IntType(16), LANES)
 
 
 class _Vector(types.Type):
@@ -230,6 +231,19 @@ def gather(_typing, array, indices):
     return _vector(array, indices), generate
 
 
+def _moved(context, builder, kind, rows, row, values):
+    """Sixteen bytes in the places that row `row` of an array of such rows says."""
+    size = ir.Constant(row.type, 2 * LANES)
+    pointer, _ = _elements(context, builder, kind, rows, builder.mul(row, size))
+    places = builder.load(builder.bitcast(pointer, _BYTES.as_pointer()), align=1)
+    moved = ir.Constant(_BYTES, ir.Undefined)
+    for byte in range(2 * LANES):  # LLVM knows this for one instruction
+        number = ir.Constant(_WORD, byte)
+        place = builder.zext(builder.extract_element(places, number), _WORD)
+        moved = builder.insert_element(moved, builder.extract_element(values, place), number)
+    return moved
+
+
 @intrinsic
 def load_where(_typing, words, at, rows, row):
     """Some of the eight 16-bit words from `at` on, in the places that a row of bytes says.
@@ -238,21 +252,31 @@ def load_where(_typing, words, at, rows, row):
     """
 
     def generate(context, builder, signature, arguments):
-        pointer, _ = _elements(context, builder, signature.args[0], *arguments[:2])
+        words, at, rows, row = arguments
+        pointer, _ = _elements(context, builder, signature.args[0], words, at)
         loaded = builder.load(builder.bitcast(pointer, _BYTES.as_pointer()), align=2)
-        size = ir.Constant(arguments[3].type, 2 * LANES)
-        begin = builder.mul(arguments[3], size)
-        pointer, _ = _elements(context, builder, signature.args[2], arguments[2], begin)
-        places = builder.load(builder.bitcast(pointer, _BYTES.as_pointer()), align=1)
-        moved = ir.Constant(_BYTES, ir.Undefined)
-        for byte in range(2 * LANES):  # LLVM knows this for one instruction
-            number = ir.Constant(_WORD, byte)
-            place = builder.zext(builder.extract_element(places, number), _WORD)
-            moved = builder.insert_element(moved, builder.extract_element(loaded, place), number)
-        words = builder.bitcast(moved, ir.VectorType(ir.IntType(16), LANES))
-        return builder.zext(words, _VECTOR)
+        moved = _moved(context, builder, signature.args[2], rows, row, loaded)
+        return builder.zext(builder.bitcast(moved, _HALVES), _VECTOR)
 
     return _vector(words, at, rows, row), generate
+
+
+@intrinsic
+def store_where(_typing, words, at, vector, rows, row):
+    """Write the low halves of some elements from `at` on, eight words, as a row of bytes says.
+
+    Bytes 2i and 2i + 1 of row `row` say which two bytes of the halves make word at + i.
+    """
+
+    def generate(context, builder, signature, arguments):
+        words, at, vector, rows, row = arguments
+        pointer, _ = _elements(context, builder, signature.args[0], words, at)
+        halves = builder.bitcast(builder.trunc(vector, _HALVES), _BYTES)
+        moved = _moved(context, builder, signature.args[3], rows, row, halves)
+        builder.store(moved, builder.bitcast(pointer, _BYTES.as_pointer()), align=2)
+        return context.get_dummy_value()
+
+    return types.none(words, at, vector, rows, row), generate
 
 
 def _transposed(builder, vectors):

@@ -89,6 +89,24 @@ def test_words_go_where_bytes_say() -> None:
 
 
 @numba.njit
+def put(words: Array, at: int, vector: Array, rows: Array, row: int) -> None:
+    v.store_where(words, at, v.load(vector, 0), rows, row)
+
+
+def test_low_halves_go_where_bytes_say() -> None:
+    generator = np.random.default_rng(0)
+    vector = generator.integers(0, 2**32, LANES, dtype=np.uint32)
+    places = generator.integers(0, LANES, (5, LANES))
+    rows = np.stack([2 * places, 2 * places + 1], 2).astype(np.uint8).reshape(-1)
+    for row in range(5):
+        words = np.zeros(20, np.uint16)
+        put(words, 7, vector, rows, np.uint64(row))
+        assert (words[7:15] == vector[places[row]].astype(np.uint16)).all()
+        assert not words[:7].any()
+        assert not words[15:].any()
+
+
+@numba.njit
 def there_and_back(rows: Array, begins: Array, lines: Array, again: Array) -> None:
     v.interleave(rows, v.load(begins, 0), lines, 3)
     v.separate(lines, 3, again, v.load(begins, 0))
