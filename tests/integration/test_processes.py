@@ -1,5 +1,6 @@
 """compress under torchrun: the run of one process, one voice, and an end together."""
 
+import json
 import os
 import signal
 import subprocess
@@ -19,11 +20,13 @@ GDR = ("--method", "gdr", "--budget", "2.5bits")
 CAP = ("--method", "cap", "--budget", "2.5bits", "--search-images", "16", "--batch-size", "16")
 
 
-def torchrun(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", "-m", "actpress", "compress", *MODEL, *DATA]
+def torchrun(
+    *arguments: str, command: Sequence[str] = ("compress", *MODEL, *DATA)
+) -> subprocess.Popen[str]:
+    launched = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    launched += ["--nproc-per-node", "2", "-m", "actpress", *command]
     return subprocess.Popen(  # noqa: S603 - our own command
-        [*command, *arguments],
+        [*launched, *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -69,6 +72,14 @@ def test_two_processes_make_the_run_of_one(folder: Path) -> None:
     assert err.count("calibrate") == one.stderr.count("calibrate") > 0
     assert counted(err, ["written to two"]) == [1]
     assert not (folder / "two.partial").exists()
+    again = ("evaluate", "two", "--json", "again.json")
+    code, out, err = end(torchrun(*again, command=()))
+    assert code == 0, err
+    found, first = (
+        json.loads((folder / name).read_text()) for name in ("again.json", "two/metrics.json")
+    )
+    assert found["bits_per_value"] == first["bits_per_value"]
+    assert found["accuracy"] == first["accuracy"]
     code, _, err = end(torchrun(*QUICK, *GDR, "--out", "two"))  # is in the way
     assert code != 0
     assert counted(err, ["two exists already"]) == [1], err

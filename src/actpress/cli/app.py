@@ -10,7 +10,7 @@ from rich.console import Console
 
 from actpress._version import __version__
 from actpress.budget import LARGEST_BATCH, Budget, Count, View
-from actpress.cli.arguments import check_model, parse_input
+from actpress.cli.arguments import check_alone, check_model, parse_input
 from actpress.cli.config import ConfigOption, rules_in
 from actpress.cli.export import export_command
 from actpress.cli.options import (
@@ -322,6 +322,7 @@ def _only(budgets: list[str] | None) -> str:
 
 
 @app.command("evaluate")
+@said_once
 @guarded
 def evaluate_command(  # noqa: PLR0917 - every argument is an option of the command line
     run: RunArgument,
@@ -345,14 +346,17 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
     check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
     if integer and (measured or device != "cpu"):
         raise RunError("--integer runs on the CPU and without --measured; give it alone")
+    if integer or measured:
+        check_alone()
     if json_file is not None:
         check_writable(json_file)
     from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
-        IMAGE_FOLDER,
+        FILES,
         EnergyModel,
         RunInfo,
         device_of,
         evaluate,
+        joined,
         load_dataset,
         load_metrics,
         metrics_json,
@@ -363,31 +367,35 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
         write_text,
     )
 
-    opened = open_run(run, weights=weights, device=device_of(device))
-    source, graph, pressed = opened.source, opened.graph, opened.pressed
-    preparation = source.preparation if data is None or data.startswith(IMAGE_FOLDER) else None
-    images = load_dataset(data or source.data, input_shape=source.input, preparation=preparation)
-    work_begins()
-    if integer:
-        print_integer_score(opened, images, json_file)
-        return
-    earlier = load_metrics(run)
-    info = RunInfo.again(earlier, data=data or source.data)
-    with progress_on(Console(stderr=True)) as bars:
-        bars.start("evaluate", 2 * len(images.test))
-        metrics = evaluate(
-            pressed,
-            replace(graph, task=images.task),
-            images.test,
-            info,
-            energy=EnergyModel.of_memory(memory),
-            measured=measured,
-            batch=batch,
-            on_batch=bars.advance,
+    with joined(gpu=device.startswith("cuda")) as team:
+        opened = open_run(run, weights=weights, device=device_of(device))
+        source, graph, pressed = opened.source, opened.graph, opened.pressed
+        preparation = source.preparation if data is None or data.startswith(FILES) else None
+        images = load_dataset(
+            data or source.data, input_shape=source.input, preparation=preparation
         )
-    if json_file is not None:
-        write_text(json_file, metrics_json(metrics))
-    print_evaluation(metrics, earlier, Console())
+        work_begins()
+        if integer:
+            print_integer_score(opened, images, json_file)
+            return
+        earlier = load_metrics(run)
+        info = RunInfo.again(earlier, data=data or source.data)
+        with progress_on(Console(stderr=True)) as bars:
+            bars.start("evaluate", 2 * len(images.test))
+            metrics = evaluate(
+                pressed,
+                replace(graph, task=images.task),
+                images.test,
+                info,
+                energy=EnergyModel.of_memory(memory),
+                measured=measured,
+                batch=batch,
+                on_batch=bars.advance,
+                team=team,
+            )
+        if json_file is not None and team.is_first:
+            write_text(json_file, metrics_json(metrics))
+        print_evaluation(metrics, earlier, Console())
 
 
 @app.command("report")

@@ -24,8 +24,8 @@ def check_alone(environment: Mapping[str, str] = os.environ) -> None:
     if processes != "1":
         raise RunError(
             f"this is one of {processes} processes (WORLD_SIZE), but this command is made by one; "
-            f"start it without torchrun; compress is made by several, and the runs of a sweep side "
-            f"by side with sweep --on ray"
+            f"start it without torchrun; compress and evaluate take several, and sweep --on ray "
+            f"makes the runs of a sweep side by side"
         )
 
 

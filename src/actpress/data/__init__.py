@@ -43,7 +43,8 @@ NAMED = {
     "fashion-mnist-subset": Named(load_fashion_mnist_subset, fashion_mnist.prepare_image),
     "cifar10": Named(load_cifar10, cifar10.prepare_image),
 }
-IMAGE_FOLDER, HUGGING_FACE = "imagefolder:", "hf:"
+IMAGE_FOLDER, HUGGING_FACE = FILES = "imagefolder:", "hf:"
+"""Data whose images are read from files, as a `Preparation` says."""
 
 
 def load_dataset(
@@ -69,7 +70,7 @@ def load_dataset(
             shape.
     """
     known = preparation or Preparation()
-    if spec.startswith((IMAGE_FOLDER, HUGGING_FACE)):
+    if spec.startswith(FILES):
         return _of_files(spec, input_shape, known).with_workers(workers)
     if known.is_of_files:
         raise DataError(
@@ -137,7 +138,7 @@ def _prepared(
 ) -> Tensor:
     if spec in NAMED:
         return NAMED[spec].prepare_image(path)
-    if spec.startswith((IMAGE_FOLDER, HUGGING_FACE)):
+    if spec.startswith(FILES):
         known = preparation or Preparation()
         return normalised(read_image(path, _of_images(spec, input_shape)), known.mean, known.std)
     prepare = _open(spec, preparation.task if preparation else None).prepare
