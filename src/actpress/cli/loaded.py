@@ -12,7 +12,7 @@ from actpress.cli.progress import progress_on
 from actpress.cli.sources import Origin, load_model
 from actpress.cli.workplace import check_complete, is_complete, settle
 from actpress.cost import EnergyModel
-from actpress.data import FILES, IMAGE_FOLDER, load_dataset, load_image
+from actpress.data import FILES, load_dataset, load_image
 from actpress.evaluation import RunInfo, evaluate
 from actpress.methods import read_images
 from actpress.report import (
@@ -39,7 +39,6 @@ from actpress.sweeping import HTML, sweep
 __all__ = [
     "FILES",
     "HTML",
-    "IMAGE_FOLDER",
     "REPORT",
     "Decoder",
     "Encoder",
