@@ -15,7 +15,7 @@ from actpress.allocate.offers import ruled_offers
 from actpress.allocate.states import Offer, SiteStates, State, cheapest
 from actpress.calibration import Statistics
 from actpress.cost import Objective
-from actpress.graph import Graph, Site, images_at_once
+from actpress.graph import Graph, Site, give_back_freed, images_at_once
 from actpress.plan import Plan, SitePlan
 from actpress.pressing import build_codec
 from actpress.rules import FREE, Rule
@@ -179,6 +179,7 @@ class SearchTask:
         single = SingleSites(self.graph, codecs, placements, self.task)
         losses = single.losses(self.images.split(images_at_once(self.graph, MOST_CHUNK)))
         self.node_evals += single.node_evals
+        give_back_freed()
         return losses
 
 

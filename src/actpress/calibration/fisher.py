@@ -9,7 +9,7 @@ from torch import Tensor
 from actpress.calibration.observers import moments
 from actpress.calibration.watch import Watch
 from actpress.codec import as_blocks
-from actpress.graph import GradientWatch, Graph, Visit
+from actpress.graph import GradientWatch, Graph, Visit, give_back_freed
 from actpress.plan import Placement
 from actpress.tasks.nest import mapped
 from actpress.team import ALONE, Team
@@ -50,6 +50,7 @@ def visit_gradients(
             _skip(graph, len(batch), generator)
             continue
         watch.visit(batch, lambda output: graph.task.score(output, generator), visit)
+        give_back_freed()
         yield batch
 
 

@@ -11,7 +11,7 @@ from actpress.calibration.observers import SiteStatistics, observe
 from actpress.calibration.watch import Watch
 from actpress.codec import Basis, Moments, as_blocks, family_of
 from actpress.errors import CalibrationError
-from actpress.graph import Graph, all_values
+from actpress.graph import Graph, all_values, give_back_freed
 from actpress.plan import Placement, Plan, SitePlan
 from actpress.team import team_of
 
@@ -167,6 +167,7 @@ def calibrate_all(
     for index, name, seen in team_of(inputs).in_order(observed()):
         sites = sums[index]
         sites[name] = sites[name].merge(seen) if name in sites else seen
+    give_back_freed()
     if wanted and not any(sums):
         raise CalibrationError("calibration got no images; pass at least one batch")
     return [

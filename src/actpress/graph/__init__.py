@@ -3,6 +3,7 @@
 from actpress.graph.arrangement import PLAIN, Arrangement
 from actpress.graph.capture import Graph, capture
 from actpress.graph.dense import DenseLayer, Neighbours
+from actpress.graph.freed import give_back_freed
 from actpress.graph.gradients import GradientWatch, Visit
 from actpress.graph.macs import macs_per_image
 from actpress.graph.mode import eval_mode
@@ -31,6 +32,7 @@ __all__ = [
     "check_weights_finite",
     "default_placement",
     "eval_mode",
+    "give_back_freed",
     "hash_weights",
     "images_at_once",
     "insert_codecs",

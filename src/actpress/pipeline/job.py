@@ -17,7 +17,7 @@ from actpress.cost import EnergyModel, Objective, SiteUse, partners_of, use_of
 from actpress.data.dataset import Dataset, Split
 from actpress.errors import BudgetError, PlanError, TuningError
 from actpress.evaluation import Comparison, Judged, PathPoint, Reference, judge, refer
-from actpress.graph import Graph, Site, images_at_once
+from actpress.graph import Graph, Site, give_back_freed, images_at_once
 from actpress.plan import Placement, Plan, SitePlan
 from actpress.pressing import CompressedModel, fit_tables, press
 from actpress.rules import Rule, What, apply_rules
@@ -388,6 +388,7 @@ class Job:
         agreed = self.team.from_first(lambda: plan)
         pressed = press(self.graph, agreed, statistics)
         fit_tables(pressed, self.calibration_batches())
+        give_back_freed()
         return pressed
 
     @property
