@@ -29,7 +29,8 @@ from actpress.budget import Budget
 from actpress.data import Dataset, Split
 from actpress.evaluation import RunInfo, evaluate, predict
 from actpress.graph import capture
-from actpress.pipeline.job import Job, Settings
+from actpress.pipeline.job import Job
+from actpress.pipeline.settings import Settings
 from actpress.plan import Plan
 from actpress.stream import through_bytes
 from benchmarks.page import table

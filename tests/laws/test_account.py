@@ -18,7 +18,8 @@ from actpress.data.dataset import Dataset
 from actpress.evaluation import RunInfo, evaluate
 from actpress.graph import Graph
 from actpress.methods import METHODS
-from actpress.pipeline.job import Job, Settings
+from actpress.pipeline.job import Job
+from actpress.pipeline.settings import Settings
 from actpress.plan import Plan, Transform
 from actpress.pressing import CompressedModel, fit_tables, press
 from actpress.run import load_model_from, save_model

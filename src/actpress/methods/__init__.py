@@ -11,15 +11,9 @@ from actpress.methods.layerwise import layerwise_ilp, layerwise_search
 from actpress.methods.transform_coding import transform_coding
 from actpress.methods.uniform import int8, lsq, uniform
 from actpress.pipeline.images import read_images
-from actpress.pipeline.job import (
-    Job,
-    Outcome,
-    Progress,
-    Settings,
-    Silence,
-    check_labels,
-    held_out_size,
-)
+from actpress.pipeline.job import Job, Outcome
+from actpress.pipeline.progress import Progress, Silence
+from actpress.pipeline.settings import Settings, check_labels, held_out_size
 from actpress.settings import PROJECTING, TRAINING
 
 METHODS: dict[str, Callable[[Job], Outcome]] = {

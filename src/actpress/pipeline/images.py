@@ -5,7 +5,8 @@ from torch import Tensor
 
 from actpress.data.dataset import Dataset
 from actpress.data.digest import digest_images
-from actpress.pipeline.job import Progress, Settings, Silence, held_out_size
+from actpress.pipeline.progress import Progress, Silence
+from actpress.pipeline.settings import Settings, held_out_size
 from actpress.tune import images_trained_on
 
 PREDICTED = 256

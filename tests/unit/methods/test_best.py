@@ -11,7 +11,8 @@ from actpress.errors import BudgetError
 from actpress.graph import Graph
 from actpress.methods import gdr
 from actpress.methods.best_of import CANDIDATES, best
-from actpress.pipeline.job import Job, Outcome, Settings
+from actpress.pipeline.job import Job, Outcome
+from actpress.pipeline.settings import Settings
 
 Method = Callable[[Job], Outcome]
 

@@ -11,8 +11,9 @@ from actpress.calibration import Statistics
 from actpress.data.dataset import Dataset
 from actpress.graph import Graph
 from actpress.pipeline.bound import PriceBound, scale_symbols
-from actpress.pipeline.job import Job, Settings
+from actpress.pipeline.job import Job
 from actpress.pipeline.learn import learnable
+from actpress.pipeline.settings import Settings
 from actpress.plan import Plan, Transform
 from actpress.pressing import CompressedModel, fit_tables, press
 

@@ -10,8 +10,9 @@ from actpress.data.dataset import Dataset
 from actpress.errors import BudgetError
 from actpress.graph import Graph
 from actpress.methods import METHODS, codesign, gdr
-from actpress.pipeline.job import Job, Outcome, Settings
+from actpress.pipeline.job import Job, Outcome
 from actpress.pipeline.select import select
+from actpress.pipeline.settings import Settings
 from actpress.plan import Transform
 from actpress.tune import TuneSettings, WidthSettings
 
