@@ -33,7 +33,7 @@ REMARKS = """
 ## What the targets that are missed are made of
 
 - Evaluation against the earlier build: the float and the compressed network both have to run, once
-  each, and the earlier evaluation took no more than 2.4 to 3.4 such passes, so 0.15x of it is less
+  each, and the earlier evaluation took no more than 2.4 to 3.5 such passes, so 0.15x of it is less
   than one. It runs as many images at once as stay in the cache; the plain pass that it is compared
   with runs all 32.
 - `gdr` against the earlier build: most of it at 224x224 is the measured loss of one codec at a
