@@ -186,8 +186,19 @@ def page(rows: list[Row], targets: list[Target]) -> str:
             "## Rows\n",
             "Largest resident set of the process, up to the end of each stage.\n",
             table(columns, cells),
+            *_missing(rows),
         ]
     )
+
+
+def _missing(rows: list[Row]) -> list[str]:
+    known = {(row["images"], row["whole"]) for row in rows}
+    missing = [
+        f"calibration with {count} images" for count in GROWING if (count, False) not in known
+    ]
+    missing += [] if (WHOLE, True) in known else [f"search and press with {WHOLE}"]
+    told = f"Not measured yet: {', '.join(missing)}; `make bench-memory` goes on with them.\n"
+    return [told] if missing else []
 
 
 def _mib(peak: float | None) -> str:
