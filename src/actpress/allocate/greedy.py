@@ -15,9 +15,9 @@ MIN_LOSS = 1e-9
 class Criterion(StrEnum):
     """What makes a move the next one.
 
-    `loss_per_bit` is GDR: price saved per loss. The others are its controls: `loss` looks at
-    accuracy only, `bits` at the price only, `energy` at retained variance only, `uniform` gives all
-    sites one ratio.
+    `loss_per_bit` is GDR: weight saved per loss (see `Objective.weight`). The others are its
+    controls: `loss` looks at accuracy only, `bits` at the weight only, `energy` at retained
+    variance only, `uniform` gives all sites one ratio.
     """
 
     LOSS_PER_BIT = "loss_per_bit"
@@ -54,7 +54,7 @@ def greedy_path(
     """Take the best move until a price is reached, or until no site can move.
 
     Args:
-        ladders: of each site, by falling price.
+        ladders: of each site, by falling weight.
         objective: what a price is.
         criterion: what is best.
         floor: the price at which to stop.
@@ -99,7 +99,7 @@ def taken_back(
     lowest score that fit are taken back, a site's last one first, until none fits any more.
 
     Args:
-        ladders: of each site, by falling price.
+        ladders: of each site, by falling weight.
         move: the state of the path to begin with.
         objective: what a price is.
         price: that all sites together may have.
@@ -131,7 +131,7 @@ def _score(
 ) -> float:
     """Of the move down from a rung; the higher, the sooner it is taken."""
     before, after = ladder[level], ladder[level + 1]
-    saved = objective.price(before.use) - objective.price(after.use)
+    saved = objective.weight(before.use) - objective.weight(after.use)
     lost = max(after.loss - before.loss, MIN_LOSS)
     if criterion is Criterion.LOSS:
         return -lost

@@ -73,20 +73,20 @@ class SiteStates:
         return replace(self, states=states or self.states)
 
     def ladder(self, objective: Objective) -> tuple[State, ...]:
-        """The states that are best at some exchange of loss for price, by falling price.
+        """The states that are best at some exchange of loss for weight, by falling weight.
 
-        They are the lower convex hull of loss over price: from rung to rung, a unit of price saved
-        costs more and more loss.
+        They are the lower convex hull of loss over weight (see `Objective.weight`): from rung to
+        rung, a unit saved costs more and more loss.
         """
         return lower_hull(self.states, objective)
 
 
 def lower_hull(states: Iterable[State], objective: Objective) -> tuple[State, ...]:
     """See `SiteStates.ladder`."""
-    by_price = sorted(states, key=lambda state: (objective.price(state.use), state.loss))
+    by_weight = sorted(states, key=lambda state: (objective.weight(state.use), state.loss))
     hull: list[State] = []
     lowest = float("inf")
-    for state in by_price:  # by rising price; what does not lose less is of no use
+    for state in by_weight:  # rising; what does not lose less is of no use
         if state.loss >= lowest:
             continue
         lowest = state.loss
@@ -97,8 +97,8 @@ def lower_hull(states: Iterable[State], objective: Objective) -> tuple[State, ..
 
 
 def _bends(first: State, middle: State, last: State, objective: Objective) -> bool:
-    """Whether the middle one lies below the line between its neighbours; prices rise."""
-    a, b, c = (objective.price(state.use) for state in (first, middle, last))
+    """Whether the middle one lies below the line between its neighbours; weights rise."""
+    a, b, c = (objective.weight(state.use) for state in (first, middle, last))
     return (first.loss - middle.loss) * (c - b) > (middle.loss - last.loss) * (b - a)
 
 

@@ -64,6 +64,16 @@ class Objective:
         net = self.bit_price * (use.moved_bits + use.fetched_bits / self.batch)
         return net + (self.energy.mac_pj * use.extra_macs if self.kind is Kind.ENERGY else 0.0)
 
+    def weight(self, use: SiteUse) -> float:
+        """What a search compares choices by: the price and, for net traffic, arithmetic.
+
+        That is counted in bits that could be moved for its energy: one that costs more of it than
+        its move is no gain for the device, although no budget of traffic counts it.
+        """
+        if self.kind is not Kind.NET:
+            return self.price(use)
+        return self.price(use) + self.energy.mac_pj / self.energy.pj_per_bit * use.extra_macs
+
     def stored_bit_price(self, site: Stored) -> float:
         """What one more stored bit of a site costs: it is written, and read by every consumer."""
         one = SiteUse(site.values, site.reads, 1.0)

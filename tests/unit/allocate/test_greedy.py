@@ -1,6 +1,7 @@
 """Ladders of states and the greedy path over them, on prices and losses made up."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -32,6 +33,14 @@ def test_the_hull_keeps_what_is_best_at_some_exchange() -> None:
     best = [state(80, 0.0), state(40, 0.3), state(10, 2.0)]
     hull = lower_hull([useless, best[1], dominated, best[2], best[0]], STORED)
     assert list(hull) == best
+
+
+def test_a_bit_that_costs_more_energy_than_its_move_is_not_saved() -> None:
+    plain = state(60, 0.3)
+    projected = replace(plain, use=replace(plain.use, stored_bits=50, macs=10_000.0))
+    start = state(100, 0.0)
+    assert lower_hull([start, plain, projected], Objective(Kind.NET)) == (start, plain)
+    assert lower_hull([start, plain, projected], Objective(Kind.TRAFFIC)) == (start, projected)
 
 
 @given(

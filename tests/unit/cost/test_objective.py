@@ -31,6 +31,13 @@ def test_prices_by_hand(kind: Kind, batch: int, price: float) -> None:
     assert Objective(kind, batch=batch).price(USE) == pytest.approx(price)
 
 
+@pytest.mark.parametrize("kind", Kind)
+def test_searches_for_net_traffic_weigh_arithmetic_by_its_energy(kind: Kind) -> None:
+    objective = Objective(kind, energy=EnergyModel("mine", pj_per_bit=3.0, mac_pj=0.6))
+    extra = 7000.0 * 0.6 / 3.0 if kind is Kind.NET else 0.0
+    assert objective.weight(USE) == pytest.approx(objective.price(USE) + extra)
+
+
 def test_a_neighbour_that_shrinks_pays_for_parameters_and_nothing_more() -> None:
     free = SiteUse(10, 1, 8.0, parameter_bits=100.0, index_bits=5.0, credit_bits=1e6)
     grown = SiteUse(10, 1, 8.0, parameter_bits=100.0, index_bits=5.0, credit_bits=-50.0)
