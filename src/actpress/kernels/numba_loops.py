@@ -4,6 +4,8 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from types import FunctionType
 from typing import Any
 
 import numba
@@ -38,15 +40,25 @@ def threads_of_torch() -> Iterator[None]:
 def run_streams(loop: Any, streams: int, *arguments: object) -> None:
     """Run a compiled loop over streams on torch's threads.
 
-    Where one thread does it all, the outer loop is Python's: a process that has used OpenMP cannot
-    be forked and go on, and those that load data are forked, with one thread. What only coded
-    streams, and fitted no tables, can be.
+    Where one thread does it all, the loop is compiled without threads: a process that has used
+    OpenMP cannot be forked and go on, and those that load data are forked, with one thread. What
+    only coded streams, and fitted no tables, can be.
     """
     if min(streams, torch.get_num_threads()) == 1:
-        loop.py_func(*arguments)
+        _on_one_thread(loop)(*arguments)
         return
     with threads_of_torch():
         loop(*arguments)
+
+
+@cache
+def _on_one_thread(loop: Any) -> Any:
+    """The same loop; on disk it is kept under a name of its own."""
+    of_many = loop.py_func
+    code = of_many.__code__
+    of_one = FunctionType(code, of_many.__globals__, f"{of_many.__name__}_on_one_thread")
+    of_one.__module__, of_one.__qualname__ = of_many.__module__, of_one.__name__
+    return numba.njit(cache=True, nogil=True)(of_one)
 
 
 @numba.njit(cache=True, nogil=True)
