@@ -27,6 +27,8 @@ know; the present one searches 14 kinds of states at each site and measures what
 earlier one had PCA only. Whole searches of the earlier build are made once
 (`benchmarks/results/speed_earlier.json`). Commands start with bytecode kept, as of an installed
 package.
+A tuning step trains learned projections of full rank at every site on 64 images; in the first epoch
+the float network predicts them, afterwards its predictions are known.
 
 """
 REMARKS = """
@@ -44,6 +46,22 @@ REMARKS = """
   and not equally.
 - Memory holds the bases of all kinds of states, which grow with the square of the channels, and
   what going back through a batch needs.
+- *Encoding in context* was slower than in the earlier build because a group of rows that met one
+  escape was coded a second time, by a slower loop; tables of the whole network escape more than
+  those of a site did, and among thousands of symbols there is often one. A step with an escape is
+  now done state by state, and the others on vectors (`kernels/vectors.py`).
+- *Tuning, first epoch*: the float network's predictions are a third of a float step, and nobody
+  knows them yet.
+- *Tuning, MobileNetV2*: its row was not measured to the end. Learned projections of full rank on
+  expanded maps are two square matrices a site, and six products with them in a step. These alone
+  take most of the time, in oneDNN's convolutions as in MKL's products; what lies between them is a
+  small part. Only fewer components or a lower precision would help, and both change the result.
+- *Decoding without contexts*: one stream's eight states as one vector are not faster than eight
+  written out, as every step waits for its tables; taking two streams by turns, as decoding in
+  context does, is left to do, and so are rows of few pixels, where what is done once a row counts
+  most.
+- *Real bytes*: more than half of what they add is coding, on one thread; the rest copies symbols
+  between floats in the network's layout and integers in the stream's.
 """
 
 
