@@ -7,7 +7,7 @@ TORCH_ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench-net bench-codec bench-tasks bench-processes bench-memory bench-device bench-speed bench-scale reach format setup
+.PHONY: demo test check bench-net bench-codec bench-tasks bench-processes bench-memory bench-device bench-peers bench-speed bench-scale reach format setup
 
 demo: $(READY)
 	$(BIN)/actpress compress --model actpress.zoo:resnet18_fashion_mnist \
@@ -41,6 +41,10 @@ bench-memory: $(READY)
 # Needs ACTPRESS_DATA with the cifar10 data, and the tools of emulated boards (docs/export.md).
 bench-device: $(READY)
 	$(BIN)/python -m benchmarks.device
+
+# Needs the int8 .tflite of MLPerf Tiny's ResNet8 beside ACTPRESS_DATA, and g++; fetches pinned packages.
+bench-peers: $(READY)
+	$(BIN)/python -m benchmarks.peers
 
 # EARLIER: a checkout of the build that it is compared with, such as git worktree add ../earlier aab34da.
 bench-speed: $(READY)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks import device_page
-from benchmarks.device_page import judged, page, write_page
+from benchmarks.device_page import judged, judged_peers, page, write_page
 
 Row = dict[str, Any]
 
@@ -151,3 +151,32 @@ def test_rans_has_targets_of_its_own() -> None:
     end = "maps in rANS, against the same export with int8 maps"
     assert found[f"instructions on M7 with {end}"] is True
     assert found[f"bytes loaded from and stored to maps, counted, with {end}"] is True
+
+
+def peer(form: str, ram_bytes: int, **more: object) -> Row:
+    made: Row = {"network": "small", "form": form, "what": form, "moved_bytes": None}
+    return made | {"activation_ram_bytes": ram_bytes} | more
+
+
+@pytest.mark.parametrize(
+    ("ours", "equal", "met"),
+    [(800, True, True), (801, True, False), (800, False, False)],
+)
+def test_peers_are_those_whose_code_compiles(ours: int, equal: bool, met: bool) -> None:  # noqa: FBT001
+    rows = [
+        peer("c-packed", ours, equal=equal),
+        peer("aidge", 1000, compiles=True),
+        peer("aidge", 500, compiles=False),
+    ]
+    (target,) = judged_peers(rows)
+    assert target["met"] is met
+    assert f"of plans whose code does not compile, {ours / 500:.2f}x of 500" in target["measured"]
+
+
+def test_no_peer_is_judged_without_both() -> None:
+    assert not list(judged_peers([peer("c-packed", 800, equal=True)]))
+
+
+def test_the_page_shows_peers() -> None:
+    text = page([row()], [], [peer("vela", 35_840, moved_bytes=526_180)])
+    assert "| small | vela | vela | yes | 35,840 | 526,180 |" in text
