@@ -65,7 +65,10 @@ class Environment:
     def run(self, program: str, *arguments: str | Path) -> str:
         """What a program of it says on stdout and stderr."""
         command = [str(self.bin / program), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        where = self.bin.parent  # aidge writes a file where it runs
+        done = subprocess.run(  # noqa: S603  programs of pinned packages
+            command, cwd=where, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
         return done.stdout + done.stderr

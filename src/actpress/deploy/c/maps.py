@@ -62,7 +62,8 @@ class MapStructures:
             whole = len(layout.groups) == 1
             rows = [self._group(group, stored.name, whole=whole) for group in layout.groups]
             groups, count = self.static_array("group", rows, f"{stored.name}.groups"), len(rows)
-            self.used |= {f"bits {group.bits}" for group in layout.groups if group.bits}
+            if layout.coding is None:  # rows that do not fit their slots may take longer
+                self.used |= {f"bits {group.bits}" for group in layout.groups if group.bits}
         sizes = f"{stored.channels}, {stored.height}, {stored.width}"
         body = f"{{ {groups}, {coding}, {offset or 0}, {layout.row_bytes}, {count}, {sizes} }}"
         return self.static("map", body, f"{stored.name}.map")

@@ -24,8 +24,11 @@ from actpress.deploy.memory.layout import (
 )
 from actpress.deploy.memory.rans import CodeTable
 
-TABLES = 4
+TABLES = 2
 """Of a network, at most: each takes a KiB of flash for its slots."""
+
+NARROW = 64
+"""Codes of a channel at most, for the table of channels with few: four bytes of flash for a code."""
 
 ONE_TABLE_COSTS = 0.02
 """All channels of a map share one table where that makes its streams longer by no more."""
@@ -57,8 +60,8 @@ def rans_layouts(
     codes = _all_codes(network, batches)
     channels = [_Channels.of(each, codes[each.name]) for each in counted]
     every = np.concatenate([each.counts for each in channels])
-    assigned = cluster(torch.from_numpy(every)[:, None, :], TABLES).numpy()
     levels = np.concatenate([each.levels for each in channels])
+    assigned = _assigned(every, levels)
     tables = [
         CodeTable.of(every[assigned == at].sum(axis=0)[: levels[assigned == at].max()])
         for at in range(int(assigned.max()) + 1)
@@ -70,6 +73,20 @@ def rans_layouts(
         if layout is not None:
             layouts[name] = layout
     return layouts
+
+
+def _assigned(counts: NDArray[np.float64], levels: Array) -> Array:
+    """Table of every channel: by its number of codes where both kinds are there, or by its codes.
+
+    Args:
+        counts: of codes, shape (channels, 256).
+        levels: codes that each may have, shape (channels,).
+    """
+    wide = (levels > NARROW).astype(np.int64)
+    if wide.min() != wide.max():
+        return wide
+    found: Array = cluster(torch.from_numpy(counts)[:, None, :], TABLES).numpy()
+    return found
 
 
 @dataclass(frozen=True)
