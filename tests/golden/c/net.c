@@ -99,106 +99,6 @@ static void pack_rest(const uint8_t *from, uint32_t bits, uint32_t count, uint8_
     if (held) *to = (uint8_t)word;
 }
 
-static void unpack_1(const uint8_t *from, uint32_t count, const uint8_t *table, uint8_t *to)
-{
-    for (; count >= 32u; count -= 32u, from += 4, to += 32) {
-        const uint32_t w0 = (uint32_t)from[0] | ((uint32_t)from[1] << 8) | ((uint32_t)from[2] << 16) | ((uint32_t)from[3] << 24);
-        to[0] = table[w0 & 1u];
-        to[1] = table[(w0 >> 1) & 1u];
-        to[2] = table[(w0 >> 2) & 1u];
-        to[3] = table[(w0 >> 3) & 1u];
-        to[4] = table[(w0 >> 4) & 1u];
-        to[5] = table[(w0 >> 5) & 1u];
-        to[6] = table[(w0 >> 6) & 1u];
-        to[7] = table[(w0 >> 7) & 1u];
-        to[8] = table[(w0 >> 8) & 1u];
-        to[9] = table[(w0 >> 9) & 1u];
-        to[10] = table[(w0 >> 10) & 1u];
-        to[11] = table[(w0 >> 11) & 1u];
-        to[12] = table[(w0 >> 12) & 1u];
-        to[13] = table[(w0 >> 13) & 1u];
-        to[14] = table[(w0 >> 14) & 1u];
-        to[15] = table[(w0 >> 15) & 1u];
-        to[16] = table[(w0 >> 16) & 1u];
-        to[17] = table[(w0 >> 17) & 1u];
-        to[18] = table[(w0 >> 18) & 1u];
-        to[19] = table[(w0 >> 19) & 1u];
-        to[20] = table[(w0 >> 20) & 1u];
-        to[21] = table[(w0 >> 21) & 1u];
-        to[22] = table[(w0 >> 22) & 1u];
-        to[23] = table[(w0 >> 23) & 1u];
-        to[24] = table[(w0 >> 24) & 1u];
-        to[25] = table[(w0 >> 25) & 1u];
-        to[26] = table[(w0 >> 26) & 1u];
-        to[27] = table[(w0 >> 27) & 1u];
-        to[28] = table[(w0 >> 28) & 1u];
-        to[29] = table[(w0 >> 29) & 1u];
-        to[30] = table[(w0 >> 30) & 1u];
-        to[31] = table[w0 >> 31];
-    }
-    unpack_rest(from, 1u, count, table, to);
-}
-
-static void pack_1(const uint8_t *from, uint32_t count, uint8_t *to)
-{
-    for (; count >= 8u; count -= 8u, from += 8, to += 1) {
-        const uint32_t w0 = (uint32_t)from[0] | ((uint32_t)from[1] << 1) | ((uint32_t)from[2] << 2) | ((uint32_t)from[3] << 3) | ((uint32_t)from[4] << 4) | ((uint32_t)from[5] << 5) | ((uint32_t)from[6] << 6) | ((uint32_t)from[7] << 7);
-        to[0] = (uint8_t)w0;
-    }
-    pack_rest(from, 1u, count, to);
-}
-
-static void unpack_2(const uint8_t *from, uint32_t count, const uint8_t *table, uint8_t *to)
-{
-    for (; count >= 32u; count -= 32u, from += 8, to += 32) {
-        const uint32_t w0 = (uint32_t)from[0] | ((uint32_t)from[1] << 8) | ((uint32_t)from[2] << 16) | ((uint32_t)from[3] << 24);
-        const uint32_t w1 = (uint32_t)from[4] | ((uint32_t)from[5] << 8) | ((uint32_t)from[6] << 16) | ((uint32_t)from[7] << 24);
-        to[0] = table[w0 & 3u];
-        to[1] = table[(w0 >> 2) & 3u];
-        to[2] = table[(w0 >> 4) & 3u];
-        to[3] = table[(w0 >> 6) & 3u];
-        to[4] = table[(w0 >> 8) & 3u];
-        to[5] = table[(w0 >> 10) & 3u];
-        to[6] = table[(w0 >> 12) & 3u];
-        to[7] = table[(w0 >> 14) & 3u];
-        to[8] = table[(w0 >> 16) & 3u];
-        to[9] = table[(w0 >> 18) & 3u];
-        to[10] = table[(w0 >> 20) & 3u];
-        to[11] = table[(w0 >> 22) & 3u];
-        to[12] = table[(w0 >> 24) & 3u];
-        to[13] = table[(w0 >> 26) & 3u];
-        to[14] = table[(w0 >> 28) & 3u];
-        to[15] = table[w0 >> 30];
-        to[16] = table[w1 & 3u];
-        to[17] = table[(w1 >> 2) & 3u];
-        to[18] = table[(w1 >> 4) & 3u];
-        to[19] = table[(w1 >> 6) & 3u];
-        to[20] = table[(w1 >> 8) & 3u];
-        to[21] = table[(w1 >> 10) & 3u];
-        to[22] = table[(w1 >> 12) & 3u];
-        to[23] = table[(w1 >> 14) & 3u];
-        to[24] = table[(w1 >> 16) & 3u];
-        to[25] = table[(w1 >> 18) & 3u];
-        to[26] = table[(w1 >> 20) & 3u];
-        to[27] = table[(w1 >> 22) & 3u];
-        to[28] = table[(w1 >> 24) & 3u];
-        to[29] = table[(w1 >> 26) & 3u];
-        to[30] = table[(w1 >> 28) & 3u];
-        to[31] = table[w1 >> 30];
-    }
-    unpack_rest(from, 2u, count, table, to);
-}
-
-static void pack_2(const uint8_t *from, uint32_t count, uint8_t *to)
-{
-    for (; count >= 8u; count -= 8u, from += 8, to += 2) {
-        const uint32_t w0 = (uint32_t)from[0] | ((uint32_t)from[1] << 2) | ((uint32_t)from[2] << 4) | ((uint32_t)from[3] << 6) | ((uint32_t)from[4] << 8) | ((uint32_t)from[5] << 10) | ((uint32_t)from[6] << 12) | ((uint32_t)from[7] << 14);
-        to[0] = (uint8_t)w0;
-        to[1] = (uint8_t)(w0 >> 8);
-    }
-    pack_rest(from, 2u, count, to);
-}
-
 static void unpack_3(const uint8_t *from, uint32_t count, const uint8_t *table, uint8_t *to)
 {
     for (; count >= 32u; count -= 32u, from += 12, to += 32) {
@@ -318,12 +218,10 @@ static void pack_8(const uint8_t *from, uint32_t count, uint8_t *to)
     memcpy(to, from, count);
 }
 
-static void unpack_run(const uint8_t *from, uint32_t bits, uint32_t count,
-                       const uint8_t *table, uint8_t *to)
+NOT_INLINE static void unpack_run(const uint8_t *from, uint32_t bits, uint32_t count,
+                                  const uint8_t *table, uint8_t *to)
 {
     switch (bits) {
-    case 1: unpack_1(from, count, table, to); return;
-    case 2: unpack_2(from, count, table, to); return;
     case 3: unpack_3(from, count, table, to); return;
     case 4: unpack_4(from, count, table, to); return;
     case 8: unpack_8(from, count, table, to); return;
@@ -331,11 +229,9 @@ static void unpack_run(const uint8_t *from, uint32_t bits, uint32_t count,
     }
 }
 
-static void pack_run(const uint8_t *from, uint32_t bits, uint32_t count, uint8_t *to)
+NOT_INLINE static void pack_run(const uint8_t *from, uint32_t bits, uint32_t count, uint8_t *to)
 {
     switch (bits) {
-    case 1: pack_1(from, count, to); return;
-    case 2: pack_2(from, count, to); return;
     case 3: pack_3(from, count, to); return;
     case 4: pack_4(from, count, to); return;
     case 8: pack_8(from, count, to); return;
@@ -367,7 +263,7 @@ static void unpack_members(const uint8_t *from, const struct map *map, const str
 {
     static const struct table none = {same, 0};
     const uint8_t *const values = table ? table->values : none.values;
-    const uint16_t *const start = table ? table->start : none.start;
+    const place *const start = table ? table->start : none.start;
     uint32_t left = (uint32_t)map->width * group->count, j = 0;
     while (left) {
         uint8_t codes[BLOCK];
@@ -514,7 +410,7 @@ static void decode_row(const struct map *map, const uint8_t *from, const uint8_t
 
 /* Codes from the last to the first, so that they are decoded from the first on; the stream ends
    where the row ends. Returns its bytes; 0 if it is too long. */
-static uint32_t encode_row(const struct map *map, const uint8_t *codes, uint8_t *row)
+NOT_INLINE static uint32_t encode_row(const struct map *map, const uint8_t *codes, uint8_t *row)
 {
     uint8_t *const begin = row + RANS_HEADER, *const end = row + map->row_bytes, *to = end;
     uint32_t state = RANS_LOW;
@@ -546,7 +442,7 @@ static uint32_t encode_row(const struct map *map, const uint8_t *codes, uint8_t 
 }
 
 /* A packed row whose codes lack their lowest bits. */
-static void unpack_dropped(const struct map *map, const uint8_t *from, const struct table *table,
+NOT_INLINE static void unpack_dropped(const struct map *map, const uint8_t *from, const struct table *table,
                            uint8_t *to)
 {
     unpack_groups(map, from, NULL, to);
@@ -573,7 +469,7 @@ static void unpack_row(const struct map *map, uint32_t y, const struct table *ta
 }
 
 /* Stores the codes of a row, which are no longer needed then. */
-static void pack_row(const struct map *map, uint32_t y, uint8_t *codes)
+NOT_INLINE static void pack_row(const struct map *map, uint32_t y, uint8_t *codes)
 {
     uint8_t *const row = stored(map, y);
     if (!map->coding) {

@@ -6,6 +6,8 @@ import subprocess
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -16,8 +18,8 @@ from torch import Tensor, nn
 
 from actpress.calibration import calibrate
 from actpress.deploy.c import export_c
-from actpress.deploy.c.runs import pack_function, unpack_function
-from actpress.deploy.integer import Executor, IntegerNetwork, integer_network
+from actpress.deploy.c.runs import pack_function, unpack_function, unrolled
+from actpress.deploy.integer import Executor, IntegerMap, IntegerNetwork, integer_network
 from actpress.deploy.integer.execute import image_codes
 from actpress.deploy.memory import (
     MemoryPlan,
@@ -194,6 +196,23 @@ def test_random_networks(
         layouts = rans_layouts(integers, [images[2:]], worth=100)
     plan = planned(integers, layouts, cascades=bool(seed % 2))
     assert_equal(integers, images[:2], tmp_path_factory.mktemp("c"), plan)
+
+
+def stored(name: str, *bits: int) -> IntegerMap:
+    most = (1 << np.array(bits)) - 1
+    return IntegerMap(name, len(bits), 4, 4, np.zeros_like(most), most)
+
+
+def test_widths_of_few_symbols_have_no_functions() -> None:
+    maps = [stored("image", *[8] * 7), stored("map", *[4] * 8, 2), stored("handed_on", 2, 2)]
+    kept = [each.name for each in maps[:2]]
+    plan = SimpleNamespace(
+        layouts={each.name: layout_of(each) for each in maps}, offsets=dict.fromkeys(kept, 0)
+    )
+    assert unrolled(cast(MemoryPlan, plan), maps) == [2, 4, 8]  # 1 of 16 channels has 2 bits
+    maps[0] = stored("image", *[8] * 8)
+    plan.layouts["image"] = layout_of(maps[0])
+    assert unrolled(cast(MemoryPlan, plan), maps) == [4, 8]
 
 
 COUNTS = (1, 7, 8, 9, 16, 31, 40, 48)

@@ -23,7 +23,7 @@ from actpress.deploy.memory import (
     planned,
     rans_layouts,
 )
-from actpress.deploy.memory.coding import coded_layout
+from actpress.deploy.memory.coding import NARROW, _assigned, coded_layout
 from actpress.deploy.memory.rans import SLOTS, decode, encode
 from actpress.plan import Transform
 from tests.unit.deploy.conftest import Pressing
@@ -166,6 +166,16 @@ def test_c_is_the_reference(
     assert any(each.coding.dropped_bits for each in small.values() if each.coding is not None)
     plan = planned(network, small, cascades=False)
     assert_equal(network, colours[:4], tmp_path / "less", plan)
+
+
+def test_tables_are_chosen_by_numbers_of_codes_where_both_kinds_are_there() -> None:
+    levels = np.array([4, NARROW, NARROW + 1, 256])
+    counts = np.zeros((4, 256))
+    for row, most in enumerate(levels):
+        counts[row, :most] = 1 + np.arange(most)
+    assert _assigned(counts, levels).tolist() == [0, 0, 1, 1]
+    few = np.array([4, NARROW, 4, NARROW])
+    assert _assigned(counts[[0, 1, 0, 1]], few).tolist() in ([0, 1, 0, 1], [1, 0, 1, 0])
 
 
 def test_damaged_rows_reach_nothing_beyond_the_arena(

@@ -1,6 +1,8 @@
 """Maps as C structures, with the codes of their rows and how they are read."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -15,6 +17,7 @@ BIAS_OF_BYTES = 128
 CHANNEL_BYTES = 16
 NO_CHANNEL = "{0, 0, 0, 0, 0, 1}"
 HALF = 16
+MOST_UINT8 = (1 << 8) - 1
 MOST_UINT16 = (1 << 16) - 1
 
 
@@ -35,12 +38,26 @@ class MapStructures:
     used: set[str] = field(default_factory=set)
     _known: dict[object, str] = field(default_factory=dict)
 
+    @cached_property
+    def types(self) -> dict[str, str]:
+        """Of positions among channels and in tables: the smallest that hold all of them."""
+        members = [
+            max(group.members) for layout in self.plan.layouts.values() for group in layout.groups
+        ]
+        stages = [stage for chain in self.plan.chains for stage in chain.stages]
+        tables = [reading.table for stage in stages for reading in stage.readings]
+        tables += [stage.table for stage in stages]
+        starts = [int(table.start.max()) for table in tables if table is not None]
+        return {"MEMBER": _smallest(members), "START": _smallest(starts)}
+
     def reading(self, reading: Reading) -> str:
         """The structure of a reading."""
         name = reading.map.name
         table = "0"
         if reading.table is not None:
-            lines = self._of_any_code(reading.table, reading.map)
+            lines = reading.table
+            if reading.decoder is None:
+                lines = self._of_any_code(lines, reading.map)
             table = f"&{self.table(lines, f'{name}.lines')}"
         decoder = "0"
         if reading.decoder is not None:
@@ -62,8 +79,6 @@ class MapStructures:
             whole = len(layout.groups) == 1
             rows = [self._group(group, stored.name, whole=whole) for group in layout.groups]
             groups, count = self.static_array("group", rows, f"{stored.name}.groups"), len(rows)
-            if layout.coding is None:  # rows that do not fit their slots may take longer
-                self.used |= {f"bits {group.bits}" for group in layout.groups if group.bits}
         sizes = f"{stored.channels}, {stored.height}, {stored.width}"
         body = f"{{ {groups}, {coding}, {offset or 0}, {layout.row_bytes}, {count}, {sizes} }}"
         return self.static("map", body, f"{stored.name}.map")
@@ -77,7 +92,7 @@ class MapStructures:
         else:
             if table.start.max() > MOST_UINT16:
                 raise ExportError(f"{name} needs more than {MOST_UINT16} table entries")
-            start = self.constants.array("uint16_t", table.start, f"{name}_start")
+            start = self.constants.array(self.types["START"], table.start, f"{name}_start")
         stored = self.constants.array("uint8_t", values, f"{name}_values")
         return self.static("table", f"{{ {stored}, {start} }}", name)
 
@@ -94,7 +109,8 @@ class MapStructures:
         members = "0"
         if not whole:
             listed = np.array(group.members)
-            members = self.constants.array("uint16_t", listed, f"{name}_of_{group.bits}_bits")
+            kind = self.types["MEMBER"]
+            members = self.constants.array(kind, listed, f"{name}_of_{group.bits}_bits")
         if group.row_bytes > MOST_UINT16:
             raise ExportError(f"{name}: a row takes {group.row_bytes:,} bytes, expected 65,535")
         return f"{{ {members}, {len(group.members)}, {group.row_bytes}, {group.bits} }}"
@@ -122,7 +138,8 @@ class MapStructures:
             stored = self.constants.array("uint32_t", shares, "code_shares")
             code = f"&{self.static('code', f'{{ {symbol_at}, {stored} }}', 'code')}"
         if not whole:
-            members = self.constants.array("uint16_t", np.array(group.members), f"{name}_coded")
+            listed = np.array(group.members)
+            members = self.constants.array(self.types["MEMBER"], listed, f"{name}_coded")
         return f"{{ {code}, {members}, {len(group.members)} }}"
 
     def _of_any_code(self, table: Table, stored: IntegerMap) -> Table:
@@ -130,9 +147,12 @@ class MapStructures:
         coding = self.plan.layouts[stored.name].coding
         if coding is None:
             return table
-        most = [len(group.table.frequencies) for group in coding.groups if group.table is not None]
-        levels = max(*most, 1 << int(stored.bits.max()))
-        missing = int(table.start.max()) + levels - len(table.values)
+        levels = 1 << stored.bits
+        for group in coding.groups:
+            if group.table is not None:
+                own = list(group.members)
+                levels[own] = np.maximum(levels[own], len(group.table.frequencies))
+        missing = int((table.start + levels).max()) - len(table.values)
         return Table(np.pad(table.values, (0, max(missing, 0))), table.start)
 
     def zero(self, reading: Reading) -> str:
@@ -180,3 +200,7 @@ class MapStructures:
             self.descriptors.append(f"static const struct {kind} {free}[] = {{\n{text}}};\n")
             self._known[key] = free
         return self._known[key]
+
+
+def _smallest(numbers: Iterable[int]) -> str:
+    return "uint8_t" if max(numbers, default=0) <= MOST_UINT8 else "uint16_t"

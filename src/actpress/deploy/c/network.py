@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from actpress._version import __version__
 from actpress.deploy.c.arrays import wrapped
-from actpress.deploy.c.runs import pack_function, unpack_function
+from actpress.deploy.c.runs import pack_function, unpack_function, unrolled
 from actpress.deploy.c.weights import Structures
 from actpress.deploy.integer import IntegerNetwork
 from actpress.deploy.memory import MemoryPlan, buffers_of
@@ -69,7 +69,7 @@ def sources(network: IntegerNetwork, plan: MemoryPlan, title: str) -> Sources:
             "main.c": template("main.c", PRINT=PRINT_MESSAGE if network.sent else PRINT_LOGITS),
             "net.h": _header(network, plan, named),
             "net.c": _network(network, plan, structures, chains, image, named),
-            "weights.h": template("weights.h", DECLARATIONS=declared),
+            "weights.h": template("weights.h", **structures.types, DECLARATIONS=declared),
             "weights.c": '#include "weights.h"\n\n' + "\n".join(structures.constants.definitions),
         },
         structures.constants.size_bytes,
@@ -130,7 +130,9 @@ def _network(
     text += template("put.c")
     if used & {"decoder", "encoder"}:
         text += template("matrix.c")
-    text += _codes(used) + template("rans.c" if "coding" in used else "rows.c")
+    text += _codes(unrolled(plan, network.maps)) + template(
+        "rans.c" if "coding" in used else "rows.c"
+    )
     if used & {"table", "decoder"}:
         text += template("table.c")
     text += _readers(used) + template("window.c")
@@ -145,8 +147,7 @@ def _network(
     return text + _main(network, plan, chains, image)
 
 
-def _codes(used: set[str]) -> str:
-    widths = sorted(int(each.split()[1]) for each in used if each.startswith("bits "))
+def _codes(widths: list[int]) -> str:
     runs = "".join(unpack_function(bits) + pack_function(bits) for bits in widths)
     return template(
         "codes.c",

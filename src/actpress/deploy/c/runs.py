@@ -1,10 +1,40 @@
 """C functions that pack and unpack runs of symbols of one width, several at a time."""
 
+from collections import Counter
+from collections.abc import Iterable
+
+from actpress.deploy.integer import IntegerMap
+from actpress.deploy.memory import MemoryPlan
 from actpress.deploy.memory.layout import BYTE
 
 WORD = 32
 UNPACKED_AT_ONCE = {bits: 32 if bits <= 4 else BYTE for bits in range(1, BYTE)}
 """Symbols, by width; what is around them in the loop weighs less for more of them."""
+
+WORTH = 1 / 16
+"""Share of all stored symbols that a width must have for functions of its own."""
+
+
+def unrolled(plan: MemoryPlan, maps: Iterable[IntegerMap]) -> list[int]:
+    """Widths with functions of their own, rising; a slow loop, and less flash, does the others.
+
+    Rows of rANS that do not fit their slots are packed, too, but they are few.
+
+    Args:
+        plan: whose layouts.
+        maps: of the network.
+    """
+    counts: Counter[int] = Counter()
+    total = 0
+    for stored in maps:
+        if stored.name in plan.offsets:
+            pixels = stored.height * stored.width
+            total += pixels * stored.channels
+            layout = plan.layouts[stored.name]
+            if layout.coding is None:
+                for group in layout.groups:
+                    counts[group.bits] += pixels * len(group.members)
+    return sorted(bits for bits, count in counts.items() if bits and count >= WORTH * total)
 
 
 def unpack_function(bits: int) -> str:

@@ -100,8 +100,12 @@ def _shifted(value: Stored, step: RealArray, *, nonnegative: bool) -> Line:
     values: list[Array] = []
     start = np.zeros(len(step), np.int64)
     at = 0
-    for (by, offset), members in classes.items():
-        first, last = value.map.q_min[members].min(), value.map.q_max[members].max()
+    spans = [
+        (value.map.q_min[members].min(), value.map.q_max[members].max(), key, members)
+        for key, members in classes.items()
+    ]
+    # The shortest come first: where they begin are small numbers.
+    for first, last, (by, offset), members in sorted(spans, key=lambda each: each[1] - each[0]):
         q = np.arange(first, last + 1)
         table = int8_clip((np.maximum(q, 0 if nonnegative else first) << by) + offset)
         start[members] = at + value.map.q_min[members] - first

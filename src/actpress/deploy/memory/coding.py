@@ -28,7 +28,7 @@ TABLES = 2
 """Of a network, at most: each takes a KiB of flash for its slots."""
 
 NARROW = 64
-"""Codes of a channel at most, for the table of channels with few: four bytes of flash for a code."""
+"""Codes of a channel at most, for the table of channels with few: a code takes four bytes."""
 
 ONE_TABLE_COSTS = 0.02
 """All channels of a map share one table where that makes its streams longer by no more."""

@@ -28,15 +28,15 @@ static void pack_rest(const uint8_t *from, uint32_t bits, uint32_t count, uint8_
     if (held) *to = (uint8_t)word;
 }
 @RUNS@
-static void unpack_run(const uint8_t *from, uint32_t bits, uint32_t count,
-                       const uint8_t *table, uint8_t *to)
+NOT_INLINE static void unpack_run(const uint8_t *from, uint32_t bits, uint32_t count,
+                                  const uint8_t *table, uint8_t *to)
 {
     switch (bits) {
 @UNPACK_CASES@    default: unpack_rest(from, bits, count, table, to);
     }
 }
 
-static void pack_run(const uint8_t *from, uint32_t bits, uint32_t count, uint8_t *to)
+NOT_INLINE static void pack_run(const uint8_t *from, uint32_t bits, uint32_t count, uint8_t *to)
 {
     switch (bits) {
 @PACK_CASES@    default: pack_rest(from, bits, count, to);
@@ -54,7 +54,7 @@ static void unpack_members(const uint8_t *from, const struct map *map, const str
 {
     static const struct table none = {same, 0};
     const uint8_t *const values = table ? table->values : none.values;
-    const uint16_t *const start = table ? table->start : none.start;
+    const place *const start = table ? table->start : none.start;
     uint32_t left = (uint32_t)map->width * group->count, j = 0;
     while (left) {
         uint8_t codes[BLOCK];

@@ -81,7 +81,7 @@ static void decode_row(const struct map *map, const uint8_t *from, const uint8_t
 
 /* Codes from the last to the first, so that they are decoded from the first on; the stream ends
    where the row ends. Returns its bytes; 0 if it is too long. */
-static uint32_t encode_row(const struct map *map, const uint8_t *codes, uint8_t *row)
+NOT_INLINE static uint32_t encode_row(const struct map *map, const uint8_t *codes, uint8_t *row)
 {
     uint8_t *const begin = row + RANS_HEADER, *const end = row + map->row_bytes, *to = end;
     uint32_t state = RANS_LOW;
@@ -113,7 +113,7 @@ static uint32_t encode_row(const struct map *map, const uint8_t *codes, uint8_t 
 }
 
 /* A packed row whose codes lack their lowest bits. */
-static void unpack_dropped(const struct map *map, const uint8_t *from, const struct table *table,
+NOT_INLINE static void unpack_dropped(const struct map *map, const uint8_t *from, const struct table *table,
                            uint8_t *to)
 {
     unpack_groups(map, from, NULL, to);
@@ -140,7 +140,7 @@ static void unpack_row(const struct map *map, uint32_t y, const struct table *ta
 }
 
 /* Stores the codes of a row, which are no longer needed then. */
-static void pack_row(const struct map *map, uint32_t y, uint8_t *codes)
+NOT_INLINE static void pack_row(const struct map *map, uint32_t y, uint8_t *codes)
 {
     uint8_t *const row = stored(map, y);
     if (!map->coding) {

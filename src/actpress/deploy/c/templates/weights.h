@@ -2,6 +2,9 @@
 #define WEIGHTS_H
 #include <stdint.h>
 
+typedef @MEMBER@ member; /* a position among the channels of a map */
+typedef @START@ place;   /* where the values of a channel begin in a table */
+
 /* One output channel: where its sum starts, and how the sum becomes a byte (or a logit):
    clip(((sum * multiplier + 2^(shift - 1)) >> shift) + offset, low, high). */
 struct channel {
@@ -13,12 +16,12 @@ struct channel {
 /* A function of a byte for every channel: values[start[channel] + byte]; start 0: one for all. */
 struct table {
     const uint8_t *values;
-    const uint16_t *start;
+    const place *start;
 };
 
 /* Channels of a map whose codes have one width; members 0: all of them, in order. */
 struct group {
-    const uint16_t *members;
+    const member *members;
     uint16_t count;
     uint16_t row_bytes;
     uint8_t bits;
@@ -34,7 +37,7 @@ struct code {
 /* Channels of a map that have one code; code 0: of one symbol. */
 struct coded_group {
     const struct code *code;
-    const uint16_t *members;
+    const member *members;
     uint16_t count;
 };
 
