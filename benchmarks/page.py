@@ -25,7 +25,10 @@ def target_of(what: str, target: str, measured: str, *, met: bool | None) -> Tar
 
 
 def write_results(
-    rows: Sequence[Row], targets: Sequence[Target], path: Path, **more: Sequence[Row]
+    rows: Sequence[Row],
+    targets: Sequence[Target],
+    path: Path,
+    **more: Sequence[Row] | Sequence[str],
 ) -> None:
     """Rows, targets and what else was measured as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
