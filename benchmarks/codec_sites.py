@@ -12,7 +12,7 @@ from actpress.codec import SiteCodec, seen_by
 from actpress.data import Dataset, load_fashion_mnist
 from actpress.graph import Graph, capture
 from actpress.methods import Job, Settings
-from actpress.methods.transform_coding import plan_at
+from actpress.methods.principal_components import plan_at
 from actpress.plan import Placement
 from actpress.pressing import CompressedModel
 from actpress.zoo import reference

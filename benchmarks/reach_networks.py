@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from actpress.settings import Capture
-from actpress.zoo.resnet8 import resnet8
+from actpress.zoo.tiny_resnet import resnet8
 from benchmarks.reach_tiny import AutoEncoder, DsCnn, MobileNetV1
 
 Shape = tuple[int, ...]

@@ -28,7 +28,6 @@ from actpress.data import Dataset, Split, load_dataset
 from actpress.graph import capture
 from actpress.kernels import CONTEXTS, as_planes, count_in_contexts
 from actpress.methods import METHODS, Settings
-from actpress.methods.transform_coding import plan_at
 from actpress.plan import Placement, Transform
 from actpress.stream import through_bytes
 from actpress.tune import TuneSettings
@@ -40,6 +39,8 @@ EARLIER = find_spec("actpress.evaluation") is None
 """Builds until aab34da called things otherwise."""
 
 evaluation = import_module("actpress.evaluate" if EARLIER else "actpress.evaluation")
+_RECIPE = "transform_coding" if EARLIER else "principal_components"
+plan_at: Any = import_module(f"actpress.methods.{_RECIPE}").plan_at
 Job: Any = getattr(import_module("actpress.methods"), "Task" if EARLIER else "Job")
 
 DECIBELS = 12.0

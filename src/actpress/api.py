@@ -17,7 +17,7 @@ from actpress.data.loaders import TorchData, from_torch
 from actpress.deploy.freeze import freeze
 from actpress.errors import ActpressError, BudgetError, DataError, ModelError
 from actpress.evaluation import Metrics, RunInfo, evaluate, measure_latency, refer
-from actpress.evaluation.judge import BATCH
+from actpress.evaluation.judging import BATCH
 from actpress.graph import (
     Graph,
     Site,
@@ -38,7 +38,7 @@ from actpress.methods import (
     given,
     read_images,
 )
-from actpress.methods.given import VARIANT as GIVEN
+from actpress.methods.by_hand import VARIANT as GIVEN
 from actpress.pipeline.job import PeakRam
 from actpress.plan import Plan
 from actpress.pressing import CompressedModel, check_plan

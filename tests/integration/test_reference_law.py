@@ -11,7 +11,7 @@ from actpress.codec import CodecOutput
 from actpress.data import load_fashion_mnist_subset
 from actpress.graph import capture
 from actpress.methods import Job, Settings
-from actpress.methods.transform_coding import plan_at
+from actpress.methods.principal_components import plan_at
 from actpress.plan import Placement
 from actpress.stream import Decoder, Encoder
 from actpress.zoo import reference

@@ -15,7 +15,7 @@ from actpress.kernels import (
     count_in_contexts_reference,
     float_histogram,
 )
-from actpress.methods.transform_coding import water_level
+from actpress.methods.principal_components import water_level
 from actpress.plan import NumberBits, Placement, Plan, SitePlan, Transform
 from tests.conftest import two_threads
 

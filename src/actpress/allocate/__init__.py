@@ -1,10 +1,10 @@
 """From observations and an objective to plans: states of sites, and the greedy search over them."""
 
-from actpress.allocate.explore import CODED_BIT_WIDTH, explore
+from actpress.allocate.exploration import CODED_BIT_WIDTH, explore
 from actpress.allocate.greedy import Criterion, Move, greedy_path
 from actpress.allocate.measure import SingleSites
-from actpress.allocate.offers import BLOCK, offers_of
-from actpress.allocate.search import Search, SearchSettings, SearchTask, offers, search
+from actpress.allocate.offering import BLOCK, offers_of
+from actpress.allocate.searching import Search, SearchSettings, SearchTask, offers, search
 from actpress.allocate.states import Offer, SiteStates, State, lower_hull
 from actpress.allocate.tally import grouped_entropy_bits
 

@@ -12,11 +12,11 @@ from actpress.data.arrays import read_array
 from actpress.data.cifar10 import load_cifar10
 from actpress.data.dataset import Dataset, ImageSource, MemoryImages, Split
 from actpress.data.fashion_mnist import load_fashion_mnist, load_fashion_mnist_subset
-from actpress.data.file_sizes import FileSizes, file_sizes
 from actpress.data.hugging_face import load_hugging_face
 from actpress.data.imagefile import read_image
 from actpress.data.imagefolder import load_image_folder, normalised
 from actpress.data.loaders import from_torch
+from actpress.data.sizes import FileSizes, file_sizes
 from actpress.data.unlabelled_folder import load_unlabelled_folder
 from actpress.errors import DataError
 from actpress.factories import call_factory

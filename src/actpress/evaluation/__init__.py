@@ -5,8 +5,8 @@ from actpress.evaluation.confidence import (
     images_to_tell,
     is_guessing,
 )
-from actpress.evaluation.evaluate import RunInfo, evaluate
-from actpress.evaluation.judge import Judged, Reference, judge, predict, refer
+from actpress.evaluation.evaluating import RunInfo, evaluate
+from actpress.evaluation.judging import Judged, Reference, judge, predict, refer
 from actpress.evaluation.latency import measure_latency
 from actpress.evaluation.metrics import LatencyMetrics, Metrics, PathPoint, SiteMetrics, Views
 

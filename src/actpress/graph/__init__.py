@@ -1,7 +1,7 @@
 """Trace a network, find the values it stores, observe them, and put codecs there."""
 
 from actpress.graph.arrangement import PLAIN, Arrangement
-from actpress.graph.capture import Graph, capture
+from actpress.graph.capturing import Graph, capture
 from actpress.graph.dense import DenseLayer, Neighbours
 from actpress.graph.freed import give_back_freed
 from actpress.graph.gradients import GradientWatch, Visit

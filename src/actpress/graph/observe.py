@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx
 
 from actpress.graph.arrangement import to_codec
-from actpress.graph.capture import Graph
+from actpress.graph.capturing import Graph
 from actpress.graph.sites import Site
 from actpress.plan import Placement
 

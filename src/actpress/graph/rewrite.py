@@ -13,7 +13,7 @@ from torch.fx.node import Argument
 from actpress.errors import ModelError
 from actpress.graph.annotate import describe
 from actpress.graph.arrangement import Arrangement, from_codec, to_codec
-from actpress.graph.capture import Graph
+from actpress.graph.capturing import Graph
 from actpress.graph.layout import in_layout, layout_matters, layout_of
 from actpress.graph.sites import Site
 from actpress.graph.state import graph_module

@@ -4,7 +4,7 @@ from math import prod
 
 from torch import fx
 
-from actpress.graph.capture import Graph
+from actpress.graph.capturing import Graph
 from actpress.graph.values import dtype_of, shape_of
 
 VALUES_AT_ONCE = 6_500_000

@@ -11,7 +11,7 @@ from actpress.kernels.histogram import bin_edges, float_histogram
 from actpress.kernels.pack import bit_widths_of, quantize_pack, unpack_dequantize
 from actpress.kernels.pack_format import packed_bytes
 from actpress.kernels.pack_reference import quantize_pack_reference, unpack_dequantize_reference
-from actpress.kernels.quantize import quantize, quantize_reference
+from actpress.kernels.quantizing import quantize, quantize_reference
 from actpress.kernels.tally import Columns, Tallied, tally_states, tally_states_reference
 
 __all__ = [

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 from actpress.methods.best_of import best
-from actpress.methods.cap import cap, gdr
-from actpress.methods.codesign import choose_widths, codesign
-from actpress.methods.entropy_training import entropy_training
-from actpress.methods.given import given
+from actpress.methods.by_hand import given
+from actpress.methods.fixed_width import int8, lsq, uniform
+from actpress.methods.greedy import cap, gdr
 from actpress.methods.layerwise import layerwise_ilp, layerwise_search
-from actpress.methods.transform_coding import transform_coding
-from actpress.methods.uniform import int8, lsq, uniform
+from actpress.methods.mixed_precision import choose_widths, codesign
+from actpress.methods.principal_components import transform_coding
+from actpress.methods.rate_training import entropy_training
 from actpress.pipeline.images import read_images
 from actpress.pipeline.job import Job, Outcome
 from actpress.pipeline.progress import Progress, Silence

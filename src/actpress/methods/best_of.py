@@ -5,9 +5,9 @@ from dataclasses import replace
 from time import perf_counter
 
 from actpress.errors import BudgetError, TuningError
-from actpress.methods.cap import cap, gdr
-from actpress.methods.codesign import codesign
+from actpress.methods.greedy import cap, gdr
 from actpress.methods.layerwise import layerwise_ilp
+from actpress.methods.mixed_precision import codesign
 from actpress.pipeline.job import Job, Outcome
 from actpress.tune import held_out_divergence
 

@@ -22,9 +22,9 @@ from actpress.cost import SiteUse
 from actpress.errors import BudgetError
 from actpress.graph import Site, insert_codecs
 from actpress.kernels import count_in_contexts
-from actpress.methods.lsq import train_steps
+from actpress.methods.fixed_width import best_step, refuse_accuracy, uniform_plan
+from actpress.methods.learned_steps import train_steps
 from actpress.methods.quiet import stdout_discarded
-from actpress.methods.uniform import best_step, refuse_accuracy, uniform_plan
 from actpress.pipeline.job import RESERVE, Job, Outcome
 from actpress.pipeline.meet import CLOSE_ENOUGH
 from actpress.pipeline.widths import rate_scales, symbol_target, train_widths

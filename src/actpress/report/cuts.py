@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from actpress.cuts import Cut
-from actpress.data.file_sizes import JPEG_QUALITY, FileSizes
+from actpress.data.sizes import JPEG_QUALITY, FileSizes
 from actpress.report.columns import Column, print_fitting
 from actpress.report.quantities import count
 

@@ -8,7 +8,7 @@ from actpress.zoo.reference import (
     vgg16_bn_fashion_mnist,
 )
 from actpress.zoo.resnet import resnet18
-from actpress.zoo.resnet8 import resnet8
+from actpress.zoo.tiny_resnet import resnet8
 from actpress.zoo.vgg import vgg16_bn
 
 __all__ = [

@@ -12,7 +12,7 @@ from torch import nn
 from actpress.errors import ModelError
 from actpress.zoo.mobilenet import mobilenet_v2
 from actpress.zoo.resnet import resnet18
-from actpress.zoo.resnet8 import resnet8
+from actpress.zoo.tiny_resnet import resnet8
 from actpress.zoo.vgg import vgg16_bn
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"

@@ -16,7 +16,7 @@ from actpress.deploy.onnx import export_onnx
 from actpress.deploy.onnx.network import onnx_network
 from actpress.deploy.onnx.qdq import LinearQuantizers
 from actpress.deploy.onnx.sessions import onnxruntime_session
-from actpress.deploy.onnx.verify import symbols_of, verify
+from actpress.deploy.onnx.verification import symbols_of, verify
 from actpress.errors import ExportError, RunError
 from actpress.plan import Placement, Transform
 from actpress.pressing import CompressedModel

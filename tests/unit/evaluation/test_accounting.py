@@ -392,7 +392,7 @@ def test_the_test_split_sets_nothing(case: Case) -> None:
 
 
 def test_metrics_do_not_depend_on_the_batches(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("actpress.evaluation.evaluate")
+    module = importlib.import_module("actpress.evaluation.evaluating")
     monkeypatch.setattr(module, "BATCH", 7)
     seen: list[int] = []
     metrics = evaluate(case.pressed, case.graph, case.test, RunInfo(), on_batch=seen.append)

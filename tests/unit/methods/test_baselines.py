@@ -24,9 +24,9 @@ from actpress.methods import (
     layerwise_search,
     lsq,
 )
+from actpress.methods.fixed_width import best_step, uniform_plan
 from actpress.methods.layerwise import choose_by_ilp
-from actpress.methods.lsq import train_steps
-from actpress.methods.uniform import best_step, uniform_plan
+from actpress.methods.learned_steps import train_steps
 from actpress.plan import Placement, Plan, Transform
 from actpress.pressing import covering_step, lowest_symbol
 from actpress.settings import WidthSettings
@@ -95,7 +95,7 @@ def test_lsq_goes_on_to_fewer_bits_when_training_raises_the_entropy(
 ) -> None:
     """Each attempt has a checkpoint of its own, also when the run is resumed."""
     given = job("3bits (entropy, activations)")
-    module = importlib.import_module("actpress.methods.uniform")
+    module = importlib.import_module("actpress.methods.fixed_width")
     widths = []
 
     def too_many_at_first(job: Job, plan: Plan, *rest: object, **options: object) -> Outcome:

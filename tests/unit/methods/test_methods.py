@@ -112,7 +112,7 @@ def test_cap_keeps_an_accuracy_budget_whatever_training_does(
             codec.step.mul_(coarser)
         return replace(start, pressed=pressed, method="cap", variant="")
 
-    monkeypatch.setattr(importlib.import_module("actpress.methods.cap"), "learn", train)
+    monkeypatch.setattr(importlib.import_module("actpress.methods.greedy"), "learn", train)
     given = job("6.3pp")
     outcome = cap(given)
     assert outcome.method == "cap"

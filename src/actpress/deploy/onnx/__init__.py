@@ -14,7 +14,7 @@ from actpress.deploy.onnx.network import OnnxNetwork, SiteInFile, onnx_network
 from actpress.deploy.onnx.qdq import LinearQuantizers
 from actpress.deploy.onnx.quant import QuantNodes
 from actpress.deploy.onnx.sessions import onnxruntime_session, qonnx_execution
-from actpress.deploy.onnx.verify import Agreement, verify
+from actpress.deploy.onnx.verification import Agreement, verify
 from actpress.pressing import CompressedModel
 from actpress.run import new_file
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from actpress.deploy.onnx.network import INPUT, OUTPUT, OnnxNetwork
-from actpress.deploy.onnx.verify import Execute, Tensors
+from actpress.deploy.onnx.verification import Execute, Tensors
 
 
 def onnxruntime_session(network: OnnxNetwork) -> Execute:

@@ -8,10 +8,10 @@ from types import MappingProxyType
 
 from torch import Tensor, nn
 
-from actpress.allocate.explore import explore
+from actpress.allocate.exploration import explore
 from actpress.allocate.greedy import Criterion, Move, greedy_path, taken_back
 from actpress.allocate.measure import SingleSites
-from actpress.allocate.offers import ruled_offers
+from actpress.allocate.offering import ruled_offers
 from actpress.allocate.states import Offer, SiteStates, State, cheapest
 from actpress.calibration import Statistics
 from actpress.cost import Objective

@@ -15,7 +15,7 @@ from actpress.evaluation.account import (
     total_views,
 )
 from actpress.evaluation.confidence import Comparison
-from actpress.evaluation.judge import BATCH, Reference, judge, refer
+from actpress.evaluation.judging import BATCH, Reference, judge, refer
 from actpress.evaluation.metrics import (
     MeasuredMetrics,
     Metrics,

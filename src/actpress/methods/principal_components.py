@@ -10,7 +10,7 @@ from torch import Tensor
 
 from actpress.calibration import Statistics
 from actpress.errors import BudgetError
-from actpress.methods.uniform import refuse_accuracy
+from actpress.methods.fixed_width import refuse_accuracy
 from actpress.pipeline.job import Job, Outcome
 from actpress.pipeline.meet import Met, unreachable
 from actpress.plan import Placement, Plan, SitePlan, Transform

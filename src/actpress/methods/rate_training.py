@@ -3,8 +3,8 @@
 Steps of 8-bit activations, and the network if asked, are trained on the loss and the entropy.
 """
 
-from actpress.methods.lsq import train_steps
-from actpress.methods.uniform import refuse_accuracy, uniform_plan
+from actpress.methods.fixed_width import refuse_accuracy, uniform_plan
+from actpress.methods.learned_steps import train_steps
 from actpress.pipeline.job import Job, Outcome
 from actpress.plan import Placement
 from actpress.pressing import covering_step

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from actpress.errors import BudgetError
 from actpress.graph import insert_codecs
-from actpress.methods.cap import gdr
+from actpress.methods.greedy import gdr
 from actpress.pipeline.groups import Groups, groups_of, mixture_of
 from actpress.pipeline.job import Job, Outcome
 from actpress.pipeline.learn import learn, within_accuracy

@@ -6,7 +6,7 @@ import torch
 
 from actpress.calibration import SiteStatistics
 from actpress.errors import BudgetError
-from actpress.methods.lsq import train_steps
+from actpress.methods.learned_steps import train_steps
 from actpress.pipeline.job import Job, Outcome
 from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.pressing import covering_step, lowest_symbol
