@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 from torch import Tensor, distributed
 
-from actpress.errors import RunError
+from actpress.errors import ActpressError, RunError
 
 SILENCE_S = 1800.0
 """A process that says nothing for so long is taken for lost."""
@@ -240,7 +240,16 @@ def _next(iterator: Iterator[Any]) -> _Part:
     except StopIteration:
         return _Part(is_end=True)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is raised in all processes
-        return _Part(error=error)
+        return _Part(error=_portable(error))
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or one of the same words where it cannot be sent to other processes."""
+    try:
+        _unpacked(_packed(error))
+    except Exception:  # noqa: BLE001 - constructors of others raise what they like
+        return ActpressError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _once(work: Callable[[], T]) -> Iterator[T]:

@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from actpress.errors import RunError
+from actpress import team
+from actpress.errors import ActpressError, RunError
 from actpress.team import ALONE, Shared, join, processes, team_of
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +50,22 @@ def test_one_process_is_a_team_of_its_own() -> None:
     assert ALONE.tells(RunError("x"))
     assert join() is ALONE
     assert processes({"WORLD_SIZE": "3"}) == 3
+
+
+class OddError(Exception):
+    def __init__(self, what: str, number: int) -> None:
+        super().__init__(f"{what} {number}")
+
+
+def test_an_error_that_cannot_be_sent_is_told_in_its_words() -> None:
+    told = team._next(_broken()).error
+    assert isinstance(told, ActpressError)
+    assert str(told) == "OddError: broken image 3"
+
+
+def _broken() -> Iterator[None]:
+    raise OddError("broken image", 3)
+    yield
 
 
 def test_shared_batches_know_their_team() -> None:

@@ -116,7 +116,7 @@ def taken_back(
         _, site = heapq.heappop(queue)
         above, present = ladders[site][levels[site] - 1 : levels[site] + 1]
         extra = objective.price(above.use) - objective.price(present.use)
-        if extra > room:  # room only shrinks, and this site's other moves come after this one
+        if extra > room:  # and this site's other moves come after this one
             continue
         room -= extra
         levels[site] -= 1

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from actpress.allocate.exploration import explore
 from actpress.allocate.greedy import Criterion, Move, greedy_path, taken_back
 from actpress.allocate.measure import SingleSites
 from actpress.allocate.offering import ruled_offers
-from actpress.allocate.states import Offer, SiteStates, State, cheapest
+from actpress.allocate.states import Offer, SiteStates, State
 from actpress.calibration import Statistics
 from actpress.cost import Objective
 from actpress.graph import Graph, Site, give_back_freed, images_at_once
@@ -87,11 +87,6 @@ class Search:
     path: tuple[Move, ...]
     node_evals: int
     seconds: float
-
-    @property
-    def lowest_price(self) -> float:
-        """With every site at its last rung."""
-        return cheapest(self.ladders, self.objective)
 
     def within(self, price: float) -> int:
         """Index of the first state of the path of at most this price; the last if there is none."""
@@ -239,7 +234,27 @@ def search(work: SearchTask, kinds: Mapping[str, Sequence[Offer]], target: float
     work.on_progress(1.0)
     if settings.rounds and target:
         sites = [site.restricted(work.measured) for site in sites]
-    return _path(work, sites, began)
+    return path_to(work, sites, target, began)
+
+
+def path_to(
+    work: SearchTask, sites: Sequence[SiteStates], target: float, began: float = 0.0
+) -> Search:
+    """The greedy path of searched sites.
+
+    Where weighing arithmetic keeps it above the target, it is that of prices alone.
+
+    Args:
+        work: its objective and criterion.
+        sites: their states.
+        target: price; zero for none.
+        began: when the search did.
+    """
+    found = _path(work, sites, began)
+    if target and found.path[found.within(target)].price > target:
+        work.objective = replace(work.objective, weighs_arithmetic=False)
+        found = _path(work, sites, began)
+    return found
 
 
 def _corrections(

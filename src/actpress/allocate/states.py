@@ -1,6 +1,6 @@
 """The states that a site can be in: what each would store, cost and lose."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from actpress.cost import Objective, SiteUse
@@ -100,8 +100,3 @@ def _bends(first: State, middle: State, last: State, objective: Objective) -> bo
     """Whether the middle one lies below the line between its neighbours; weights rise."""
     a, b, c = (objective.weight(state.use) for state in (first, middle, last))
     return (first.loss - middle.loss) * (c - b) > (middle.loss - last.loss) * (b - a)
-
-
-def cheapest(ladders: Sequence[Sequence[State]], objective: Objective) -> float:
-    """Price of all sites at their last rung."""
-    return sum(objective.price(ladder[-1].use) for ladder in ladders)

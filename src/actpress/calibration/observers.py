@@ -156,7 +156,7 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
         total += own
         outer += (centred @ centred.T) * torch.outer(unit, unit)
         outer += torch.outer(rest, centre) + torch.outer(centre, own)
-    return total, outer
+    return total, (outer + outer.T) / 2  # products in float32 need not be symmetric
 
 
 def _column_blocks(x: Tensor) -> Iterator[Tensor]:

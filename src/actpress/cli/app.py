@@ -47,6 +47,7 @@ from actpress.cli.options import (
     WeightsOption,
     WidthStepsOption,
     WorkersOption,
+    alone,
     check_choice,
     check_codecs,
     complain,
@@ -112,6 +113,7 @@ def _root(
 
 @app.command("inspect")
 @guarded
+@alone
 def inspect_command(
     model: ModelOption,
     input_shape: Annotated[
@@ -370,7 +372,9 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
     with joined(gpu=device.startswith("cuda")) as team:
         opened = open_run(run, weights=weights, device=device_of(device))
         source, graph, pressed = opened.source, opened.graph, opened.pressed
-        preparation = source.preparation if data is None or data.startswith(FILES) else None
+        preparation = source.preparation
+        if preparation is not None and data is not None and not data.startswith(FILES):
+            preparation = Preparation(task=preparation.task)  # a factory prepares its own images
         images = load_dataset(
             data or source.data, input_shape=source.input, preparation=preparation
         )
@@ -400,6 +404,7 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
 
 @app.command("report")
 @guarded
+@alone
 def report_command(run: RunArgument) -> None:
     """Print the numbers of a run and write its report.html again."""
     from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load

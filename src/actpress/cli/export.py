@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from actpress.cli.options import RunArgument, WeightsOption, check_choice, guarded
+from actpress.cli.options import RunArgument, WeightsOption, alone, check_choice, guarded
 from actpress.errors import ExportError
 
 TARGETS = {
@@ -20,6 +20,7 @@ MAPS = {"packed": "at their bits", "rans": "entropy coded row by row where that 
 
 
 @guarded
+@alone
 def export_command(
     run: RunArgument,
     to: Annotated[

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from actpress.budget import Count
+from actpress.cli.arguments import check_alone
 from actpress.errors import ActpressError, RunError, is_out_of_memory
 from actpress.interruption import EXIT_INTERRUPTED
 from actpress.settings import (
@@ -202,6 +203,17 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt:
             complain("interrupted; nothing was written")
             raise typer.Exit(EXIT_INTERRUPTED) from None
+
+    return run
+
+
+def alone(command: Callable[P, None]) -> Callable[P, None]:
+    """Refuse to be one of several processes that would all do the same."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        check_alone()
+        command(*args, **kwargs)
 
     return run
 

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from actpress.cli.options import RunArgument, WeightsOption, complain, guarded
+from actpress.cli.options import RunArgument, WeightsOption, alone, complain, guarded
 from actpress.files import check_writable
 
 
 @guarded
+@alone
 def ram_command(
     run: RunArgument,
     html: Annotated[

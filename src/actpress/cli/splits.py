@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from actpress.cli.options import RunArgument, WeightsOption, guarded
+from actpress.cli.options import RunArgument, WeightsOption, alone, guarded
 from actpress.errors import RunError
 
 
 @guarded
+@alone
 def split_command(
     run: RunArgument,
     at: Annotated[

@@ -9,6 +9,7 @@ from actpress.cli.options import (
     DeviceOption,
     RunArgument,
     WeightsOption,
+    alone,
     complain,
     guarded,
 )
@@ -19,6 +20,7 @@ from actpress.settings import MAX_IMAGES, MAX_MIB
 
 
 @guarded
+@alone
 def encode_command(
     run: RunArgument,
     image: Annotated[
@@ -65,6 +67,7 @@ def _classes(output: object) -> str:
 
 
 @guarded
+@alone
 def decode_command(  # noqa: PLR0917 - every argument is an option of the command line
     run: RunArgument,
     stream: Annotated[Path, typer.Argument(help="What actpress encode wrote.")],

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from actpress.budget import Budget, Count, View
-from actpress.cli.arguments import check_alone, check_model, parse_input
+from actpress.cli.arguments import check_model, parse_input
 from actpress.cli.options import (
     BatchOption,
     BatchSizeOption,
@@ -40,6 +40,7 @@ from actpress.cli.options import (
     WeightsOption,
     WidthStepsOption,
     WorkersOption,
+    alone,
     check_choice,
     check_codecs,
     complain,
@@ -64,6 +65,7 @@ from actpress.settings import (
 
 
 @guarded
+@alone
 def sweep_command(  # noqa: PLR0917 - every argument is an option of the command line
     model: ModelOption,
     data: DataOption,
@@ -120,7 +122,6 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
     ]
     check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
     check_codecs(transform, parameter_bits)
-    check_alone()
     check_model(model, model_args)
     shape = None if input_shape is None else parse_input(input_shape)
     of_model = mean == OF_MODEL and std is None

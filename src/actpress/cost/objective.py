@@ -38,12 +38,14 @@ class Objective:
         view: how bits are counted; plain packing needs no code tables.
         batch: images per fetch of parameters, tables and indices.
         energy: of the memory and of arithmetic, for `energy`.
+        weighs_arithmetic: whether searches for net traffic do, see `weight`.
     """
 
     kind: Kind = Kind.NET
     view: View = View.ENTROPY
     batch: int = 1
     energy: EnergyModel = field(default_factory=EnergyModel)
+    weighs_arithmetic: bool = True
 
     @classmethod
     def of(cls, budget: Budget, energy: EnergyModel | None = None) -> "Objective":
@@ -70,7 +72,7 @@ class Objective:
         That is counted in bits that could be moved for its energy: one that costs more of it than
         its move is no gain for the device, although no budget of traffic counts it.
         """
-        if self.kind is not Kind.NET:
+        if self.kind is not Kind.NET or not self.weighs_arithmetic:
             return self.price(use)
         return self.price(use) + self.energy.mac_pj / self.energy.pj_per_bit * use.extra_macs
 

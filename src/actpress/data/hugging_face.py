@@ -98,17 +98,20 @@ def load_hugging_face(
     centre, scale = tuple(mean or default_mean), tuple(std or default_std)
     check_normalisation(size[0], centre, scale)
     splits = _opened(name)
-    tested = next((split for split in TESTED if split in splits), None)
-    if "train" not in splits or tested is None:
-        raise DataError(
-            f"hf:{name} has the splits {', '.join(splits)}; expected train, and test or validation"
-        )
+    if "train" not in splits:
+        raise DataError(f"hf:{name} has the splits {', '.join(splits)}; expected train among them")
     image, label = _columns(name, splits["train"].features)
     classes = tuple(splits["train"].features[label].names)
+    tested = next((s for s in TESTED if _is_labelled(splits.get(s), image, label)), None)
+    if tested is None:
+        raise DataError(
+            f"hf:{name} has the splits {', '.join(splits)}, of which none but train has images and "
+            f"labels; expected them in {', '.join(TESTED[:-1])} or {TESTED[-1]}"
+        )
 
     def split(part: str, positions: Sequence[int]) -> Split:
         rows, chosen = splits[part], torch.tensor(positions, dtype=torch.int64)
-        labels = torch.tensor(rows[label][:])[chosen]
+        labels = torch.tensor(_labels(name, rows, part, label))[chosen]
         source = ArrowImages(rows, image, chosen, size, centre, scale, f"hf:{name}, {part}")
         return Split(source, labels)
 
@@ -126,15 +129,34 @@ def load_hugging_face(
     )
 
 
+def _is_labelled(rows: Any, image: str, label: str) -> bool:
+    """Whether a split has both columns, and does not hide its labels (-1, or nothing)."""
+    if rows is None or not {image, label} <= set(rows.features):
+        return False
+    return all(known is not None and known >= 0 for known in rows[label][:])
+
+
+def _labels(name: str, rows: Any, part: str, label: str) -> list[int]:
+    """Of a split.
+
+    Raises:
+        DataError: an image has none.
+    """
+    labels = list(rows[label][:])
+    for position, known in enumerate(labels):
+        if known is None or known < 0:
+            raise DataError(f"image {position} of hf:{name}, {part}, has no label; leave it out")
+    return labels
+
+
 def _opened(name: str) -> Mapping[str, Any]:
     """The splits of a data set by name."""
     try:
         import datasets  # noqa: PLC0415 - optional, and slow to load
     except ImportError as error:
-        raise DataError(
-            f"hf:{name} needs the package datasets; pip install 'actpress[hf]'"
-        ) from error
+        raise DataError(f"hf:{name} needs the package datasets; pip install '.[hf]'") from error
     spec, _, config = name.partition("@")
+    spec = str(Path(spec).expanduser())
     try:
         if (Path(spec) / "dataset_dict.json").is_file():
             found = datasets.load_from_disk(spec)

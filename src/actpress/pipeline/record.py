@@ -101,7 +101,7 @@ def identity_of(job: Job) -> str:
     amounts = settings.calibration_images, settings.search_images, settings.holdout_images
     how = settings.block, settings.search, settings.widths, settings.tune
     rules = f"|{job.rules}" if job.rules else ""
-    return f"{hash_weights(job.graph.root)}|{job.budget}|{amounts}|{how}{rules}"
+    return f"{hash_weights(job.graph.root)}|{job.budget}|{amounts}|{how}|{job.energy}{rules}"
 
 
 def read_record(folder: Path, job: Job) -> SearchRecord | None:

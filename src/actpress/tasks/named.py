@@ -17,19 +17,23 @@ from actpress.tasks.task import Task
 class _Named:
     """A task, and what the number behind its name means; None where it takes none."""
 
-    make: Callable[[float | None], Task]
+    make: Callable[[str | None], Task]
     number: str | None = None
     needs_number: bool = False
 
 
-def _segmentation(number: float | None) -> Task:
+def _segmentation(number: str | None) -> Task:
     assert number is not None, "checked before"
     return Segmentation(classes=int(number))
 
 
-def _multilabel(number: float | None) -> Task:
+def _multilabel(number: str | None) -> Task:
     assert number is not None, "checked before"
     return MultiLabel(labels=int(number))
+
+
+def _dense_regression(peak: str | None) -> Task:
+    return DenseRegression() if peak is None else DenseRegression(peak=float(peak))
 
 
 NAMED: Mapping[str, _Named] = {
@@ -37,9 +41,7 @@ NAMED: Mapping[str, _Named] = {
     "multilabel": _Named(_multilabel, "labels", needs_number=True),
     "segmentation": _Named(_segmentation, "classes", needs_number=True),
     "regression": _Named(lambda _: Regression()),
-    "dense-regression": _Named(
-        lambda peak: DenseRegression() if peak is None else DenseRegression(peak=peak), "peak"
-    ),
+    "dense-regression": _Named(_dense_regression, "peak"),
 }
 
 FORMS = (
@@ -76,6 +78,7 @@ def task_of(text: str) -> Task:
             raise TaskError(f"the task {text} needs its number of {named.number}: {name}:21")
         return named.make(None)
     try:
-        return named.make(float(number))
+        return named.make(number)
     except ValueError as error:
-        raise TaskError(f"cannot read {number!r} in the task {text}; expected a number") from error
+        kind = "whole number" if named.needs_number else "number"
+        raise TaskError(f"cannot read {number!r} in the task {text}; expected a {kind}") from error

@@ -2,6 +2,8 @@
 
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from actpress.allocate import Criterion, Offer, SiteStates, State, greedy_path, lower_hull
 from actpress.allocate.greedy import taken_back
+from actpress.allocate.searching import SearchSettings, SearchTask, path_to
 from actpress.cost import Kind, Objective, SiteUse
 from actpress.plan import Placement, SitePlan
 
@@ -41,6 +44,23 @@ def test_a_bit_that_costs_more_energy_than_its_move_is_not_saved() -> None:
     start = state(100, 0.0)
     assert lower_hull([start, plain, projected], Objective(Kind.NET)) == (start, plain)
     assert lower_hull([start, plain, projected], Objective(Kind.TRAFFIC)) == (start, projected)
+
+
+@pytest.mark.parametrize(("target", "price"), [(150.0, 120.0), (110.0, 100.0), (0.0, 120.0)])
+def test_what_costs_much_arithmetic_is_taken_where_nothing_else_meets_the_budget(
+    target: float, price: float
+) -> None:
+    plain = state(60, 0.3)
+    projected = replace(plain, loss=0.4, use=replace(plain.use, stored_bits=50, macs=10_000.0))
+    sites = [SiteStates("a", (state(100, 0.0), plain, projected))]
+    work = SimpleNamespace(
+        graph=SimpleNamespace(fingerprint="f"),
+        objective=Objective(Kind.NET),
+        settings=SearchSettings(),
+        node_evals=0,
+    )
+    found = path_to(cast(SearchTask, work), sites, target)
+    assert found.path[-1].price == price
 
 
 @given(

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from actpress.cli.app import app
 from actpress.cli.arguments import check_alone
 from actpress.errors import RunError
 from actpress.methods import METHODS
@@ -132,3 +134,21 @@ def test_one_of_several_processes_is_refused() -> None:
     check_alone({"WORLD_SIZE": "1"})
     with pytest.raises(RunError, match="one of 2 processes"):
         check_alone({"WORLD_SIZE": "2"})
+
+
+@pytest.mark.parametrize(
+    "command", ["inspect", "report", "export", "ram", "split", "encode", "decode", "sweep"]
+)
+def test_commands_of_one_process_refuse_to_be_several(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    arguments = {
+        "inspect": ["--model", "m:f", "--input", "3x8x8"],
+        "export": ["run", "--to", "c", "--out", "out"],
+        "encode": ["run", "a.png", "a.apz"],
+        "decode": ["run", "a.apz", "values"],
+        "sweep": ["--model", "m:f", "--data", "d", "--out", "out"],
+    }.get(command, ["run"])
+    ran = CliRunner().invoke(app, [command, *arguments])
+    assert (ran.exit_code, "one of 2 processes" in ran.output) == (2, True)

@@ -3,6 +3,7 @@
 import importlib
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,17 @@ Feature = type("Image", (), {})
 class Rows:
     """Rows as `datasets` gives them: by position, or a column."""
 
-    def __init__(self, count: int, features: dict[str, Any]) -> None:
-        self.count, self.features = count, features
+    def __init__(
+        self, count: int, features: dict[str, Any], labels: Sequence[int | None] = (0, 1)
+    ) -> None:
+        self.count, self.features, self.labels = count, features, labels
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, key: Any) -> Any:
         if key == "kind":
-            return [position % 2 for position in range(self.count)]
+            return [self.labels[position % len(self.labels)] for position in range(self.count)]
         pixels = np.full((10, 12, 3), 10 * key, dtype=np.uint8)
         return {"photo": Image.fromarray(pixels), "kind": key % 2}
 
@@ -94,6 +97,26 @@ def test_a_folder_that_was_saved_is_taken_from_disk(library: Library, tmp_path: 
     assert library.asked == [str(tmp_path)]
 
 
+@pytest.mark.parametrize(
+    "hidden", [Rows(4, FEATURES, [-1]), Rows(4, FEATURES, [None]), Rows(4, {"photo": Feature()})]
+)
+def test_a_test_split_without_labels_gives_way_to_the_validation_split(
+    library: Library, hidden: Rows
+) -> None:
+    library.splits["test"] = hidden
+    data = load_hugging_face("pets", size=SIZE)
+    assert next(data.test.batches(4))[1].tolist() == [0, 1, 0, 1]
+    library.splits = {"train": Rows(20, FEATURES), "test": hidden}
+    with pytest.raises(DataError, match="none but train has images and labels"):
+        load_hugging_face("pets", size=SIZE)
+
+
+def test_a_training_image_without_a_label_is_named(library: Library) -> None:
+    library.splits["train"] = Rows(20, FEATURES, [0, None])
+    with pytest.raises(DataError, match="image 1 of hf:pets, train, has no label"):
+        load_hugging_face("pets", size=SIZE)
+
+
 def test_bad_names_and_columns_are_refused(library: Library) -> None:
     with pytest.raises(DataError, match="cannot open hf:nothing: FileNotFoundError: Couldn't find"):
         load_hugging_face("nothing", size=SIZE)
@@ -102,7 +125,7 @@ def test_bad_names_and_columns_are_refused(library: Library) -> None:
     with pytest.raises(DataError, match="are for image folders; hf:pets has its own"):
         load_dataset("hf:pets", input_shape=SIZE, preparation=Preparation(unlabelled=True))
     library.splits = {"train": Rows(20, FEATURES)}
-    with pytest.raises(DataError, match="has the splits train; expected train, and test"):
+    with pytest.raises(DataError, match="has the splits train, of which none but train has"):
         load_hugging_face("pets", size=SIZE)
     library.splits = {part: Rows(4, {"text": Value()}) for part in ("train", "test")}
     with pytest.raises(DataError, match=r"has the columns text \(Value\); expected one of images"):
@@ -111,9 +134,7 @@ def test_bad_names_and_columns_are_refused(library: Library) -> None:
 
 def test_a_missing_package_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(
-        DataError, match=r"needs the package datasets; pip install 'actpress\[hf\]'"
-    ):
+    with pytest.raises(DataError, match=r"needs the package datasets; pip install '\.\[hf\]'"):
         load_hugging_face("pets", size=SIZE)
 
 

@@ -178,7 +178,7 @@ def test_what_training_does_not_improve_stays_as_it_was(
 ) -> None:
     given = job("1.2bits (entropy, activations)")
     start = gdr(given)
-    monkeypatch.setattr(learning, "held_out_divergence", lambda *given: 0.0)
+    monkeypatch.setattr(learning, "held_out_divergence", lambda *given, team: 0.0)
     outcome = learning.learn(given, start)
     assert outcome.variant == learning.UNTRAINED
     assert outcome.pressed is start.pressed
@@ -196,7 +196,8 @@ def test_a_bound_below_what_is_fetched_leaves_the_plan_as_it_was(
 
 
 def test_cap_learns_at_the_bits_of_gdr(job: Make, tmp_path: Path) -> None:
-    given = job("1.2bits (entropy, activations)", folder=tmp_path)
+    longer = replace(FEW, tune=replace(FEW.tune, steps=12))
+    given = job("1.2bits (entropy, activations)", folder=tmp_path, settings=longer)
     outcome = cap(given)
     assert outcome.method == outcome.pressed.plan.method == "cap"
     assert outcome.variant == ""

@@ -2,12 +2,14 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from actpress.budget import Budget
+from actpress.cost import EnergyModel
 from actpress.data.dataset import Dataset
-from actpress.errors import BudgetError
+from actpress.errors import BudgetError, RunError
 from actpress.graph import Graph
 from actpress.methods import METHODS, codesign, gdr
 from actpress.pipeline.job import Job, Outcome
@@ -70,6 +72,15 @@ def test_a_finished_search_is_carried_along(
     assert first.pressed.plan.method == "gdr", "nobody else's result is changed"
     gdr(replace(job, budget=Budget.parse("4bits (entropy, activations)")))
     assert len(searched) == 3, "another budget has a search of its own"
+
+
+def test_a_search_for_another_memory_is_not_taken_up(
+    graph: Graph, dataset: Dataset, tmp_path: Path
+) -> None:
+    job = Job(graph, dataset, Budget.parse("3bits (entropy, activations)"), SMALL, folder=tmp_path)
+    gdr(job)
+    with pytest.raises(RunError, match="belongs to another network, budget or settings"):
+        gdr(replace(job, energy=EnergyModel("mine", pj_per_bit=1.0), searches={}))
 
 
 def test_transforms_that_are_not_allowed_are_not_used(graph: Graph, dataset: Dataset) -> None:
