@@ -1,11 +1,18 @@
 """The JSON file and the page of `make bench-device`, with its targets judged."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.page import TARGETS, Target, table, target_line, target_of, write_results
+from benchmarks.page import (
+    TARGETS,
+    Target,
+    commits_line,
+    table,
+    target_line,
+    target_of,
+    write_results,
+)
 from benchmarks.store import Row
 
 PAGE = Path("docs/results-device.md")
@@ -264,8 +271,6 @@ def _equality(rows: Sequence[Row]) -> Iterator[Target]:
 def page(rows: Sequence[Row], targets: Sequence[Target], peers: Sequence[Row] = ()) -> str:
     """docs/results-device.md."""
     lines = [target_line(t["what"], t["target"], t["measured"], met=t["met"]) for t in targets]
-    commits = Counter(row["commit"] for row in rows)
-    listed = ", ".join(f"{commit} ({count})" for commit, count in commits.items())
     columns = (
         *("run", "form", "cascades", "maps, bytes", "line buffers", "stack", "whole RAM"),
         *("flash", "code", "of codecs", "M7 instructions", "a product", "bytes of maps moved"),
@@ -284,8 +289,7 @@ def page(rows: Sequence[Row], targets: Sequence[Target], peers: Sequence[Row] = 
             table(columns, map(_cells, rows), words=3),
             *_peers(peers),
             MISSING,
-            f"Rows by the commit that measured them: {listed}.",
-            "",
+            commits_line(rows),
         )
     )
 

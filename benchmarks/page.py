@@ -59,6 +59,6 @@ def variant_of(row: Row) -> str:
 
 def commits_line(rows: Sequence[Row]) -> str:
     """Of which commits the rows are, since not all are measured anew for every change."""
-    counts = Counter(row["environment"]["commit"] for row in rows)
+    counts = Counter(row.get("commit") or row["environment"]["commit"] for row in rows)
     listed = ", ".join(f"{commit} ({count})" for commit, count in counts.items())
     return f"Rows by the commit that measured them: {listed}.\n"

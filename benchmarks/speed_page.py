@@ -83,7 +83,7 @@ class Aim:
         worst = max(ratios) if self.at_most else min(ratios)
         met = worst <= self.bound if self.at_most else worst >= self.bound
         asked = f"at {'most' if self.at_most else 'least'} {self.bound:g}{self.unit}"
-        return target_of(self.title, asked, f"{worst:.2f}{self.unit}", met=met)
+        return target_of(self.title, asked, f"{worst:.3f}{self.unit}", met=met)
 
 
 AIMS = (

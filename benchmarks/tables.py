@@ -53,7 +53,7 @@ def write_symbols(pressed: CompressedModel, images: Iterable[Tensor], path: Path
     writers = {name: SymbolWriter() for name in pressed.codecs}
     with seen_by({codec: writers[name] for name, codec in pressed.codecs.items()}):
         run(pressed, images)
-    save_file({name: torch.cat(own.batches) for name, own in writers.items()}, path)
+    save_file({name: torch.cat(own.batches).contiguous() for name, own in writers.items()}, path)
 
 
 def earlier_bits(earlier: Path, folder: Path) -> dict[str, float]:

@@ -223,7 +223,7 @@ def search(work: SearchTask, kinds: Mapping[str, Sequence[Offer]], target: float
     if not target:
         low, high = reference / REACH[1], reference / REACH[0]
     for number in range(settings.rounds):
-        near = _path(work, sites, began).kinds_between(low, high, aim)
+        near = _path(work, sites, objective, began).kinds_between(low, high, aim)
         fresh = {kind: state for kind, state in near.items() if kind not in work.measured}
         if not fresh:
             break
@@ -250,10 +250,9 @@ def path_to(
         target: price; zero for none.
         began: when the search did.
     """
-    found = _path(work, sites, began)
+    found = _path(work, sites, work.objective, began)
     if target and found.path[found.within(target)].price > target:
-        work.objective = replace(work.objective, weighs_arithmetic=False)
-        found = _path(work, sites, began)
+        return _path(work, sites, replace(work.objective, weighs_arithmetic=False), began)
     return found
 
 
@@ -279,13 +278,15 @@ def _factor(measured: float, estimated: float) -> float:
     return min(max(measured / max(estimated, 1e-12), LEAST_FACTOR), MOST_FACTOR)
 
 
-def _path(work: SearchTask, sites: Sequence[SiteStates], began: float) -> Search:
-    ladders = tuple(site.ladder(work.objective) for site in sites)
-    path = greedy_path(ladders, work.objective, criterion=work.settings.criterion)
+def _path(
+    work: SearchTask, sites: Sequence[SiteStates], objective: Objective, began: float
+) -> Search:
+    ladders = tuple(site.ladder(objective) for site in sites)
+    path = greedy_path(ladders, objective, criterion=work.settings.criterion)
     return Search(
         work.graph.fingerprint,
         tuple(sites),
-        work.objective,
+        objective,
         work.settings.criterion,
         ladders,
         tuple(path),
