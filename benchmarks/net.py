@@ -63,6 +63,9 @@ ANY_TRANSFORM = "any"
 WIDTHS = {"matrices16": NumberBits.HALF, "matrices4": NumberBits.NIBBLE}
 """Variants of a plan whose matrices are stored in other widths than the one it was made for."""
 
+PUBLISHED_BLOCK = 2
+"""Side of the blocks of pixels that the co-design as published projects."""
+
 CALIBRATION_IMAGES = 500
 
 
@@ -112,10 +115,12 @@ def _labelled(seed: int) -> Iterator[Wanted]:
 
 def _published() -> Iterator[Wanted]:
     """Activations alone: dense projections everywhere, as published, and as the search likes."""
-    for variant in ("", ANY_TRANSFORM, LABELS):
+    kinds = [("codesign", ""), ("codesign", ANY_TRANSFORM)]
+    kinds += [("cap", variant) for variant in ("", ANY_TRANSFORM, LABELS)]
+    for method, variant in kinds:
         for text, view in (("0.8bits", View.ENTROPY), ("1.34bits", View.FIXED)):
             budget = Budget.parse(f"{text} ({view}, activations)")
-            yield Wanted("resnet18", "cap", budget, variant=variant)
+            yield Wanted("resnet18", method, budget, variant=variant)
 
 
 def _headlines(method: str, seed: int, variant: str = "") -> Iterator[Wanted]:
@@ -183,8 +188,10 @@ def settings_of(row: Wanted) -> Settings:
     search = SearchSettings(seed=row.seed)
     if row.budget.count is Count.ACTIVATIONS and not row.variant:  # as published: dense everywhere
         search = replace(search, transforms=(Transform.FISHER_PCA,))
+    blocks = row.method == "codesign" and search.transforms == (Transform.FISHER_PCA,)
     return Settings(
         calibration_images=CALIBRATION_IMAGES,
+        block=PUBLISHED_BLOCK if blocks else None,
         search=search,
         tune=tune,
         widths=WidthSettings(steps=WIDTH_STEPS),
