@@ -9,6 +9,7 @@ import multiprocessing
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,9 @@ def main() -> None:
     """Measure what has no row yet, then write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="measure networks whose name or source holds this")
-    parser.add_argument("--compress", help="compress those of these names, between commas, too")
+    parser.add_argument(
+        "--compress", help="compress those of these names too, patterns as timm:* between commas"
+    )
     parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds for one network")
     arguments = parser.parse_args()
     for network in all_networks():
@@ -66,22 +69,32 @@ def main() -> None:
     compress_named((arguments.compress or "").split(","), arguments.limit)
 
 
-def compress_named(names: Sequence[str], limit_s: float) -> None:
-    """Add to the rows of these networks whether they can be compressed, where that is not known."""
-    for network in all_networks():
-        for row in read_rows(RESULTS):
-            fits = row["network"] == network.name and network.name in names
-            if fits and row["captured"] and row["compressed"] is None:
-                found = in_a_process(network, compressed, limit_s)
-                done, why = found["compressed"] is True, found["refused"]
-                print(network.name, "compressed" if done else why, flush=True)
-                write_page(
-                    [
-                        {**each, "compressed": done, "refused": why} if each == row else each
-                        for each in read_rows(RESULTS)
-                    ],
-                    RESULTS,
-                )
+def compress_named(patterns: Sequence[str], limit_s: float) -> None:
+    """Add to the rows of these networks whether they can be compressed, where that is not known.
+
+    Networks with few sites come first. One that is not done in time is tried again with more.
+    """
+    networks = {network.name: network for network in all_networks()}
+    rows = [row for row in read_rows(RESULTS) if row["captured"] and row["compressed"] is None]
+    for row in sorted(rows, key=lambda row: row["sites"] or 0):
+        name = row["network"]
+        wanted = any(fnmatchcase(name, pattern) for pattern in patterns)
+        if not wanted or name not in networks or (row.get("unfinished_s") or 0) >= limit_s:
+            continue
+        found = in_a_process(networks[name], compressed, limit_s)
+        verdict = _verdict_of(found, limit_s)
+        print(name, *verdict.values(), flush=True)
+        kept = [{**r, **verdict} if r["network"] == name else r for r in read_rows(RESULTS)]
+        write_page(kept, RESULTS)
+
+
+def _verdict_of(found: Row, limit_s: float) -> Row:
+    """What a row says of a network that was compressed, refused, or not done in time."""
+    commit = found["environment"]["commit"]
+    if found["refused"] == unfinished(limit_s):
+        return {"unfinished_s": limit_s, "compress_commit": commit}
+    verdict = {"compressed": found["compressed"] is True, "refused": found["refused"]}
+    return {**verdict, "compress_s": found["seconds"], "compress_commit": commit}
 
 
 def in_a_process(network: Network, measure: Measure, limit_s: float) -> Row:
@@ -102,7 +115,12 @@ def in_a_process(network: Network, measure: Measure, limit_s: float) -> Row:
     finally:
         process.kill()
         process.join()
-    return row or _row(network, refused=f"not done after {limit_s:g} s")
+    return row or _row(network, refused=unfinished(limit_s))
+
+
+def unfinished(limit_s: float) -> str:
+    """What a row says of a network that took too long."""
+    return f"not done after {limit_s:g} s"
 
 
 def _send(connection: Connection, network: Network, measure: Measure) -> None:
@@ -142,6 +160,7 @@ def compressed(network: Network) -> Row:
     task = Unlabelled(Custom(lambda outputs, targets: 0.0, nothing))
     data = Dataset("random", split(16), split(8), split(4), 0, task)
     budget = Budget.parse("4bits", batch=MANY)
+    begun = time.process_time()
     try:
         compress(
             network.build().eval(),
@@ -153,7 +172,7 @@ def compressed(network: Network) -> Row:
         )
     except ActpressError as error:
         return _row(network, compressed=False, refused=str(error))
-    return _row(network, compressed=True)
+    return _row(network, compressed=True, seconds=time.process_time() - begun)
 
 
 @torch.no_grad()

@@ -31,8 +31,9 @@ INTRODUCTION = (
     "the captured network gives the same bits in eval mode, for three images where it was "
     "captured with two, with codecs that change nothing at every site. *Compressed* says "
     "whether the greedy search (`gdr`) made a compressed network of it on random images; a dash "
-    "where that was not tried. Seconds are of capture, of the processor, with one thread, peak "
-    "memory is that of the process. Rows are in `benchmarks/results/reach.json`.\n"
+    "where that was not tried, a number of seconds where it took longer. Seconds are of capture, "
+    "of the processor, with one thread, peak memory is that of the process. Rows "
+    "are in `benchmarks/results/reach.json`.\n"
 )
 
 
@@ -134,11 +135,18 @@ def _line(row: Row) -> list[str]:
         row["input"],
         row["captured"] or "no",
         _verdict(row["identical"]),
-        _verdict(row["compressed"]),
+        _compressed(row),
         _number(row["sites"]),
         _number(row["seconds"], ".1f"),
         _number(row["peak_mib"], ".0f"),
     ]
+
+
+def _compressed(row: Row) -> str:
+    slow = row.get("unfinished_s")
+    return (
+        f"not in {slow:g} s" if slow and row["compressed"] is None else _verdict(row["compressed"])
+    )
 
 
 def _verdict(value: bool | None) -> str:  # noqa: FBT001 - a verdict

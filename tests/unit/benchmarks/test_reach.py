@@ -77,9 +77,34 @@ def test_a_network_of_any_output_is_compressed(
         reach._row(SMALL, captured="fx", identical=True, refused="at /x/site-packages/y.py:1 (z)"),
     ]
     reach_page.write_page(rows, reach.RESULTS)
-    reach.compress_named(["two"], 120)
-    assert [row["compressed"] for row in read_rows(reach.RESULTS)] == [True, None]
+    reach.compress_named(["t*"], 120)
+    first, second = read_rows(reach.RESULTS)
+    assert (first["compressed"], second["compressed"]) == (True, None)
+    assert first["compress_s"] > 0
     assert read_rows(reach.RESULTS)[1]["refused"] == "at y.py:1 (z)"
+
+
+def test_a_network_that_takes_too_long_is_tried_again_with_more_time_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = []
+
+    def slow(network: Network, _: object, limit_s: float) -> dict[str, object]:
+        limits.append(limit_s)
+        return reach._row(network, refused=reach.unfinished(limit_s))
+
+    monkeypatch.setattr(reach, "RESULTS", tmp_path / "reach.json")
+    monkeypatch.setattr(reach_page, "PAGE", tmp_path / "reach.md")
+    monkeypatch.setattr(reach, "all_networks", lambda: [SMALL])
+    monkeypatch.setattr(reach, "in_a_process", slow)
+    reach_page.write_page([reach._row(SMALL, captured="fx", identical=True)], reach.RESULTS)
+    for limit_s in (60, 60, 90):
+        reach.compress_named(["small"], limit_s)
+    (row,) = read_rows(reach.RESULTS)
+
+    assert limits == [60, 90]
+    assert (row["compressed"], row["refused"]) == (None, None)
+    assert "| not in 90 s |" in (tmp_path / "reach.md").read_text()
 
 
 def test_what_differs_is_not_identical() -> None:
