@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -20,8 +21,8 @@ from actpress.codec import counting
 from actpress.data.dataset import Dataset
 from actpress.errors import ActpressError, DataError, RunError
 from actpress.evaluation import RunInfo, evaluate, judge, refer
-from actpress.graph import capture
-from actpress.methods import METHODS, Job, Settings
+from actpress.graph import GradientWatch, capture
+from actpress.methods import METHODS, Job, Outcome, Settings
 from actpress.pipeline.learn import learnable
 from actpress.pressing import CompressedModel, run
 from actpress.settings import TuneSettings
@@ -39,9 +40,7 @@ def main() -> None:
     team = join()
     shared = replace(job, team=team, searches={})
     check_statistics(job, shared)
-    alone, together = METHODS["gdr"](job), METHODS["gdr"](shared)
-    same("the plan", alone.pressed.plan, together.pressed.plan)
-    same("codecs and tables", alone.pressed.state_dict(), together.pressed.state_dict())
+    alone, together = check_searches(job, shared)
     check_symbols(shared, copy.deepcopy(together.pressed))
     check_judging(job, shared, together.pressed)
     check_errors(team)
@@ -103,6 +102,41 @@ def check_statistics(job: Job, shared: Job) -> None:
                 same(f"statistics of {name}", vars(own), vars(ours[name]))
         else:
             same(field, mine, ours)
+
+
+def check_searches(job: Job, shared: Job) -> tuple[Outcome, Outcome]:
+    """Greedy searches of both views and layer-wise sensitivities; gives the last greedy one."""
+    ran: list[int] = []
+    for text in ("3x (fixed, batch 1)", str(job.budget)):
+        budget = Budget.parse(text)
+        for method in ("gdr", "layerwise_ilp"):
+            mine, ours = (
+                counted(replace(each, budget=budget), method, ran) for each in (job, shared)
+            )
+            same(f"{method}, {text}: the plan", mine.pressed.plan, ours.pressed.plan)
+            same("codecs and tables", mine.pressed.state_dict(), ours.pressed.state_dict())
+            same("nodes", mine.search_node_evals, ours.search_node_evals)
+            alone, together = ran[-2:]
+            same(f"{method}, {text}: batches", sum(shared.team.gathered(together)), alone)
+            same("a part of them", 0 < together < alone, True)
+            if method == "gdr":
+                greedy = mine, ours
+    return greedy
+
+
+def counted(job: Job, method: str, ran: list[int]) -> Outcome:
+    """An outcome; adds how many batches this process went back through for it."""
+    went_back, visits = GradientWatch.visit, 0
+
+    def visit(*arguments: Any) -> None:
+        nonlocal visits
+        visits += 1
+        went_back(*arguments)
+
+    with mock.patch.object(GradientWatch, "visit", visit):
+        outcome = METHODS[method](job)
+    ran.append(visits)
+    return outcome
 
 
 def check_symbols(shared: Job, pressed: CompressedModel) -> None:

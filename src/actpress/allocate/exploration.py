@@ -2,15 +2,16 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import accumulate, product
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from actpress.allocate.packed_tally import PackedTally
-from actpress.allocate.states import PINNED_BITS, Offer, SiteStates, State
+from actpress.allocate.states import PINNED_BITS, Offer, Place, SiteStates, State
 from actpress.allocate.tally import Tally
 from actpress.budget import View
 from actpress.calibration import SiteStatistics, Statistics, visit_gradients
@@ -25,6 +26,7 @@ from actpress.graph import Graph, Site
 from actpress.plan import GroupPlan, Placement, SitePlan, Transform
 from actpress.pressing import covering_step
 from actpress.settings import NumberBits
+from actpress.team import ALONE, Team
 
 CODED_BIT_WIDTH = 12
 """Bound on the symbols of a plan for the entropy coder; calibration narrows it."""
@@ -45,6 +47,7 @@ def explore(
     seed: int,
     number_bits: NumberBits = NumberBits.BYTE,
     on_batch: Callable[[float], None] = lambda share: None,
+    team: Team = ALONE,
 ) -> list[SiteStates]:
     """What every site could be, at what price and loss.
 
@@ -58,6 +61,7 @@ def explore(
         seed: of the drawn labels.
         number_bits: of a stored number of a matrix.
         on_batch: called with the share of the batches that is done.
+        team: shares the batches, which all its processes are given whole.
     """
     tallies: dict[tuple[str, Placement], list[AnyTally]] = defaultdict(list)
     for placement, (name, kinds) in product(Placement, offers.items()):
@@ -67,14 +71,11 @@ def explore(
                 tallies[name, placement].append(
                     _tally(offer, statistics, name, graph, objective.view)
                 )
-
-    def add(name: str, placement: Placement, value: Tensor, gradient: Tensor) -> None:
-        for tally in tallies[name, placement]:
-            block = tally.offer.block
-            tally.add(as_blocks(value, block), as_blocks(gradient, block))
-
-    shown = visit_gradients(graph, images, tallies, add, seed=seed)
-    for number, _ in enumerate(shown, start=1):
+    shown = _seen(graph, images, tallies, seed, team)
+    for number, batch in enumerate(team.in_order(shown), start=1):
+        for where, seen in batch.items():
+            for tally, own in zip(tallies[where], seen, strict=True):
+                tally.add(own)
         on_batch(number / len(images))
     found: dict[str, list[State]] = defaultdict(list)
     for (name, _), own in tallies.items():
@@ -87,6 +88,35 @@ def explore(
     return [
         SiteStates(site.name, tuple(found[site.name])) for site in graph.sites if found[site.name]
     ]
+
+
+def _seen(
+    graph: Graph,
+    images: Sequence[Tensor],
+    tallies: Mapping[tuple[str, Placement], Sequence[AnyTally]],
+    seed: int,
+    team: Team,
+) -> Iterator[dict[tuple[str, Placement], list[Any]]]:
+    """What every tally sees of each batch of this process."""
+    begins = list(accumulate((len(batch) for batch in images), initial=0))
+    own: dict[tuple[str, Placement], list[Any]] = {}
+    place = Place(0, begins[-1])
+
+    def see(name: str, placement: Placement, value: Tensor, gradient: Tensor) -> None:
+        own[name, placement] = [
+            tally.seen(
+                as_blocks(value, tally.offer.block), as_blocks(gradient, tally.offer.block), place
+            )
+            for tally in tallies[name, placement]
+        ]
+
+    first, stride = team.part
+    places = iter(begins[first:-1:stride])
+    shown = visit_gradients(graph, images, tallies, see, seed=seed, part=team.part)
+    place = Place(next(places, 0), begins[-1])
+    for _ in shown:
+        yield dict(own)
+        place = Place(next(places, 0), begins[-1])
 
 
 def _observed(parts: Sequence[Statistics], site: str, offer: Offer) -> Statistics:
@@ -123,7 +153,7 @@ def _states(site: Site, tally: AnyTally, number_bits: NumberBits) -> list[State]
     return [
         _coded_state(site, tally, number, loss, number_bits)
         for number, loss in enumerate(losses)
-        if not tally.too_fine[number]
+        if not tally.all.too_fine[number]
     ]
 
 

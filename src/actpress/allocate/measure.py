@@ -1,6 +1,6 @@
 """What a codec at one site alone costs the network's predictions, measured by running it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 from actpress.graph import Graph, insert_codecs
 from actpress.plan import Placement
 from actpress.tasks import Task
+from actpress.team import ALONE, Team
 
 FREE_OPS = ("placeholder", "get_attr", "output")
 """Operations that compute nothing and are not counted."""
@@ -31,7 +32,8 @@ class SingleSites:
     For every batch the float network runs once, and then for every site only what depends on it.
 
     Attributes:
-        node_evals: graph nodes executed so far (inputs, parameters and output not counted).
+        node_evals: graph nodes executed so far (inputs, parameters and output not counted), by all
+            processes.
     """
 
     def __init__(
@@ -52,22 +54,35 @@ class SingleSites:
         self._kept = self._values_to_keep()
         self.node_evals = 0
 
+    def losses(self, batches: Sequence[Tensor], team: Team = ALONE) -> dict[str, float]:
+        """Mean divergence from the float network of each site's codec alone, in nats per image.
+
+        Args:
+            batches: of images.
+            team: shares them; all its processes are given all of them.
+        """
+        total = dict.fromkeys(self._switches, 0.0)
+        first, stride = team.part
+        for batch, evaluated in team.in_order(map(self._summed, batches[first::stride])):
+            self.node_evals += evaluated
+            for name, summed in batch.items():
+                total[name] += summed
+        return {name: summed / sum(map(len, batches)) for name, summed in total.items()}
+
     @torch.no_grad()
-    def losses(self, batches: Iterable[Tensor]) -> dict[str, float]:
-        """Mean divergence from the float network of each site's codec alone, in nats per image."""
-        total, images = dict.fromkeys(self._switches, 0.0), 0
-        for batch in batches:
-            known = self._run(self._nodes, {}, (batch,))
-            reference = _output(known)
-            for name, switch in self._switches.items():
-                switch.on = True
-                changed = self._run(self._suffixes[name], known, ())
-                switch.on = False
-                total[name] += float(self._task.divergence(_output(changed), reference)) * len(
-                    batch
-                )
-            images += len(batch)
-        return {name: summed / images for name, summed in total.items()}
+    def _summed(self, batch: Tensor) -> tuple[dict[str, float], int]:
+        """The same of one batch, summed over its images, and how many nodes that took."""
+        known, evaluated = self._run(self._nodes, {}, (batch,)), _computed(self._nodes)
+        reference = _output(known)
+        summed = {}
+        for name, switch in self._switches.items():
+            switch.on = True
+            changed = self._run(self._suffixes[name], known, ())
+            switch.on = False
+            divergence = self._task.divergence(_output(changed), reference)
+            summed[name] = float(divergence) * len(batch)
+            evaluated += _computed(self._suffixes[name])
+        return summed, evaluated
 
     def _run(
         self, nodes: Sequence[fx.Node], known: Mapping[fx.Node, Any], inputs: tuple[Tensor, ...]
@@ -94,7 +109,6 @@ class SingleSites:
 
         args = fx.node.map_arg(node.args, fetch)
         kwargs = fx.node.map_arg(node.kwargs, fetch)
-        self.node_evals += node.op not in FREE_OPS
         return getattr(self._interpreter, node.op)(node.target, args, kwargs)
 
     def _suffix(self, path: str) -> list[fx.Node]:
@@ -113,6 +127,10 @@ class SingleSites:
             inside = set(suffix)
             kept.update(s for node in suffix for s in node.all_input_nodes if s not in inside)
         return kept
+
+
+def _computed(nodes: Sequence[fx.Node]) -> int:
+    return sum(node.op not in FREE_OPS for node in nodes)
 
 
 def _output(values: Mapping[fx.Node, Any]) -> Any:

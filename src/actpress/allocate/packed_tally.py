@@ -6,12 +6,12 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from actpress.allocate.states import Offer
+from actpress.allocate.states import Offer, Place
 from actpress.codec import WIDEST, Basis, on_grid
 from actpress.plan import GroupPlan
 
 SAMPLES = 4096
-"""Values of each component that quantizers are chosen on."""
+"""Values of each component that quantizers are chosen on, at most."""
 
 SHRINK, SHRINKS = 2**-0.25, 20
 """Steps that are tried for a width, each so much smaller than the one before."""
@@ -46,19 +46,27 @@ class PackedTally:
         return self.offer.transform != "identity"
 
     @torch.no_grad()
-    def add(self, value: Tensor, gradient: Tensor) -> None:
-        """Keep some columns of a batch of values, shape (n, K, ...)."""
+    def seen(self, value: Tensor, gradient: Tensor, place: Place) -> tuple[Tensor, int]:
+        """Some columns of a batch of values, shape (n, K, ...), and positions of a component.
+
+        Each image gives about as many as any other.
+        """
         del gradient  # the statistics' Fisher information tells how sensitive components are
         columns = value.transpose(0, 1).flatten(1)
-        self.positions = value[0, 0].numel()
-        wanted = SAMPLES - sum(part.shape[1] for part in self.parts)
-        if wanted <= 0:
-            return
-        stride = max(columns.shape[1] // wanted, 1)
-        centred = columns[:, ::stride][:, :wanted] - self.mean.float()[:, None]
+        before, after = (
+            -(-SAMPLES * number // place.images)
+            for number in (place.first, place.first + len(value))
+        )
+        stride = max(columns.shape[1] // max(after - before, 1), 1)
+        centred = columns[:, ::stride][:, : after - before] - self.mean.float()[:, None]
         if self.offer.transform != "identity":
             centred = self.basis.vectors.float() @ centred
-        self.parts.append(centred)
+        return centred, value[0, 0].numel()
+
+    def add(self, seen: tuple[Tensor, int]) -> None:
+        """Keep what was seen of a batch."""
+        columns, self.positions = seen
+        self.parts.append(columns)
 
     def choices(self) -> list[tuple[tuple[GroupPlan, ...], float, float]]:
         """Groups of components, estimated loss in nats, and mean squared error of a component.

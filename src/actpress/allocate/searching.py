@@ -21,6 +21,7 @@ from actpress.pressing import build_codec
 from actpress.rules import FREE, Rule
 from actpress.settings import SEARCHED, NumberBits
 from actpress.tasks import Task
+from actpress.team import ALONE, Team
 
 CHUNK_BYTES = 1 << 28
 """About as much memory is taken by the values and gradients of a batch."""
@@ -144,6 +145,8 @@ class SearchTask:
         task: what outputs mean.
         press_site: the codec of a planned site, to be measured.
         on_progress: called with the share that is done.
+        team: shares the images.
+        node_evals: graph nodes executed so far, by all processes.
     """
 
     graph: Graph
@@ -153,6 +156,7 @@ class SearchTask:
     settings: SearchSettings
     task: Task
     on_progress: Callable[[float], None] = lambda share: None
+    team: Team = ALONE
     node_evals: int = 0
     measured: dict[tuple[str, Offer], float] = field(default_factory=dict)
 
@@ -172,7 +176,7 @@ class SearchTask:
         codecs = {state.plan.site: self.codec(state.plan) for state in states}
         placements = {state.plan.site: state.plan.placement for state in states}
         single = SingleSites(self.graph, codecs, placements, self.task)
-        losses = single.losses(self.images.split(images_at_once(self.graph, MOST_CHUNK)))
+        losses = single.losses(self.images.split(images_at_once(self.graph, MOST_CHUNK)), self.team)
         self.node_evals += single.node_evals
         give_back_freed()
         return losses
@@ -216,6 +220,7 @@ def search(work: SearchTask, kinds: Mapping[str, Sequence[Offer]], target: float
         seed=settings.seed or 0,
         number_bits=settings.number_bits,
         on_batch=lambda share: work.on_progress(EXPLORING * share),
+        team=work.team,
     )
     reference = objective.reference(work.graph.sites)
     aim = target or reference / math.sqrt(math.prod(REACH))

@@ -29,6 +29,19 @@ class Offer:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a batch stands among the search images.
+
+    Attributes:
+        first: number of its first image.
+        images: in all.
+    """
+
+    first: int
+    images: int
+
+
+@dataclass(frozen=True)
 class State:
     """One way to compress a site.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from actpress.allocate.states import Offer
+from actpress.allocate.states import Offer, Place
 from actpress.codec import Basis, contexts_for, on_grid, per_component, stored_step
 from actpress.kernels import Columns, tally_states
 from actpress.plan import SHIFTS_PER_OCTAVE
@@ -28,6 +28,43 @@ MOST_LEVELS = 256
 SHAPE_FLOOR = 1.0
 """Added to the sensitivity of each component, of mean 1: errors are not small, and what looks
 insensitive at the operating point may not be away from it."""
+
+
+@dataclass(frozen=True)
+class Tallies:
+    """What the states of one kind do to a batch, or to several, shape (states,) each, float64.
+
+    Attributes:
+        independent: squared errors of the components, each times its sensitivity.
+        squared: squared errors.
+        coherent: squared weighed errors of the images.
+        bits: of the symbols that were counted.
+        too_fine: whether a state has more levels than are made tables for.
+        images: how many were seen, and `counted` of them whose symbols were.
+        positions: of a component in an image.
+    """
+
+    independent: Tensor
+    squared: Tensor
+    coherent: Tensor
+    bits: Tensor
+    too_fine: Tensor
+    images: int
+    counted: int
+    positions: int
+
+    def plus(self, other: "Tallies") -> "Tallies":
+        """Both together."""
+        return Tallies(
+            self.independent + other.independent,
+            self.squared + other.squared,
+            self.coherent + other.coherent,
+            self.bits + other.bits,
+            self.too_fine | other.too_fine,
+            self.images + other.images,
+            self.counted + other.counted,
+            other.positions,
+        )
 
 
 @dataclass
@@ -52,13 +89,7 @@ class Tally:
     steps: Tensor = field(init=False)
     shifts: list[int] = field(init=False)
     ranks: list[int] = field(init=False)
-    squared: Tensor = field(init=False)
-    coherent: Tensor = field(init=False)
-    bits: Tensor = field(init=False)
-    too_fine: Tensor = field(init=False)
-    images: int = 0
-    positions: int = 0
-    counted: int = 0
+    summed: Tallies | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         variances = self.basis.variances
@@ -70,29 +101,40 @@ class Tally:
         self.bases = base
         self.steps = on_grid_rows(base[:, None] * torch.exp2(-shape)[None])
         self.ranks = [self._rank(float(step)) for step in base]
-        states, components = self.steps.shape
-        self.squared = torch.zeros(states, components, dtype=torch.float64)
-        self.coherent = torch.zeros(states, dtype=torch.float64)
-        self.bits = torch.zeros(states, dtype=torch.float64)
-        self.too_fine = torch.zeros(states, dtype=torch.bool)
 
     @torch.no_grad()
-    def add(self, value: Tensor, gradient: Tensor) -> None:
-        """Add a batch: the value and the score's gradient, shape (n, K, ...) cut into blocks."""
+    def seen(self, value: Tensor, gradient: Tensor, place: Place) -> Tallies:
+        """Of a batch: the value and the score's gradient, shape (n, K, ...) cut into blocks."""
         y, pull = self._components(value), gradient
         if self.offer.transform != "identity":
             pull = mixed(self.basis.inverse.T.float(), gradient)
-        counting = self.counted < COUNTED_IMAGES
-        self.positions = y[0, 0].numel()
-        columns = self._columns(y) if counting else _uncounted(len(self.ranks))
+        counting = place.first < COUNTED_IMAGES
+        columns, too_fine = self._columns(y) if counting else _uncounted(len(self.ranks))
         found = tally_states(y, pull, self.steps, self.ranks, columns)
-        self.squared += found.squared
-        self.coherent += found.pulled.square().sum(1)
-        for state, counts in enumerate(found.counts):
-            if counts is not None:
-                self.bits[state] += grouped_entropy_bits(counts, -int(columns.lowest[state]))
-        self.images += len(value)
-        self.counted += len(value) if counting else 0
+        bits = [
+            0.0 if counts is None else grouped_entropy_bits(counts, -int(lowest))
+            for counts, lowest in zip(found.counts, columns.lowest, strict=True)
+        ]
+        return Tallies(
+            independent=found.squared @ self.sensitivity,
+            squared=found.squared.sum(1),
+            coherent=found.pulled.square().sum(1),
+            bits=torch.tensor(bits, dtype=torch.float64),
+            too_fine=too_fine,
+            images=len(value),
+            counted=len(value) if counting else 0,
+            positions=y[0, 0].numel(),
+        )
+
+    def add(self, seen: Tallies) -> None:
+        """Add what was seen of a batch."""
+        self.summed = seen if self.summed is None else self.summed.plus(seen)
+
+    @property
+    def all(self) -> Tallies:
+        """Of all batches."""
+        assert self.summed is not None, "batches are seen before states are asked for"
+        return self.summed
 
     def losses(self) -> list[float]:
         """Estimated divergence of each state, in nats per image.
@@ -101,17 +143,19 @@ class Tally:
         were: the one does not hear of errors that add up, the other of little but chance where
         images are few.
         """
-        independent = 0.5 * (self.squared / (self.images * self.positions)) @ self.sensitivity
-        coherent = 0.5 * self.coherent / self.images
+        seen = self.all
+        independent = 0.5 * seen.independent / (seen.images * seen.positions)
+        coherent = 0.5 * seen.coherent / seen.images
         return [float(loss) for loss in (independent + coherent) / 2]
 
     def stored_bits(self, state: int) -> float:
         """Per inference."""
-        return float(self.bits[state]) / self.counted
+        return float(self.all.bits[state]) / self.all.counted
 
     def distortion(self, state: int) -> float:
         """Mean squared error of a component."""
-        return float(self.squared[state].mean()) / (self.images * self.positions)
+        values = self.all.images * self.all.positions * self.steps.shape[1]
+        return float(self.all.squared[state]) / values
 
     def _components(self, value: Tensor) -> Tensor:
         if self.offer.transform == "identity":
@@ -125,19 +169,22 @@ class Tally:
             return len(self.basis.variances)
         return max(int((self.basis.variances > step**2 / 12).sum()), 1)
 
-    def _columns(self, y: Tensor) -> Columns:
-        """The symbols that each state makes of components, shape (n, K, ...)."""
+    def _columns(self, y: Tensor) -> tuple[Columns, Tensor]:
+        """The symbols that each state makes of components, shape (n, K, ...).
+
+        And which states make too many of them, which are not counted.
+        """
         axes = [0, *range(2, y.ndim)]
         ends = [y.amin(axes).cpu(), y.amax(axes).cpu()]
-        found = []
-        for state, (step, rank) in enumerate(zip(self.steps, self.ranks, strict=True)):
+        found, too_fine = [], []
+        for step, rank in zip(self.steps, self.ranks, strict=True):
             low, high = (torch.round(end[:rank] / step[:rank]) for end in ends)
             lowest, levels = int(low.min()), int(high.max()) - int(low.min()) + 1
-            if levels > MOST_LEVELS:
-                self.too_fine[state] = True
-                levels = 0
+            too_fine.append(levels > MOST_LEVELS)
+            levels = 0 if too_fine[-1] else levels
             found.append((lowest, levels, contexts_for(y, levels)))
-        return Columns(*(torch.tensor(column) for column in zip(*found, strict=True)))
+        columns = Columns(*(torch.tensor(column) for column in zip(*found, strict=True)))
+        return columns, torch.tensor(too_fine)
 
 
 def grouped_entropy_bits(counts: Tensor, zero: int) -> float:
@@ -168,9 +215,9 @@ def mixed(matrix: Tensor, x: Tensor) -> Tensor:
     return F.conv2d(planes, matrix[:, :, None, None]).reshape(len(x), -1, *x.shape[2:])
 
 
-def _uncounted(states: int) -> Columns:
+def _uncounted(states: int) -> tuple[Columns, Tensor]:
     nothing = torch.zeros(states, dtype=torch.int64)
-    return Columns(nothing, nothing, nothing)
+    return Columns(nothing, nothing, nothing), torch.zeros(states, dtype=torch.bool)
 
 
 def on_grid_rows(steps: Tensor) -> Tensor:

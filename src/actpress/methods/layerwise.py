@@ -171,31 +171,37 @@ def sensitivities(
         losses in nats per image and prices, both of shape (sites, widths).
     """
     sites, levels = job.sites, candidates.levels
-    losses, bits = (np.zeros((len(sites), len(levels))) for _ in range(2))
     images = job.search_images()
-    batches = images.split(64)
-    seed = job.settings.seed
-    rows = {site.name: row for row, site in enumerate(sites)}
+    own: dict[str, list[tuple[float, float]]] = {}
 
-    def add(name: str, _: Placement, x: Tensor, g: Tensor) -> None:
-        for column, bit_width in enumerate(levels):
-            step = candidates.steps[name][column]
+    def see(name: str, _: Placement, x: Tensor, g: Tensor) -> None:
+        own[name] = []
+        for step, bit_width in zip(candidates.steps[name], levels, strict=True):
             low = lowest_symbol(statistics.sites[name], step, 2**bit_width)
             q = torch.round(x / step).clamp(low, low + 2**bit_width - 1)
             errors = ((q * step - x) * g).flatten(1).sum(1)
-            losses[rows[name], column] += 0.5 * float(errors.square().sum())
-            bits[rows[name], column] += _bits(q, bit_width, job.budget.view)
+            loss = 0.5 * float(errors.square().sum())
+            own[name].append((loss, _bits(q, bit_width, job.budget.view)))
 
-    wanted = statistics.placements.items()
-    for _ in visit_gradients(job.graph, batches, wanted, add, seed=seed):
-        pass
+    shown = visit_gradients(
+        job.graph,
+        images.split(64),
+        statistics.placements.items(),
+        see,
+        seed=job.settings.seed,
+        part=job.team.part,
+    )
+    summed = np.zeros((len(sites), len(levels), 2))
+    for batch in job.team.in_order(dict(own) for _ in shown):
+        summed += np.array([batch[site.name] for site in sites])
+    losses, bits = np.moveaxis(summed / len(images), 2, 0)
     prices = np.array(
         [
-            [job.objective.price(_use(site, count / len(images))) for count in own]
-            for site, own in zip(sites, bits, strict=True)
+            [job.objective.price(_use(site, count)) for count in counts]
+            for site, counts in zip(sites, bits, strict=True)
         ]
     )
-    return losses / len(images), prices
+    return losses, prices
 
 
 def _use(site: Site, stored_bits: float) -> SiteUse:

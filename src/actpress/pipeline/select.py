@@ -44,6 +44,7 @@ def select(job: Job, *, method: str) -> Outcome:
         job.settings.search,
         job.graph.task,
         on_progress,
+        job.team,
     )
     target = job.planned_target()
     target = max(target - _shared_price(job), target / 2)  # zero stays zero
