@@ -17,7 +17,7 @@ from actpress._version import __version__
 
 if TYPE_CHECKING:
     from actpress import tasks as tasks
-    from actpress.api import Result, compress, inspect
+    from actpress.api import compress, inspect
     from actpress.budget import Budget, View
     from actpress.calibration import Statistics, calibrate
     from actpress.codec import SiteCodec
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from actpress.methods import Settings
     from actpress.plan import Placement, Plan, SitePlan, Transform
     from actpress.pressing import CompressedModel, fit_tables, press
+    from actpress.result import Result
     from actpress.rules import Rule
     from actpress.run import load_head, load_run, load_tail
     from actpress.settings import TuneSettings
@@ -81,7 +82,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "actpress.api": ("Result", "compress", "inspect"),
+    "actpress.api": ("compress", "inspect"),
     "actpress.budget": ("Budget", "View"),
     "actpress.calibration": ("Statistics", "calibrate"),
     "actpress.codec": ("SiteCodec",),
@@ -95,6 +96,7 @@ _HOMES = {
     "actpress.methods": ("Settings",),
     "actpress.plan": ("Placement", "Plan", "SitePlan", "Transform"),
     "actpress.pressing": ("CompressedModel", "fit_tables", "press"),
+    "actpress.result": ("Result",),
     "actpress.run": ("load_head", "load_run", "load_tail"),
     "actpress.splitting": ("split",),
     "actpress.stream": ("Decoder", "Encoder"),

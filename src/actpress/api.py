@@ -1,9 +1,9 @@
-"""The library in a few calls: `compress`, `inspect`, `Result.save`."""
+"""The library in a few calls: `compress` and `inspect`."""
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,12 @@ from actpress.data.dataset import Dataset, Split
 from actpress.data.loaders import TorchData, from_torch
 from actpress.deploy.freeze import freeze
 from actpress.errors import ActpressError, BudgetError, DataError, ModelError
-from actpress.evaluation import Metrics, RunInfo, evaluate, measure_latency, refer
+from actpress.evaluation import RunInfo, evaluate, measure_latency, refer
 from actpress.evaluation.judging import BATCH
 from actpress.graph import (
     Graph,
     Site,
     check_weights_finite,
-    hash_weights,
     images_at_once,
     unwrapped,
 )
@@ -42,92 +41,15 @@ from actpress.methods.by_hand import VARIANT as GIVEN
 from actpress.pipeline.job import PeakRam
 from actpress.plan import Plan
 from actpress.pressing import CompressedModel, check_plan
+from actpress.result import Result
 from actpress.rules import Rule, check_rules, rules_of, rules_text
-from actpress.run import (
-    METRICS,
-    REPORT,
-    SOURCE,
-    Source,
-    check_inputs,
-    check_weights,
-    facts_of,
-    metrics_json,
-    network_of,
-    new_folder,
-    save_model,
-    write_text,
-)
-from actpress.settings import WITHOUT_BUDGET, Capture
+from actpress.run import Held, Source, check_inputs, facts_of, held, source_of
+from actpress.settings import WITHOUT_BUDGET, Capture, way_of
 from actpress.tasks import CLASSIFICATION, Task
 from actpress.team import ALONE, Team
 
 RAM_IMAGES = 256
 """Training images that bound what no codec bounds, where a budget is of RAM."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """A compressed network, its numbers, and where it came from.
-
-    Attributes:
-        model: the network; an ordinary `nn.Module` with the outputs of the original.
-        metrics: measured on the test split.
-        source: of model and data.
-    """
-
-    model: CompressedModel
-    metrics: Metrics
-    source: Source
-
-    def save(
-        self,
-        folder: Path | str,
-        *,
-        force: bool = False,
-        model: str | None = None,
-        model_args: Mapping[str, object] | None = None,
-        weights: Path | str | None = None,
-        data: str | None = None,
-    ) -> None:
-        """Write a run directory: plan, codec, metrics, report.
-
-        Args:
-            folder: to be made.
-            force: replace an earlier run.
-            model: `package.module:factory` of the float network, by which commands such as
-                `actpress evaluate` find it; without it they know a description alone.
-            model_args: keyword arguments of the factory.
-            weights: file that they load into what the factory makes; None where it has its weights.
-            data: name or factory of the data, likewise.
-
-        Raises:
-            RunError: the folder exists and `force` is not set, or the factory makes a network with
-                other weights.
-            ModelError: there is no such factory, or the weights do not fit.
-        """
-        named = self
-        if model is not None:
-            path = None if weights is None else Path(weights)
-            check_weights(self.source, network_of(model, model_args, path))
-            update = {
-                "model": model,
-                "model_args": json.dumps(model_args) if model_args else None,
-                "weights": None if path is None else str(path.resolve()),
-            }
-            named = replace(self, source=self.source.model_copy(update=update))
-        if data is not None:
-            named = replace(named, source=named.source.model_copy(update={"data": data}))
-        with new_folder(Path(folder), force=force) as partial:
-            named.write_files(partial)
-
-    def write_files(self, folder: Path) -> None:
-        """Write the files of a run directory into a folder that exists."""
-        from actpress.report import render_html  # noqa: PLC0415 - templates load slowly
-
-        save_model(self.model, folder)
-        write_text(folder / METRICS, metrics_json(self.metrics))
-        write_text(folder / REPORT, render_html(self.metrics))
-        write_text(folder / SOURCE, self.source.model_dump_json(indent=2) + "\n")
 
 
 def compress(
@@ -146,7 +68,7 @@ def compress(
     source: Source | None = None,
     leaves: Sequence[str] = (),
     capture: str = Capture.AUTO,
-    folder: Path | str | None = None,
+    folder: Path | str | Held | None = None,
     progress: Progress | None = None,
     team: Team = ALONE,
 ) -> Result:
@@ -176,7 +98,7 @@ def compress(
         capture: `fx` or `export`, torch's two ways to find what a network computes; `auto` exports
             what torch.fx cannot trace.
         folder: for checkpoints; an existing one is continued from, if weights and images are the
-            same.
+            same. No other command can use it meanwhile.
         progress: told how far the work is.
         team: other processes that share the work, see `actpress.team.join`; all of them call this
             with the same arguments, and have the same result.
@@ -202,57 +124,75 @@ def compress(
     check_network(graph, data)
     if given_plan is not None:
         check_plan(graph, given_plan)
-    source = source or describe_source(model, data, leaves, capture)
+    source = source or source_of(model, data, leaves=leaves, capture=way_of(capture))
     if source.images_sha256 is None:
         digests = read_images(data, settings, progress)
         source = source.model_copy(update={"images_sha256": digests})
     team.check_alike(_what_decides(source))
-    kept = None if folder is None or not team.is_first else Path(folder)
-    team.from_first(lambda: None if kept is None else check_inputs(kept, source))
-    progress.start("float network", len(data.test))
+    with _folder_of(team, folder) as kept:
+        team.from_first(lambda: None if kept is None else check_inputs(kept, source))
+        job = Job(
+            graph,
+            data,
+            budget,
+            settings,
+            energy or EnergyModel(),
+            kept,
+            progress,
+            peak_ram=_peak_ram(data) if budget.is_ram else None,
+            rules=wanted,
+            team=team,
+        )
+        return _made(job, method, given_plan, source)
+
+
+@contextmanager
+def _folder_of(team: Team, folder: Path | str | Held | None) -> Iterator[Path | None]:
+    """The folder for checkpoints, which the first process has to itself; None for the others.
+
+    Raises:
+        RunError: another command has it; in all processes.
+    """
+    with ExitStack() as stack:
+        taken: list[Held] = []
+        if folder is not None:
+            team.from_first(lambda: taken.append(stack.enter_context(held(folder))))
+        yield taken[0].path if taken else None
+
+
+def _made(job: Job, method: str, plan: Plan | None, source: Source) -> Result:
+    """What a method makes, or a plan that is given instead, and what that is worth."""
+    graph, test, task = job.graph, job.data.test, job.data.task
+    job.progress.start("float network", len(test))
     reference = refer(
         graph.eval_module,
-        data.test,
-        task=data.task,
+        test,
+        task=task,
         batch=images_at_once(graph, BATCH),
-        on_batch=progress.advance,
-        team=team,
+        on_batch=job.progress.advance,
+        team=job.team,
     )
-    data.task.measure(reference.evidence)  # a metric that fails does so now, not after the work
-    job = Job(
-        graph,
-        data,
-        budget,
-        settings,
-        energy or EnergyModel(),
-        kept,
-        progress,
-        peak_ram=_peak_ram(data) if budget.is_ram else None,
-        rules=wanted,
-        team=team,
-    )
-    job.check_rules(budgeted=method not in WITHOUT_BUDGET and given_plan is None)
-    outcome = METHODS[method](job) if given_plan is None else given(job, given_plan)
-    info = replace(
-        run_info(outcome, source, job, given_plan),
-        held_out=job.held_out(outcome.pressed),
-    )
-    progress.start("evaluate", len(data.test))
+    task.measure(reference.evidence)  # a metric that fails does so now, not after the work
+    job.check_rules(budgeted=method not in WITHOUT_BUDGET and plan is None)
+    outcome = METHODS[method](job) if plan is None else given(job, plan)
+    info = replace(run_info(outcome, source, job, plan), held_out=job.held_out(outcome.pressed))
+    job.progress.start("evaluate", len(test))
     metrics = evaluate(
         outcome.pressed,
         graph,
-        data.test,
+        test,
         info,
         statistics=outcome.statistics,
-        energy=energy,
+        energy=job.energy,
         reference=reference,
-        on_batch=progress.advance,
-        team=team,
+        on_batch=job.progress.advance,
+        team=job.team,
     )
-    latency = team.from_first(
-        lambda: measure_latency(graph.eval_module, freeze(outcome.pressed), example[:1])
+    latency = job.team.from_first(
+        lambda: measure_latency(graph.eval_module, freeze(outcome.pressed), graph.example[0][:1])
     )
-    return Result(outcome.pressed, metrics.model_copy(update={"latency": latency}), source)
+    measured = metrics.model_copy(update={"latency": latency})
+    return Result(outcome.pressed, measured, source, task)
 
 
 def _what_decides(source: Source) -> dict[str, object]:
@@ -324,7 +264,7 @@ def inspect(
         leaves: module paths to trace around.
         capture: as for `compress`.
     """
-    return captured(model, example, leaves=leaves, how=_way(capture)).sites
+    return captured(model, example, leaves=leaves, how=way_of(capture)).sites
 
 
 def capture_for(
@@ -341,19 +281,13 @@ def capture_for(
         ActpressError: there is no such way to capture.
         ModelError: it stores no activation that could be compressed.
     """
-    graph = captured(model, example, leaves=leaves, task=task, how=_way(how))
+    graph = captured(model, example, leaves=leaves, task=task, how=way_of(how))
     if not graph.sites:
         raise ModelError(
             f"{type(model).__name__} stores no activation between its operations, so there is "
             f"nothing to compress; expected a network with at least two layers"
         )
     return graph
-
-
-def _way(capture: str) -> Capture:
-    if capture not in list(Capture):
-        raise ActpressError(f"there is no capture {capture!r}; expected {', '.join(Capture)}")
-    return Capture(capture)
 
 
 def check_network(graph: Graph, data: Dataset) -> None:
@@ -419,20 +353,6 @@ def facts_besides(rules: Sequence[Rule], plan: Plan | None) -> dict[str, str]:
     if plan is not None:
         facts["plan_sha256"] = hashlib.sha256(plan.to_json().encode()).hexdigest()
     return facts
-
-
-def describe_source(
-    model: nn.Module, data: Dataset, leaves: Sequence[str], capture: str = Capture.AUTO
-) -> Source:
-    """A source for a model that was built by the caller."""
-    return Source(
-        model=type(unwrapped(model)).__name__,
-        data=data.name,
-        input=data.input_shape,
-        leaves=tuple(leaves),
-        capture=_way(capture),
-        weights_sha256=hash_weights(model),
-    )
 
 
 __all__ = ["Result", "View", "compress", "inspect"]

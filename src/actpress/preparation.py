@@ -83,6 +83,22 @@ class Preparation:
         return (self.mean, self.std, self.classes, self.unlabelled) != (None, None, None, False)
 
 
+def is_of_model(mean: str | None, std: str | None) -> bool:
+    """Whether what a user typed as mean asks for mean and std of the network's configuration.
+
+    Raises:
+        DataError: only one of them is to be that of the configuration.
+    """
+    if OF_MODEL not in (mean, std):
+        return False
+    if std is not None:
+        raise DataError(
+            f"--mean {mean} --std {std}: --mean {OF_MODEL} takes both mean and std from the "
+            f"network's configuration; give it alone, or give numbers for both"
+        )
+    return True
+
+
 def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
     if text is None:
         return None

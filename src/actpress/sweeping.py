@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
-from actpress.api import describe_source
 from actpress.budget import Budget, Count
 from actpress.cost import EnergyModel
 from actpress.data.dataset import Dataset
@@ -29,9 +28,10 @@ from actpress.run import (
     load_metrics,
     locked,
     read_request,
+    source_of,
     write_text,
 )
-from actpress.settings import WITHOUT_BUDGET, Capture, EngineName
+from actpress.settings import WITHOUT_BUDGET, Capture, EngineName, way_of
 
 JSON, CSV, HTML, REQUEST = "sweep.json", "sweep.csv", "sweep.html", "request.json"
 
@@ -125,7 +125,7 @@ def sweep(
     """
     _check_asked(methods, budgets, on)
     settings = settings or Settings()
-    source = source or describe_source(model, data, leaves, capture)
+    source = source or source_of(model, data, leaves=leaves, capture=way_of(capture))
     if source.images_sha256 is None:
         digests = read_images(data, settings, progress)
         source = source.model_copy(update={"images_sha256": digests})

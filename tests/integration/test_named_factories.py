@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 import actpress
-from actpress.errors import ModelError, RunError
+from actpress.budget import Budget
+from actpress.errors import DataError, ModelError, RunError, TaskError
 from actpress.factories import call_factory
 from actpress.methods import Settings
+from actpress.preparation import Preparation
+from actpress.run import LOCK, locked
+from actpress.tasks import Segmentation
 from tests.integration.test_cli import MODEL, QUICK, artefacts, compress, invoke, message
 from tests.integration.test_cli import folder as working_folder
 
@@ -18,6 +22,7 @@ folder = working_folder
 SMALL = Settings(calibration_images=64, search_images=16, decoder_images=0)
 
 SEGMENTS = """
+from actpress.tasks import Segmentation
 
 class Pixels(torch.utils.data.Dataset):
     def __len__(self):
@@ -32,6 +37,10 @@ def pixels():
     return Pixels()
 
 
+def own_task():
+    return Segmentation(classes=2, ignored=7)
+
+
 def dense():
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 6, 3, padding=1),
@@ -39,10 +48,26 @@ def dense():
 """
 
 
-def result_of() -> actpress.Result:
+OTHERS = """
+from actpress.tasks import Regression
+
+def levels():
+    x = torch.randn(24, 1, 8, 8)
+    part = Split.in_memory(x, x.mean((1, 2, 3))[:, None])
+    return Dataset("levels", part, part, part, 0, Regression())
+
+
+def other_activation():
+    return nn.Sequential(*(nn.SiLU() if isinstance(m, nn.ReLU) else m for m in network()))
+"""
+
+
+def result_of(folder: Path | None = None) -> actpress.Result:
     network = call_factory("toy:network", error=ModelError)
     data = actpress.load_dataset("toy:images")
-    return actpress.compress(network, data, method="gdr", budget="2.5bits", settings=SMALL)
+    return actpress.compress(
+        network, data, method="gdr", budget="2.5bits", settings=SMALL, folder=folder
+    )
 
 
 def test_a_result_that_names_its_factory_is_evaluated(folder: Path) -> None:
@@ -53,6 +78,80 @@ def test_a_result_that_names_its_factory_is_evaluated(folder: Path) -> None:
     again = json.loads((folder / "again.json").read_text())
     assert again["accuracy"] == result.metrics.accuracy
     assert result.source.model == "Sequential"
+
+
+def test_data_that_were_opened_by_name_need_no_name_again(folder: Path) -> None:
+    result_of().save("run", model="toy:network")
+    assert json.loads((folder / "run" / "run.json").read_text())["data"] == "toy:images"
+    for command in (
+        ("evaluate", "run"),
+        ("report", "run"),
+        ("export", "run", "--to", "c", "--out", "exported"),
+        ("ram", "run"),
+    ):
+        done = invoke(*command)
+        assert done.exit_code == 0, done.output
+    assert (folder / "exported").is_dir()
+
+
+def test_names_that_do_not_open_are_refused_before_anything_is_written(folder: Path) -> None:
+    (folder / "toy.py").write_text((folder / "toy.py").read_text() + OTHERS)
+    sys.modules.pop("toy", None)
+    result = result_of()
+    for data, kind, told in (
+        ("pictures", DataError, "there is no data set 'pictures'; expected fashion-mnist"),
+        ("toy:absent", DataError, "toy has no 'absent'"),
+        ("toy:colours", DataError, "images of toy:colours are 3x8x8, but the network's input is 1"),
+        ("toy:network", DataError, "toy:network returned a Sequential; expected an actpress"),
+        ("toy:levels", RunError, "task of toy:levels is regression, but .* for classification"),
+    ):
+        with pytest.raises(kind, match=told):
+            result.save("run", model="toy:network", data=data)
+    with pytest.raises(TaskError, match="there is no task 'magic'"):
+        result.save("run", data="toy:images", preparation=Preparation(task="magic"))
+    with pytest.raises(RunError, match="has the weights of Sequential, but computes something"):
+        result.save("run", model="toy:other_activation")
+    assert not list(folder.glob("*run*"))
+
+
+@pytest.mark.filterwarnings("ignore:.*set apart")
+def test_a_task_given_in_python_is_remembered(folder: Path) -> None:
+    (folder / "toy.py").write_text((folder / "toy.py").read_text() + SEGMENTS)
+    sys.modules.pop("toy", None)
+    network = call_factory("toy:dense", error=ModelError)
+    pixels = call_factory("toy:pixels", error=ModelError)
+    budget = Budget.parse("3bits", batch=1000)
+    few = Settings(calibration_images=16, search_images=4, decoder_images=0)
+    task = actpress.tasks.Segmentation(classes=2)
+    result = actpress.compress(
+        network, pixels, task=task, method="gdr", budget=budget, settings=few
+    )
+    result.save("unnamed", model="toy:dense")
+    result.save("run", model="toy:dense", data="toy:pixels")
+
+    for options in (("run",), ("unnamed", "--data", "toy:pixels")):
+        evaluated = invoke("evaluate", *options, "--json", "again.json")
+        assert evaluated.exit_code == 0, evaluated.output
+        again = json.loads((folder / "again.json").read_text())
+        assert again["quality"] == result.metrics.model_dump(mode="json")["quality"]
+    told = message(invoke("evaluate", "unnamed"))
+    assert "names the data 'Pixels', but not how to open them; give --data" in told
+
+    own = Segmentation(classes=2, ignored=7)
+    result = actpress.compress(network, pixels, task=own, method="gdr", budget=budget, settings=few)
+    with pytest.raises(DataError, match=r"without its task, segmentation, .*; name the task with"):
+        result.save("own", model="toy:dense", data="toy:pixels")
+    named = Preparation(task="toy:own_task")
+    result.save("own", model="toy:dense", data="toy:pixels", preparation=named)
+    evaluated = invoke("evaluate", "own")
+    assert evaluated.exit_code == 0, evaluated.output
+
+
+def test_checkpoints_are_locked_from_python_too(folder: Path) -> None:
+    with locked(folder / "work"), pytest.raises(RunError, match="another command is at work in"):
+        result_of(folder / "work")
+    assert result_of(folder / "work").source.data == "toy:images"
+    assert not (folder / "work" / LOCK).exists()
 
 
 def test_a_factory_of_another_network_is_refused(folder: Path) -> None:
@@ -94,3 +193,8 @@ def test_a_network_without_a_configuration_needs_numbers() -> None:
     data = ("--data", "imagefolder:photos", "--input", "1x8x8", "--mean", "model")
     told = message(invoke("compress", *MODEL, *data, "--out", "run"))
     assert "toy:network says nothing of how its images are normalised" in told
+    for command in ("compress", "sweep"):
+        for mean, std in (("model", "0.5"), ("0.5", "model"), ("model", "model")):
+            options = ("--mean", mean, "--std", std, "--out", "run")
+            told = message(invoke(command, *MODEL, "--data", "imagefolder:photos", *options))
+            assert f"--mean {mean} --std {std}: --mean model takes both mean and std" in told

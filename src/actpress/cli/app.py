@@ -11,6 +11,7 @@ from rich.console import Console
 from actpress._version import __version__
 from actpress.budget import LARGEST_BATCH, Budget, Count, View
 from actpress.cli.arguments import check_alone, check_model, parse_input
+from actpress.cli.asked import Asked
 from actpress.cli.config import ConfigOption, rules_in
 from actpress.cli.export import export_command
 from actpress.cli.options import (
@@ -49,7 +50,6 @@ from actpress.cli.options import (
     WorkersOption,
     alone,
     check_choice,
-    check_codecs,
     complain,
     complain_of_plan,
     guarded,
@@ -64,7 +64,6 @@ from actpress.errors import BudgetError, RunError
 from actpress.files import check_writable
 from actpress.interruption import EXIT_INTERRUPTED, work_begins
 from actpress.plan import Plan
-from actpress.preparation import OF_MODEL, Preparation
 from actpress.rules import check_rules
 from actpress.settings import (
     CALIBRATION_IMAGES,
@@ -92,7 +91,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the `actpress` command."""
-    app()
+    said_once(app)()
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
@@ -141,7 +140,6 @@ def inspect_command(
 
 
 @app.command("compress")
-@said_once
 @guarded
 def compress_command(  # noqa: PLR0917 - every argument is an option of the command line
     model: ModelOption,
@@ -204,70 +202,62 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     if method == "int8" and budget:
         complain("int8 stores 8 bits for every value, whatever --budget says")
     warn_of_unused(method, block, train)
-    check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
-    check_codecs(transform, parameter_bits)
-    check_model(model, model_args)
-    shape = None if input_shape is None else parse_input(input_shape)
-    of_model = mean == OF_MODEL and std is None
-    preparation = Preparation.parse(
-        None if of_model else mean, std, classes, unlabelled=unlabelled, task=task
+    asked = Asked(
+        model=model,
+        model_args=model_args,
+        weights=weights,
+        leaf=leaf,
+        capture=capture,
+        data=data,
+        input_shape=input_shape,
+        mean=mean,
+        std=std,
+        classes=classes,
+        unlabelled=unlabelled,
+        task=task,
+        workers=workers,
+        device=device,
+        memory=memory,
+        steps=steps,
+        batch_size=batch_size,
+        lr_scale=lr_scale,
+        label_weight=label_weight,
+        train=train,
+        mixed_precision=mixed_precision,
+        seed=seed,
+        calibration_images=calibration_images,
+        search_images=search_images,
+        width_steps=width_steps,
+        groups=groups,
+        block=block,
+        transform=transform,
+        parameter_bits=parameter_bits,
     )
+    asked.check()
     from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
         REPORT,
         EnergyModel,
-        Origin,
+        begun,
         check_complete,
         compress,
-        device_of,
         facts_besides,
         facts_of,
         is_complete,
         joined,
-        load_dataset,
-        load_model,
         print_metrics,
         progress_on,
-        read_images,
-        settings_of,
         settle,
-        warn_of_few_images,
-        warn_of_guessing,
-        with_normalisation,
         workplace_of,
     )
 
     with joined(gpu=device.startswith("cuda")) as team:
-        network = load_model(model, args=model_args, weights=weights).to(device_of(device))
-        if of_model:
-            preparation = with_normalisation(preparation, network, model, model_args)
-        images = load_dataset(data, input_shape=shape, preparation=preparation, workers=workers)
-        asked = Origin(model, model_args, weights, data, tuple(leaf or ()), capture, preparation)
-        warn_of_guessing(network, images)
-        settings = settings_of(
-            steps=steps,
-            batch_size=batch_size,
-            lr_scale=lr_scale,
-            label_weight=label_weight,
-            train=train,
-            mixed_precision=mixed_precision,
-            seed=seed,
-            calibration_images=calibration_images,
-            search_images=search_images,
-            width_steps=width_steps,
-            groups=groups,
-            block=block,
-            transform=transform,
-            parameter_bits=parameter_bits,
-        )
-        warn_of_few_images(wanted, images, settings)
-        work_begins()
-        with progress_on(Console(stderr=True)) as bars:
-            source = asked.source(network, images, read_images(images, settings, bars))
+        own = begun(asked, [wanted])
+        source = own.source
         request = {
             "source": source.model_dump(mode="json"),
             "method": method,
             "budget": str(wanted),
-            "settings": facts_of(settings) | facts_besides(rules, planned),
+            "settings": facts_of(own.settings) | facts_besides(rules, planned),
             "device": device,
             "memory": memory,
         }
@@ -288,18 +278,18 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
                 progress_on(Console(stderr=True)) as bars,
             ):
                 result = compress(
-                    network,
-                    images,
+                    own.network,
+                    own.images,
                     method=method,
                     budget=wanted,
                     rules=rules,
                     plan=planned,
-                    settings=settings,
+                    settings=own.settings,
                     energy=EnergyModel.of_memory(memory),
                     source=source,
                     leaves=source.leaves,
                     capture=source.capture,
-                    folder=None if place is None else place.folder,
+                    folder=None if place is None else place.held,
                     progress=bars,
                     team=team,
                 )
@@ -324,7 +314,6 @@ def _only(budgets: list[str] | None) -> str:
 
 
 @app.command("evaluate")
-@said_once
 @guarded
 def evaluate_command(  # noqa: PLR0917 - every argument is an option of the command line
     run: RunArgument,
@@ -353,13 +342,12 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
     if json_file is not None:
         check_writable(json_file)
     from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
-        FILES,
         EnergyModel,
         RunInfo,
+        data_of,
         device_of,
         evaluate,
         joined,
-        load_dataset,
         load_metrics,
         metrics_json,
         open_run,
@@ -372,12 +360,7 @@ def evaluate_command(  # noqa: PLR0917 - every argument is an option of the comm
     with joined(gpu=device.startswith("cuda")) as team:
         opened = open_run(run, weights=weights, device=device_of(device))
         source, graph, pressed = opened.source, opened.graph, opened.pressed
-        preparation = source.preparation
-        if preparation is not None and data is not None and not data.startswith(FILES):
-            preparation = Preparation(task=preparation.task)  # a factory prepares its own images
-        images = load_dataset(
-            data or source.data, input_shape=source.input, preparation=preparation
-        )
+        images = data_of(source, data)
         work_begins()
         if integer:
             print_integer_score(opened, images, json_file)

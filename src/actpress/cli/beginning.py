@@ -2,18 +2,26 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
+from rich.console import Console
 from torch import nn
 
 from actpress.allocate import SearchSettings
 from actpress.budget import Budget
+from actpress.cli.asked import Asked
+from actpress.cli.normalisation import with_normalisation
 from actpress.cli.options import complain
-from actpress.data import Dataset
+from actpress.cli.progress import progress_on
+from actpress.cli.sources import load_model
+from actpress.data import Dataset, load_dataset
 from actpress.errors import RunError
 from actpress.evaluation import images_to_tell, is_guessing, refer
-from actpress.methods import Settings, check_labels, held_out_size
-from actpress.settings import SEARCHED, NumberBits, Trainable, TuneSettings, WidthSettings
+from actpress.interruption import work_begins
+from actpress.methods import Settings, check_labels, held_out_size, read_images
+from actpress.run import Source, source_of
+from actpress.settings import SEARCHED, NumberBits, TuneSettings, WidthSettings
 
 GUESSES = 256
 """Images on which a network is tried before it is compressed."""
@@ -21,43 +29,83 @@ GUESSES = 256
 SHOWN_CLASSES = 8
 
 
-def settings_of(
-    *,
-    steps: int,
-    batch_size: int,
-    lr_scale: float,
-    label_weight: float,
-    train: Trainable,
-    mixed_precision: bool | None,
-    seed: int,
-    calibration_images: int,
-    search_images: int,
-    width_steps: int,
-    groups: int | None,
-    block: int | None,
-    transform: Sequence[str] | None,
-    parameter_bits: int,
-) -> Settings:
-    """The settings that the options of `compress` and `sweep` ask for."""
-    tune = TuneSettings(
-        steps=steps,
-        batch_size=batch_size,
-        lr_scale=lr_scale,
-        task=label_weight,
-        trainable=train,
-        mixed_precision=mixed_precision,
-        seed=seed,
+@dataclass(frozen=True)
+class Begun:
+    """What a command works with.
+
+    Attributes:
+        network: on its device.
+        images: the data.
+        settings: of the method.
+        source: of network and data.
+    """
+
+    network: nn.Module
+    images: Dataset
+    settings: Settings
+    source: Source
+
+
+def begun(asked: Asked, budgets: Sequence[Budget]) -> Begun:
+    """Open network and data, warn of what can be told now, and read the images that are used.
+
+    Args:
+        asked: the options of the command.
+        budgets: that are to be met.
+
+    Raises:
+        ActpressError: something cannot be opened, or images without labels tell no accuracy.
+    """
+    network = load_model(asked.model, args=asked.model_args, weights=asked.weights)
+    network = network.to(device_of(asked.device))
+    preparation = asked.preparation()
+    if asked.is_of_model:
+        preparation = with_normalisation(preparation, network, asked.model, asked.model_args)
+    images = load_dataset(
+        asked.data, input_shape=asked.shape(), preparation=preparation, workers=asked.workers
     )
-    transforms = tuple(transform or SEARCHED)
-    search = SearchSettings(transforms=transforms, number_bits=NumberBits(parameter_bits))
+    warn_of_guessing(network, images)
+    settings = settings_of(asked)
+    for budget in budgets:
+        warn_of_few_images(budget, images, settings)
+    work_begins()
+    with progress_on(Console(stderr=True)) as bars:
+        digests = read_images(images, settings, bars)
+    source = source_of(
+        network,
+        images,
+        digests=digests,
+        model=asked.model,
+        model_args=asked.model_args,
+        weights=asked.weights,
+        leaves=asked.leaf or (),
+        capture=asked.capture,
+    )
+    return Begun(network, images, settings, source)
+
+
+def settings_of(asked: Asked) -> Settings:
+    """The settings that options ask for."""
+    tune = TuneSettings(
+        steps=asked.steps,
+        batch_size=asked.batch_size,
+        lr_scale=asked.lr_scale,
+        task=asked.label_weight,
+        trainable=asked.train,
+        mixed_precision=asked.mixed_precision,
+        seed=asked.seed,
+    )
+    search = SearchSettings(
+        transforms=tuple(asked.transform or SEARCHED), number_bits=NumberBits(asked.parameter_bits)
+    )
     return Settings(
-        calibration_images=calibration_images,
-        search_images=search_images,
+        calibration_images=asked.calibration_images,
+        search_images=asked.search_images,
         search=search,
         tune=tune,
-        block=block,
-        groups=groups,
-        widths=WidthSettings(steps=width_steps),
+        block=asked.block,
+        groups=asked.groups,
+        widths=WidthSettings(steps=asked.width_steps),
     )
 
 

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from actpress.cli.opened import OpenedRun, open_run
 from actpress.cli.options import complain
+from actpress.cli.sources import data_of
 from actpress.cuts import cut_at, possible_cuts
-from actpress.data import FileSizes, file_sizes, load_dataset
+from actpress.data import FileSizes, file_sizes
 from actpress.errors import DataError
 from actpress.interruption import work_begins
 from actpress.report import print_cuts, sent
@@ -58,7 +59,7 @@ def _sizes(opened: OpenedRun) -> FileSizes:
     """Of the run's training images; without them, what 8 bits a value take."""
     source = opened.source
     try:
-        data = load_dataset(source.data, input_shape=source.input, preparation=source.preparation)
+        data = data_of(source)
     except DataError:
         return file_sizes(source.input, None)
     return file_sizes(source.input, next(data.train.batches(IMAGES))[0])

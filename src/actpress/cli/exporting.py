@@ -11,7 +11,8 @@ from torch import Tensor
 from actpress.cli.integers import calibration_of, integer_form
 from actpress.cli.opened import OpenedRun, open_run
 from actpress.cli.options import complain
-from actpress.data import Dataset, load_dataset
+from actpress.cli.sources import data_of
+from actpress.data import Dataset
 from actpress.errors import ExportError
 from actpress.interruption import work_begins
 from actpress.splitting import split
@@ -106,8 +107,7 @@ def _held_out(opened: OpenedRun) -> Tensor:
 
 
 def _data_of(opened: OpenedRun) -> Dataset:
-    source = opened.source
-    return load_dataset(source.data, input_shape=source.input, preparation=source.preparation)
+    return data_of(opened.source)
 
 
 @contextmanager

@@ -3,18 +3,16 @@
 import torch
 
 from actpress.api import compress, facts_besides, inspect
-from actpress.cli.beginning import device_of, settings_of, warn_of_few_images, warn_of_guessing
+from actpress.cli.beginning import begun, device_of
 from actpress.cli.integers import print_integer_score
-from actpress.cli.normalisation import with_normalisation
 from actpress.cli.opened import open_run
 from actpress.cli.processes import joined, workplace_of
 from actpress.cli.progress import progress_on
-from actpress.cli.sources import Origin, load_model
+from actpress.cli.sources import data_of, load_model
 from actpress.cli.workplace import check_complete, is_complete, settle
 from actpress.cost import EnergyModel
-from actpress.data import FILES, load_dataset, load_image
+from actpress.data import load_image
 from actpress.evaluation import RunInfo, evaluate
-from actpress.methods import read_images
 from actpress.report import (
     print_evaluation,
     print_metrics,
@@ -37,16 +35,16 @@ from actpress.stream import Decoder, Encoder
 from actpress.sweeping import HTML, sweep
 
 __all__ = [
-    "FILES",
     "HTML",
     "REPORT",
     "Decoder",
     "Encoder",
     "EnergyModel",
-    "Origin",
     "RunInfo",
+    "begun",
     "check_complete",
     "compress",
+    "data_of",
     "device_of",
     "evaluate",
     "facts_besides",
@@ -54,7 +52,6 @@ __all__ = [
     "inspect",
     "is_complete",
     "joined",
-    "load_dataset",
     "load_image",
     "load_metrics",
     "load_model",
@@ -68,16 +65,11 @@ __all__ = [
     "print_sites",
     "print_sweep",
     "progress_on",
-    "read_images",
     "render_html",
-    "settings_of",
     "settle",
     "site_rows",
     "sweep",
     "torch",
-    "warn_of_few_images",
-    "warn_of_guessing",
-    "with_normalisation",
     "workplace_of",
     "write_tensors",
     "write_text",

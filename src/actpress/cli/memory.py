@@ -7,7 +7,7 @@ from rich.console import Console
 
 from actpress.cli.integers import integer_form
 from actpress.cli.opened import open_run
-from actpress.data import load_dataset
+from actpress.cli.sources import data_of
 from actpress.deploy.memory import memory_plan
 from actpress.files import write_text
 from actpress.interruption import work_begins
@@ -28,11 +28,9 @@ def ram_of(run: Path, html: Path | None, *, weights: Path | None, cascades: bool
     """
     opened = open_run(run, weights=weights, device=torch.device("cpu"))
     work_begins()
-    source = opened.source
-    data = load_dataset(source.data, input_shape=source.input, preparation=source.preparation)
-    network = integer_form(opened, data)
+    network = integer_form(opened, data_of(opened.source))
     plan = memory_plan(network, cascades=cascades)
     int8 = memory_plan(network, cascades=cascades, whole_bytes=True)
     print_ram(plan, int8, Console())
     if html is not None:
-        write_text(html, render_ram(plan, int8, source.model))
+        write_text(html, render_ram(plan, int8, opened.source.model))

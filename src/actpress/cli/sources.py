@@ -1,17 +1,14 @@
-"""The network that the user named, and what a run remembers of it."""
+"""The network that the user named, and the data of a run."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from actpress.cli.arguments import parse_arguments
-from actpress.data import HUGGING_FACE, IMAGE_FOLDER, Dataset
-from actpress.graph import hash_weights
+from actpress.data import FILES, Dataset, is_named, load_dataset
+from actpress.errors import DataError
 from actpress.preparation import Preparation
-from actpress.run import Source, network_of
-from actpress.settings import Capture
+from actpress.run import SOURCE, Source, network_of
 
 
 def load_model(spec: str, *, args: str | None = None, weights: Path | None = None) -> nn.Module:
@@ -29,46 +26,22 @@ def load_model(spec: str, *, args: str | None = None, weights: Path | None = Non
     return network_of(spec, parse_arguments(args), weights)
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where the options of a command take model and data from, see `Source`."""
+def data_of(source: Source, other: str | None = None) -> Dataset:
+    """The data of a run, or others that its network takes.
 
-    model: str
-    model_args: str | None
-    weights: Path | None
-    data: str
-    leaves: tuple[str, ...]
-    capture: Capture
-    preparation: Preparation | None = None
+    Args:
+        source: of the run.
+        other: name or factory of other data; those of files are prepared as those of the run.
 
-    def source(
-        self, network: nn.Module, images: Dataset, digests: Mapping[str, str] | None = None
-    ) -> Source:
-        """What a run directory remembers of them.
-
-        Args:
-            network: with its weights.
-            images: of the data set.
-            digests: of the images that are used, by split.
-        """
-        return Source(
-            model=self.model,
-            model_args=self.model_args,
-            weights=None if self.weights is None else str(self.weights.resolve()),
-            data=_absolute(self.data),
-            preparation=self.preparation,
-            input=images.input_shape,
-            leaves=self.leaves,
-            capture=self.capture,
-            weights_sha256=hash_weights(network),
-            images_sha256=None if digests is None else dict(digests),
+    Raises:
+        DataError: they cannot be opened, or the run does not know how its own were.
+    """
+    preparation = source.preparation
+    if other is None and not is_named(source.data):
+        raise DataError(
+            f"{SOURCE} of the run names the data {source.data!r}, but not how to open them; give "
+            f"--data where the command takes it, or name them as Result.save(data=...) does"
         )
-
-
-def _absolute(data: str) -> str:
-    """The name of a data set, so that it is found from other folders too."""
-    for prefix in (IMAGE_FOLDER, HUGGING_FACE):
-        path = Path(data.removeprefix(prefix)).expanduser()
-        if data.startswith(prefix) and (prefix == IMAGE_FOLDER or path.is_dir()):
-            return f"{prefix}{path.resolve()}"
-    return data
+    if preparation is not None and other is not None and not other.startswith(FILES):
+        preparation = Preparation(task=preparation.task)  # a factory prepares its own images
+    return load_dataset(other or source.data, input_shape=source.input, preparation=preparation)

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from actpress.budget import Budget, Count, View
-from actpress.cli.arguments import check_model, parse_input
+from actpress.cli.asked import Asked
 from actpress.cli.options import (
     BatchOption,
     BatchSizeOption,
@@ -42,17 +42,14 @@ from actpress.cli.options import (
     WorkersOption,
     alone,
     check_choice,
-    check_codecs,
     complain,
     guarded,
     warn_of_unused,
 )
 from actpress.errors import RunError
-from actpress.interruption import EXIT_INTERRUPTED, work_begins
-from actpress.preparation import OF_MODEL, Preparation
+from actpress.interruption import EXIT_INTERRUPTED
 from actpress.settings import (
     CALIBRATION_IMAGES,
-    MEMORY_PJ_PER_BIT,
     METHOD_NAMES,
     SEARCH_IMAGES,
     Capture,
@@ -120,38 +117,22 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
         Budget.parse(text, view=view, count=count, batch=batch)
         for text in _listed("--budgets", budgets)
     ]
-    check_choice("--memory", memory, MEMORY_PJ_PER_BIT)
-    check_codecs(transform, parameter_bits)
-    check_model(model, model_args)
-    shape = None if input_shape is None else parse_input(input_shape)
-    of_model = mean == OF_MODEL and std is None
-    preparation = Preparation.parse(
-        None if of_model else mean, std, classes, unlabelled=unlabelled, task=task
-    )
-    from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
-        HTML,
-        EnergyModel,
-        Origin,
-        device_of,
-        load_dataset,
-        load_model,
-        print_sweep,
-        progress_on,
-        read_images,
-        settings_of,
-        sweep,
-        warn_of_few_images,
-        warn_of_guessing,
-        with_normalisation,
-    )
-
-    network = load_model(model, args=model_args, weights=weights).to(device_of(device))
-    if of_model:
-        preparation = with_normalisation(preparation, network, model, model_args)
-    images = load_dataset(data, input_shape=shape, preparation=preparation, workers=workers)
-    asked = Origin(model, model_args, weights, data, tuple(leaf or ()), capture, preparation)
-    warn_of_guessing(network, images)
-    settings = settings_of(
+    asked = Asked(
+        model=model,
+        model_args=model_args,
+        weights=weights,
+        leaf=leaf,
+        capture=capture,
+        data=data,
+        input_shape=input_shape,
+        mean=mean,
+        std=std,
+        classes=classes,
+        unlabelled=unlabelled,
+        task=task,
+        workers=workers,
+        device=device,
+        memory=memory,
         steps=steps,
         batch_size=batch_size,
         lr_scale=lr_scale,
@@ -167,24 +148,30 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
         transform=transform,
         parameter_bits=parameter_bits,
     )
-    for each in wanted:
-        warn_of_few_images(each, images, settings)
-    work_begins()
-    with progress_on(Console(stderr=True)) as bars:
-        source = asked.source(network, images, read_images(images, settings, bars))
+    asked.check()
+    from actpress.cli.loaded import (  # noqa: PLC0415 - torch takes seconds to load
+        HTML,
+        EnergyModel,
+        begun,
+        print_sweep,
+        progress_on,
+        sweep,
+    )
+
+    own = begun(asked, wanted)
     try:
         with progress_on(Console(stderr=True)) as bars:
             found = sweep(
-                network,
-                images,
+                own.network,
+                own.images,
                 out,
                 methods=names,
                 budgets=wanted,
-                settings=settings,
+                settings=own.settings,
                 energy=EnergyModel.of_memory(memory),
-                source=source,
-                leaves=source.leaves,
-                capture=source.capture,
+                source=own.source,
+                leaves=own.source.leaves,
+                capture=own.source.capture,
                 on=on,
                 progress=bars,
                 on_run=lambda run: complain(

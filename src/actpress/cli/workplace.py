@@ -22,6 +22,7 @@ from actpress.run import (
     INPUTS,
     LOCK,
     METRICS,
+    Held,
     appear,
     check_free,
     differences,
@@ -55,14 +56,19 @@ class Workplace:
     """A folder for checkpoints while a compression runs.
 
     Attributes:
-        folder: its path.
+        held: it, locked.
         out: where the run directory will appear.
         force: whether it may replace an earlier one.
     """
 
-    folder: Path
+    held: Held
     out: Path
     force: bool
+
+    @property
+    def folder(self) -> Path:
+        """Its path."""
+        return self.held.path
 
     def publish(self, write: Callable[[Path], None]) -> None:
         """Let the run directory appear whole.
@@ -109,7 +115,7 @@ def workplace(
     if resume and not _is_begun(folder):
         raise RunError(f"there is nothing to resume in {folder}; run the command without --resume")
     _check_own(folder)
-    with locked(folder):
+    with locked(folder) as held:
         if resume:
             _check_same(folder, request)
         elif _is_begun(folder) and not force:
@@ -121,7 +127,7 @@ def workplace(
             _clear(folder)
             write_text(folder / REQUEST, json.dumps(request, indent=1) + "\n")
         try:
-            yield Workplace(folder, out, force)
+            yield Workplace(held, out, force)
         except REFUSALS:
             _clear(folder)
             raise

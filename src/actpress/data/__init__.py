@@ -1,7 +1,7 @@
 """Data sets by name, from image folders, or from the user's own code."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from actpress.data import cifar10, fashion_mnist
 from actpress.data.arrays import read_array
 from actpress.data.cifar10 import load_cifar10
-from actpress.data.dataset import Dataset, ImageSource, MemoryImages, Split
+from actpress.data.dataset import Dataset, ImageSource, MemoryImages, Reference, Split
 from actpress.data.fashion_mnist import load_fashion_mnist, load_fashion_mnist_subset
 from actpress.data.hugging_face import load_hugging_face
 from actpress.data.imagefile import read_image
@@ -22,7 +22,7 @@ from actpress.errors import DataError
 from actpress.factories import call_factory
 from actpress.preparation import Preparation
 from actpress.tasks import CLASSIFICATION, Task, Unlabelled
-from actpress.tasks.named import task_of
+from actpress.tasks.named import is_same_task, task_of
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,25 @@ def load_dataset(
         DataError: the name is unknown, the data are missing or broken, or images have another
             shape.
     """
-    known = preparation or Preparation()
+    dataset = _opened(spec, input_shape, preparation or Preparation())
+    reference = Reference(_absolute(spec), preparation)
+    return replace(dataset, reference=reference).with_workers(workers)
+
+
+def is_named(spec: str) -> bool:
+    """Whether a text is a name that `load_dataset` may know."""
+    return spec in NAMED or ":" in spec
+
+
+def _opened(spec: str, input_shape: tuple[int, ...] | None, known: Preparation) -> Dataset:
     if spec.startswith(FILES):
-        return _of_files(spec, input_shape, known).with_workers(workers)
+        return _of_files(spec, input_shape, known)
     if known.is_of_files:
         raise DataError(
             f"--mean, --std, --classes and --unlabelled are for image folders; {spec} prepares its "
             f"own images"
         )
-    dataset = _open(spec, known.task).with_workers(workers)
+    dataset = _open(spec, known.task)
     if input_shape is not None and dataset.input_shape != input_shape:
         raise DataError(
             f"the images of {spec} are {_written(dataset.input_shape)}, but the network's input is "
@@ -85,6 +95,15 @@ def load_dataset(
             f"given"
         )
     return dataset
+
+
+def _absolute(spec: str) -> str:
+    """The name of data, so that they are found from other folders too."""
+    for prefix in FILES:
+        path = Path(spec.removeprefix(prefix)).expanduser()
+        if spec.startswith(prefix) and (prefix == IMAGE_FOLDER or path.is_dir()):
+            return f"{prefix}{path.resolve()}"
+    return spec
 
 
 def _of_files(spec: str, input_shape: tuple[int, ...] | None, known: Preparation) -> Dataset:
@@ -176,10 +195,10 @@ def _of_task(spec: str, dataset: Dataset, wanted: Task | None) -> Dataset:
         DataError: it is another one.
     """
     own = dataset.task.of if isinstance(dataset.task, Unlabelled) else dataset.task
-    if wanted not in (None, own):
+    if wanted is not None and not is_same_task(wanted, own):
         raise DataError(
-            f"the task of {spec} is {dataset.task.name}, not what --task says; leave --task out, "
-            f"or let the factory return a Dataset of torch"
+            f"the task of {spec} is {dataset.task.name}, not {wanted.name} as was asked for "
+            f"(--task); leave that out, or let the factory return a Dataset of torch"
         )
     return dataset
 
@@ -229,9 +248,11 @@ __all__ = [
     "ImageSource",
     "MemoryImages",
     "Preparation",
+    "Reference",
     "Split",
     "file_sizes",
     "from_torch",
+    "is_named",
     "load_cifar10",
     "load_dataset",
     "load_fashion_mnist",

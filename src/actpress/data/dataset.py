@@ -10,6 +10,7 @@ from torch import Tensor
 
 from actpress.data.ahead import read_ahead
 from actpress.errors import DataError
+from actpress.preparation import Preparation
 from actpress.tasks import CLASSIFICATION, Task, Unlabelled
 from actpress.tasks.nest import described
 
@@ -222,6 +223,19 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """By what data can be opened again.
+
+    Attributes:
+        spec: see `load_dataset`; paths in it are absolute.
+        preparation: what the data cannot tell by themselves.
+    """
+
+    spec: str
+    preparation: Preparation | None = None
+
+
+@dataclass(frozen=True)
 class Dataset:
     """The three splits of one data set.
 
@@ -237,6 +251,7 @@ class Dataset:
         class_names: in the order of the network's outputs, where they are known.
         prepared: how images were prepared, in words, where that is known.
         prepare: an image file -> what the network takes, float32 (c, h, w); for `actpress encode`.
+        reference: by which `load_dataset` opened them; None where the caller made them.
 
     Raises:
         DataError: some splits have labels and others none; images that are not for testing are not
@@ -253,6 +268,7 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     prepared: str = ""
     prepare: Callable[[Path], Tensor] | None = field(default=None, compare=False)
+    reference: Reference | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.is_labelled and not isinstance(self.task, Unlabelled):

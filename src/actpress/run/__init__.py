@@ -26,11 +26,11 @@ from actpress.run.folder import (
 )
 from actpress.run.halves import load_head, load_tail, save_halves
 from actpress.run.loading import load_run, refuse_half
-from actpress.run.locking import LOCK, locked
+from actpress.run.locking import LOCK, Held, held, locked
 from actpress.run.model import load_model_from, save_model
 from actpress.run.request import INPUTS, check_inputs, differences, facts_of, read_request
 from actpress.run.results import load_metrics, metrics_json
-from actpress.run.source import Source, check_weights, load_source, network_of
+from actpress.run.source import Source, check_weights, load_source, network_of, source_of
 from actpress.run.tensors import read_tensors, write_tensors
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "PLAN",
     "REPORT",
     "SOURCE",
+    "Held",
     "Source",
     "appear",
     "check_free",
@@ -52,6 +53,7 @@ __all__ = [
     "differences",
     "facts_of",
     "followed",
+    "held",
     "load_head",
     "load_metrics",
     "load_model_from",
@@ -69,6 +71,7 @@ __all__ = [
     "refuse_half",
     "save_halves",
     "save_model",
+    "source_of",
     "tidy",
     "write_bytes",
     "write_tensors",

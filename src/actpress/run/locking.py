@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from actpress.errors import RunError
@@ -12,8 +13,29 @@ from actpress.errors import RunError
 LOCK = ".lock"
 
 
+@dataclass(frozen=True)
+class Held:
+    """A folder that this command has to itself, as `locked` hands it out."""
+
+    path: Path
+
+
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def held(folder: Path | str | Held) -> Iterator[Held]:
+    """A folder that is locked while the block runs, or has been before.
+
+    Raises:
+        RunError: another command has the folder.
+    """
+    if isinstance(folder, Held):
+        yield folder
+        return
+    with locked(Path(folder)) as own:
+        yield own
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[Held]:
     """Keep other commands out of a folder while the block runs.
 
     The folder is made where it is missing, and goes at the end if nothing is left in it. A lock
@@ -24,7 +46,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     lock = _lock(folder)
     try:
-        yield
+        yield Held(folder)
     finally:
         with suppress(OSError):  # whoever removed the folder meanwhile, or is waiting for it
             (folder / LOCK).unlink()

@@ -1,6 +1,7 @@
 """Where the model and the data of a run came from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from pydantic import (
 from torch import nn
 
 from actpress.checkpoints import load_weights
+from actpress.data.dataset import Dataset, Reference
 from actpress.errors import DataError, ModelError, RunError
 from actpress.factories import call_factory
 from actpress.graph import hash_weights, unwrapped
@@ -22,6 +24,8 @@ from actpress.plan import first_complaint
 from actpress.preparation import Preparation
 from actpress.run.folder import SOURCE, existing
 from actpress.settings import Capture
+from actpress.tasks import CLASSIFICATION, Task, Unlabelled
+from actpress.tasks.named import name_of_task
 
 Side = Annotated[int, Field(ge=1, le=1 << 14)]
 
@@ -67,6 +71,53 @@ class Source(BaseModel):
         if self.capture is Capture.AUTO:
             fields.pop("capture", None)
         return fields
+
+
+def source_of(
+    network: nn.Module,
+    data: Dataset,
+    *,
+    digests: Mapping[str, str] | None = None,
+    model: str | None = None,
+    model_args: str | None = None,
+    weights: Path | None = None,
+    leaves: Sequence[str] = (),
+    capture: Capture = Capture.AUTO,
+) -> Source:
+    """What a run remembers of where its network and data came from.
+
+    Args:
+        network: with its weights.
+        data: that it is compressed with.
+        digests: of the images that are used, by split.
+        model: `package.module:factory`; without it a description takes its place.
+        model_args: keyword arguments of the factory, JSON.
+        weights: file that they were loaded from.
+        leaves: module paths that are not traced into.
+        capture: how the network is captured.
+    """
+    return Source(
+        model=model or type(unwrapped(network)).__name__,
+        model_args=model_args,
+        weights=None if weights is None else str(weights.resolve()),
+        data=data.name if data.reference is None else data.reference.spec,
+        preparation=_with_task(data.reference, data.task),
+        input=data.input_shape,
+        leaves=tuple(leaves),
+        capture=capture,
+        weights_sha256=hash_weights(network),
+        images_sha256=None if digests is None else dict(digests),
+    )
+
+
+def _with_task(reference: Reference | None, task: Task) -> Preparation | None:
+    """The preparation of some data, with their task where that is not the usual one."""
+    known = None if reference is None else reference.preparation
+    own = task.of if isinstance(task, Unlabelled) else task
+    name = None if own == CLASSIFICATION else name_of_task(own)
+    if name is None or (known is not None and known.task is not None):
+        return known
+    return replace(known or Preparation(), task=name)
 
 
 def network_of(

@@ -15,6 +15,7 @@ from actpress.settings.choices import (
     Capture,
     EngineName,
     NumberBits,
+    way_of,
 )
 from actpress.settings.tuning import Trainable, TuneSettings
 from actpress.settings.widths import ALL_WIDTHS, WidthSettings
@@ -38,4 +39,5 @@ __all__ = [
     "Trainable",
     "TuneSettings",
     "WidthSettings",
+    "way_of",
 ]

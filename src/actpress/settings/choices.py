@@ -2,6 +2,8 @@
 
 from enum import IntEnum, StrEnum
 
+from actpress.errors import ActpressError
+
 METHOD_NAMES = (
     "best",
     "int8",
@@ -78,3 +80,14 @@ class Capture(StrEnum):
     AUTO = "auto"
     FX = "fx"
     EXPORT = "export"
+
+
+def way_of(capture: str) -> Capture:
+    """The way to capture that a user named.
+
+    Raises:
+        ActpressError: there is none.
+    """
+    if capture not in list(Capture):
+        raise ActpressError(f"there is no capture {capture!r}; expected {', '.join(Capture)}")
+    return Capture(capture)

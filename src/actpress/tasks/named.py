@@ -7,10 +7,12 @@ from typing import cast
 from actpress.errors import TaskError
 from actpress.factories import call_factory
 from actpress.tasks.classification import Classification
+from actpress.tasks.custom import Custom
 from actpress.tasks.multilabel import MultiLabel
 from actpress.tasks.regression import DenseRegression, Regression
 from actpress.tasks.segmentation import Segmentation
 from actpress.tasks.task import Task
+from actpress.tasks.unlabelled import Unlabelled
 
 
 @dataclass(frozen=True)
@@ -82,3 +84,37 @@ def task_of(text: str) -> Task:
     except ValueError as error:
         kind = "whole number" if named.needs_number else "number"
         raise TaskError(f"cannot read {number!r} in the task {text}; expected a {kind}") from error
+
+
+def name_of_task(task: Task) -> str | None:
+    """What `task_of` makes that task of; None where there is no such name.
+
+    >>> name_of_task(Segmentation(classes=21))
+    'segmentation:21'
+    >>> name_of_task(Segmentation(classes=21, ignored=254)) is None
+    True
+    """
+    match task:
+        case Segmentation():
+            text = f"segmentation:{task.classes}"
+        case MultiLabel():
+            text = f"multilabel:{task.labels}"
+        case DenseRegression():
+            text = f"dense-regression:{task.peak}"
+        case Regression():
+            text = "regression"
+        case _:
+            text = "classification"
+    return text if task_of(text) == task else None
+
+
+def is_same_task(one: Task, other: Task) -> bool:
+    """Whether outputs and targets mean the same; without labels, those of the task behind.
+
+    Of a metric by a function its name and unit are compared, as a factory may make the function
+    anew.
+    """
+    one, other = (task.of if isinstance(task, Unlabelled) else task for task in (one, other))
+    if isinstance(one, Custom) and isinstance(other, Custom):
+        return (one.name, one.metric) == (other.name, other.metric)
+    return one == other
