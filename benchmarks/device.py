@@ -26,6 +26,7 @@ from actpress.deploy.c import Firmware, export_c
 from actpress.deploy.integer import Convolution, Executor, IntegerNetwork, Stage
 from actpress.deploy.integer.execute import image_codes
 from actpress.deploy.memory import map_traffic, rans_layouts
+from actpress.evaluation import refer
 from benchmarks.device_boards import codec_flash_bytes, on_board
 from benchmarks.device_host import accuracy, compared
 from benchmarks.device_micro import loop_rows
@@ -38,6 +39,8 @@ GOLDEN_IMAGES = 3
 BOARDS = ("m4", "m7")
 TIMED = "resnet18_fashion_mnist"
 """Whose export is."""
+
+FLOAT_BATCH = 100
 
 FEWER_HOST_IMAGES = 100
 """For other forms of a network that was compared on more images already."""
@@ -128,6 +131,15 @@ def accuracy_of(run: DeviceRun, form: str, images: int) -> float:
     return float(json.loads(kept.read_text()))
 
 
+@cache
+def float_accuracy_of(run: DeviceRun, images: int) -> float:
+    """Of the float network on the first test images."""
+    data = data_of(run.data)
+    network, split = opened(run).graph.eval_module, data.test.take(images)
+    found = refer(network, split, task=data.task, batch=FLOAT_BATCH)
+    return data.task.measure(found.evidence)
+
+
 def measure(row: Wanted, *, host_images: int, test_images: int) -> Row:
     """Export, compare with the reference on this machine and on both boards, and count."""
     data, network = data_of(row.run.data), network_of(row.run)
@@ -156,23 +168,16 @@ def measure(row: Wanted, *, host_images: int, test_images: int) -> Row:
         "maps_moved_bytes": m7.map_loaded + m7.map_stored,
         "maps_account_bytes": _account(row.run, firmware),
         "boards": {name: dataclasses.asdict(figures) for name, figures in boards.items()},
-        **_accuracies(row.run, lossy, reference),
+        "accuracy": lossy,
+        "accuracy_int8": reference,
+        "accuracy_float": float_accuracy_of(row.run, test_images),
+        "accuracy_drop_pp": 100 * (reference - lossy),
         "test_images": min(test_images, len(data.test)),
         "macs": _macs(network),
         "host": dataclasses.asdict(host),
         "equal": host.equal and all(figures.equal for figures in boards.values()),
         "export_s": export_seconds(row.run, folder) if row.is_default and timed else None,
         "commit": environment()["commit"],
-    }
-
-
-def _accuracies(run: DeviceRun, lossy: float, reference: float) -> Row:
-    metrics = json.loads((run.folder / "metrics.json").read_text())
-    return {
-        "accuracy": lossy,
-        "accuracy_int8": reference,
-        "accuracy_float": metrics["float_accuracy"],
-        "accuracy_drop_pp": 100 * (reference - lossy),
     }
 
 

@@ -44,7 +44,7 @@ from actpress.pressing import CompressedModel, check_plan
 from actpress.result import Result
 from actpress.rules import Rule, check_rules, rules_of, rules_text
 from actpress.run import Held, Source, check_inputs, facts_of, held, source_of
-from actpress.settings import WITHOUT_BUDGET, Capture, way_of
+from actpress.settings import MEETING_RAM, WITHOUT_BUDGET, Capture, way_of
 from actpress.tasks import CLASSIFICATION, Task
 from actpress.team import ALONE, Team
 
@@ -109,8 +109,9 @@ def compress(
     budget = Budget.parse(budget) if isinstance(budget, str) else budget
     if method not in METHODS:
         raise ActpressError(f"there is no method {method!r}; expected {', '.join(METHODS)}")
-    if budget.is_ram and method != "gdr" and plan is None:
-        raise BudgetError(f"a budget of peak RAM is met by the method gdr alone, not by {method}")
+    if budget.is_ram and method not in MEETING_RAM and plan is None:
+        able = " and ".join(MEETING_RAM)
+        raise BudgetError(f"a budget of peak RAM is met by the methods {able}, not by {method}")
     wanted = rules_of(rules)
     check_rules(wanted, method, has_plan=plan is not None)
     given_plan = Plan.load(Path(plan)) if isinstance(plan, str | Path) else plan

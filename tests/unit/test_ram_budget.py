@@ -1,6 +1,7 @@
 """A budget of peak RAM: the plan's arena in C fits, and what does not set the peak stays fine."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,9 +13,12 @@ from actpress.data.dataset import Dataset, Split
 from actpress.deploy.integer import integer_network
 from actpress.deploy.memory import PlannedPeak, memory_plan
 from actpress.errors import BudgetError
+from actpress.graph import capture
 from actpress.methods import Settings
 from actpress.pressing import CompressedModel
 from actpress.report.wording import caveats
+from actpress.settings import Trainable, TuneSettings
+from actpress.tune import held_out_divergence
 
 SMALL = Settings(calibration_images=64, search_images=16)
 
@@ -88,9 +92,33 @@ def test_what_cannot_be_reached_names_the_floor_and_what_sets_it(
     assert re.fullmatch(form, str(raised.value))
 
 
+def test_what_is_trained_stays_within_the_arena(network: nn.Module, pictures: Dataset) -> None:
+    """Widths are those of the search; steps and weights learn, and lose less than before."""
+    training = TuneSettings(
+        steps=60, validate_every=30, trainable=Trainable.NETWORK, lr_scale=10, validation_images=32
+    )
+    settings = replace(SMALL, tune=training)
+    found = {}
+    for method in ("gdr", "cap"):
+        found[method] = compress(
+            network, pictures, method=method, budget="3KiB-ram", settings=settings
+        )
+        assert arena(found[method].model, pictures) <= 3 * 1024
+    before, after = found["gdr"], found["cap"]
+    assert after.metrics.variant == ""
+    for name, codec in after.model.codecs.items():
+        assert (codec.fixed_bits() <= before.model.codecs[name].fixed_bits()).all()
+
+    def divergence(pressed: CompressedModel) -> float:
+        graph = capture(network, next(pictures.test.batches(1))[0])
+        return held_out_divergence(pressed, graph, pictures.holdout, training)
+
+    assert divergence(after.model) < divergence(before.model)
+
+
 def test_other_methods_say_so(network: nn.Module, pictures: Dataset) -> None:
-    with pytest.raises(BudgetError, match="by the method gdr alone, not by cap"):
-        compress(network, pictures, method="cap", budget="1KiB-ram", settings=SMALL)
+    with pytest.raises(BudgetError, match="by the methods gdr and cap, not by codesign"):
+        compress(network, pictures, method="codesign", budget="1KiB-ram", settings=SMALL)
 
 
 def test_other_bits_of_a_site_change_the_peak(network: nn.Module, pictures: Dataset) -> None:

@@ -23,6 +23,9 @@ PROJECTING = ("best", "transform_coding", "gdr", "cap", "codesign")
 WITHOUT_BUDGET = ("int8",)
 """Methods that run once, whatever the budgets."""
 
+MEETING_RAM = ("gdr", "cap")
+"""Methods that meet a budget of peak RAM."""
+
 TRAINING = tuple(name for name in METHOD_NAMES if name not in {"int8", "transform_coding", "gdr"})
 """Methods with optimizer steps."""
 

@@ -1,6 +1,6 @@
 /* golden
    Made by actpress: maps stay packed in one arena, consumers unpack the rows that they need.
-   actpress VERSION, 4 maps, arena 592 bytes. */
+   actpress VERSION, 2 maps, arena 500 bytes. */
 #include "net.h"
 
 #include <stddef.h>
@@ -18,7 +18,7 @@
 #define NOT_INLINE
 #define RARE(condition) (condition)
 #endif
-#define LONGEST_CHAIN 1
+#define LONGEST_CHAIN 3
 #define TALLEST_KERNEL 12
 
 static uint32_t arena_words[NET_ARENA_BYTES / 4u];
@@ -26,6 +26,8 @@ static uint32_t arena_words[NET_ARENA_BYTES / 4u];
 static uint8_t *arena(uint32_t offset) { return (uint8_t *)arena_words + offset; }
 
 static int8_t *lines(uint32_t offset) { return (int8_t *)arena_words + offset; }
+
+static uint8_t *result; /* the row that is being computed */
 
 static inline int32_t clip(int32_t value, int32_t low, int32_t high)
 {
@@ -64,10 +66,10 @@ static inline void put(const struct stage *stage, const struct channel *channel,
     if (stage->join_count) total += joined(stage, x, output);
     const int32_t value = scaled(total, channel->shift);
     if (stage->target)
-        arena(stage->row_at)[x * stage->outputs + output] =
+        result[x * stage->outputs + output] =
             (uint8_t)clip(value + channel->offset, channel->low, channel->high);
     else
-        ((int32_t *)(void *)arena(stage->row_at))[output] = value;
+        ((int32_t *)(void *)result)[output] = value;
 }
 
 /* The last symbols of a run, too few for a whole step. */
@@ -99,114 +101,6 @@ static void pack_rest(const uint8_t *from, uint32_t bits, uint32_t count, uint8_
     if (held) *to = (uint8_t)word;
 }
 
-static void unpack_3(const uint8_t *from, uint32_t count, const uint8_t *table, uint8_t *to)
-{
-    for (; count >= 32u; count -= 32u, from += 12, to += 32) {
-        const uint32_t w0 = (uint32_t)from[0] | ((uint32_t)from[1] << 8) | ((uint32_t)from[2] << 16) | ((uint32_t)from[3] << 24);
-        const uint32_t w1 = (uint32_t)from[4] | ((uint32_t)from[5] << 8) | ((uint32_t)from[6] << 16) | ((uint32_t)from[7] << 24);
-        const uint32_t w2 = (uint32_t)from[8] | ((uint32_t)from[9] << 8) | ((uint32_t)from[10] << 16) | ((uint32_t)from[11] << 24);
-        to[0] = table[w0 & 7u];
-        to[1] = table[(w0 >> 3) & 7u];
-        to[2] = table[(w0 >> 6) & 7u];
-        to[3] = table[(w0 >> 9) & 7u];
-        to[4] = table[(w0 >> 12) & 7u];
-        to[5] = table[(w0 >> 15) & 7u];
-        to[6] = table[(w0 >> 18) & 7u];
-        to[7] = table[(w0 >> 21) & 7u];
-        to[8] = table[(w0 >> 24) & 7u];
-        to[9] = table[(w0 >> 27) & 7u];
-        to[10] = table[((w0 >> 30) | (w1 << 2)) & 7u];
-        to[11] = table[(w1 >> 1) & 7u];
-        to[12] = table[(w1 >> 4) & 7u];
-        to[13] = table[(w1 >> 7) & 7u];
-        to[14] = table[(w1 >> 10) & 7u];
-        to[15] = table[(w1 >> 13) & 7u];
-        to[16] = table[(w1 >> 16) & 7u];
-        to[17] = table[(w1 >> 19) & 7u];
-        to[18] = table[(w1 >> 22) & 7u];
-        to[19] = table[(w1 >> 25) & 7u];
-        to[20] = table[(w1 >> 28) & 7u];
-        to[21] = table[((w1 >> 31) | (w2 << 1)) & 7u];
-        to[22] = table[(w2 >> 2) & 7u];
-        to[23] = table[(w2 >> 5) & 7u];
-        to[24] = table[(w2 >> 8) & 7u];
-        to[25] = table[(w2 >> 11) & 7u];
-        to[26] = table[(w2 >> 14) & 7u];
-        to[27] = table[(w2 >> 17) & 7u];
-        to[28] = table[(w2 >> 20) & 7u];
-        to[29] = table[(w2 >> 23) & 7u];
-        to[30] = table[(w2 >> 26) & 7u];
-        to[31] = table[w2 >> 29];
-    }
-    unpack_rest(from, 3u, count, table, to);
-}
-
-static void pack_3(const uint8_t *from, uint32_t count, uint8_t *to)
-{
-    for (; count >= 8u; count -= 8u, from += 8, to += 3) {
-        const uint32_t w0 = (uint32_t)from[0] | ((uint32_t)from[1] << 3) | ((uint32_t)from[2] << 6) | ((uint32_t)from[3] << 9) | ((uint32_t)from[4] << 12) | ((uint32_t)from[5] << 15) | ((uint32_t)from[6] << 18) | ((uint32_t)from[7] << 21);
-        to[0] = (uint8_t)w0;
-        to[1] = (uint8_t)(w0 >> 8);
-        to[2] = (uint8_t)(w0 >> 16);
-    }
-    pack_rest(from, 3u, count, to);
-}
-
-static void unpack_4(const uint8_t *from, uint32_t count, const uint8_t *table, uint8_t *to)
-{
-    for (; count >= 32u; count -= 32u, from += 16, to += 32) {
-        const uint32_t w0 = (uint32_t)from[0] | ((uint32_t)from[1] << 8) | ((uint32_t)from[2] << 16) | ((uint32_t)from[3] << 24);
-        const uint32_t w1 = (uint32_t)from[4] | ((uint32_t)from[5] << 8) | ((uint32_t)from[6] << 16) | ((uint32_t)from[7] << 24);
-        const uint32_t w2 = (uint32_t)from[8] | ((uint32_t)from[9] << 8) | ((uint32_t)from[10] << 16) | ((uint32_t)from[11] << 24);
-        const uint32_t w3 = (uint32_t)from[12] | ((uint32_t)from[13] << 8) | ((uint32_t)from[14] << 16) | ((uint32_t)from[15] << 24);
-        to[0] = table[w0 & 15u];
-        to[1] = table[(w0 >> 4) & 15u];
-        to[2] = table[(w0 >> 8) & 15u];
-        to[3] = table[(w0 >> 12) & 15u];
-        to[4] = table[(w0 >> 16) & 15u];
-        to[5] = table[(w0 >> 20) & 15u];
-        to[6] = table[(w0 >> 24) & 15u];
-        to[7] = table[w0 >> 28];
-        to[8] = table[w1 & 15u];
-        to[9] = table[(w1 >> 4) & 15u];
-        to[10] = table[(w1 >> 8) & 15u];
-        to[11] = table[(w1 >> 12) & 15u];
-        to[12] = table[(w1 >> 16) & 15u];
-        to[13] = table[(w1 >> 20) & 15u];
-        to[14] = table[(w1 >> 24) & 15u];
-        to[15] = table[w1 >> 28];
-        to[16] = table[w2 & 15u];
-        to[17] = table[(w2 >> 4) & 15u];
-        to[18] = table[(w2 >> 8) & 15u];
-        to[19] = table[(w2 >> 12) & 15u];
-        to[20] = table[(w2 >> 16) & 15u];
-        to[21] = table[(w2 >> 20) & 15u];
-        to[22] = table[(w2 >> 24) & 15u];
-        to[23] = table[w2 >> 28];
-        to[24] = table[w3 & 15u];
-        to[25] = table[(w3 >> 4) & 15u];
-        to[26] = table[(w3 >> 8) & 15u];
-        to[27] = table[(w3 >> 12) & 15u];
-        to[28] = table[(w3 >> 16) & 15u];
-        to[29] = table[(w3 >> 20) & 15u];
-        to[30] = table[(w3 >> 24) & 15u];
-        to[31] = table[w3 >> 28];
-    }
-    unpack_rest(from, 4u, count, table, to);
-}
-
-static void pack_4(const uint8_t *from, uint32_t count, uint8_t *to)
-{
-    for (; count >= 8u; count -= 8u, from += 8, to += 4) {
-        const uint32_t w0 = (uint32_t)from[0] | ((uint32_t)from[1] << 4) | ((uint32_t)from[2] << 8) | ((uint32_t)from[3] << 12) | ((uint32_t)from[4] << 16) | ((uint32_t)from[5] << 20) | ((uint32_t)from[6] << 24) | ((uint32_t)from[7] << 28);
-        to[0] = (uint8_t)w0;
-        to[1] = (uint8_t)(w0 >> 8);
-        to[2] = (uint8_t)(w0 >> 16);
-        to[3] = (uint8_t)(w0 >> 24);
-    }
-    pack_rest(from, 4u, count, to);
-}
-
 static void unpack_8(const uint8_t *from, uint32_t count, const uint8_t *table, uint8_t *to)
 {
     for (uint32_t i = 0; i < count; i++)
@@ -222,8 +116,6 @@ NOT_INLINE static void unpack_run(const uint8_t *from, uint32_t bits, uint32_t c
                                   const uint8_t *table, uint8_t *to)
 {
     switch (bits) {
-    case 3: unpack_3(from, count, table, to); return;
-    case 4: unpack_4(from, count, table, to); return;
     case 8: unpack_8(from, count, table, to); return;
     default: unpack_rest(from, bits, count, table, to);
     }
@@ -232,8 +124,6 @@ NOT_INLINE static void unpack_run(const uint8_t *from, uint32_t bits, uint32_t c
 NOT_INLINE static void pack_run(const uint8_t *from, uint32_t bits, uint32_t count, uint8_t *to)
 {
     switch (bits) {
-    case 3: pack_3(from, count, to); return;
-    case 4: pack_4(from, count, to); return;
     case 8: pack_8(from, count, to); return;
     default: pack_rest(from, bits, count, to);
     }
@@ -715,15 +605,16 @@ static int ready(const struct stage *stage, struct progress *at, int first)
     return 1;
 }
 
-/* Computes a row; returns where its codes are. */
-static uint8_t *compute(const struct stage *stage, uint32_t row)
+/* Computes a row, at `to` where it has no place of its own; returns where its codes are. */
+static uint8_t *compute(const struct stage *stage, uint32_t row, uint8_t *to)
 {
+    result = stage->row_at == IN_NEXT_LINE ? to : arena(stage->row_at);
     for (uint32_t j = 0; j < stage->join_count; j++) {
         const struct join *join = &stage->joins[j];
         read_row(join->reading, row, stage->codes_at, arena(join->line_at));
     }
     stage->compute(stage, row);
-    return arena(stage->row_at);
+    return result;
 }
 
 /* Runs stages row by row; all but the last hand their rows to the next. */
@@ -736,10 +627,12 @@ NOT_INLINE static void run_chain(const struct stage *stages, uint32_t count)
     while (at[last].made < stages[last].height) {
         uint32_t i = last;
         while (!ready(&stages[i], &at[i], i == 0u)) i--;
-        uint8_t *codes = compute(&stages[i], at[i].made);
+        const struct stage *const next = &stages[i + 1u];
+        uint8_t *const line = i < last ? next_line(next, &at[i + 1u]) : NULL;
+        uint8_t *const codes = compute(&stages[i], at[i].made, line);
         if (i < last) {
-            to_lines(stages[i + 1u].source, codes, next_line(&stages[i + 1u], &at[i + 1u]));
-            took(&stages[i + 1u], &at[i + 1u]);
+            to_lines(next->source, codes, line);
+            took(next, &at[i + 1u]);
         } else if (stages[i].target) {
             pack_row(stages[i].target, at[i].made, codes);
         }
@@ -764,27 +657,21 @@ static const struct group first_groups[] = {
     { first_of_1_bits, 1, 2, 1 },
     { first_of_2_bits, 2, 6, 2 },
 };
-static const struct map first_map = { first_groups, &first_coding, 436, 13, 3, 4, 12, 12 };
+static const struct map first_map = { first_groups, &first_coding, 344, 13, 3, 4, 12, 12 };
 static const struct table first_lines = { first_lines_values, 0 };
 static const struct reading first_reading = { &first_map, &first_lines, 0, first_zero, 4 };
-static const struct group second_groups[] = {
-    { 0, 4, 18, 3 },
-};
-static const struct map second_map = { second_groups, 0, 220, 18, 1, 4, 12, 12 };
+static const struct map second_map = { 0, 0, 0, 18, 0, 4, 12, 12 };
 static const struct reading second_reading = { &second_map, &first_lines, 0, first_zero, 4 };
 static const struct join add_joins[] = {
-    { &first_reading, add_join_first, 52, 0 },
+    { &first_reading, add_join_first, 224, 0 },
 };
-static const struct group joined_groups[] = {
-    { 0, 4, 24, 4 },
-};
-static const struct map joined_map = { joined_groups, 0, 148, 24, 1, 4, 12, 12 };
+static const struct map joined_map = { 0, 0, 0, 24, 0, 4, 12, 12 };
 static const struct table joined_lines = { joined_lines_values, 0 };
 static const struct reading joined_reading = { &joined_map, &joined_lines, 0, first_zero, 4 };
 static const struct group pooled_groups[] = {
     { 0, 4, 4, 8 },
 };
-static const struct map pooled_map = { pooled_groups, 0, 72, 4, 1, 4, 1, 1 };
+static const struct map pooled_map = { pooled_groups, 0, 344, 4, 1, 4, 1, 1 };
 static const struct reading pooled_reading = { &pooled_map, &image_lines, 0, pooled_zero, 4 };
 
 static const struct stage stages[] = {
@@ -823,8 +710,8 @@ static const struct stage stages[] = {
         .channels = second_channels,
         .target = &second_map,
         .sums_at = 172,
-        .row_at = 172,
-        .codes_at = 220,
+        .row_at = IN_NEXT_LINE,
+        .codes_at = 172,
         .row_stride = 56,
         .slots = 3,
         .outputs = 4,
@@ -851,9 +738,10 @@ static const struct stage stages[] = {
         .channels = add_channels,
         .joins = add_joins,
         .target = &joined_map,
-        .sums_at = 100,
-        .row_at = 100,
-        .codes_at = 148,
+        .rows_at = 172,
+        .sums_at = 272,
+        .row_at = 224,
+        .codes_at = 272,
         .row_stride = 48,
         .slots = 1,
         .join_count = 1,
@@ -874,9 +762,10 @@ static const struct stage stages[] = {
         .source = &joined_reading,
         .channels = pool_channels,
         .target = &pooled_map,
-        .sums_at = 52,
-        .row_at = 68,
-        .codes_at = 72,
+        .rows_at = 272,
+        .sums_at = 324,
+        .row_at = 340,
+        .codes_at = 344,
         .row_stride = 48,
         .slots = 1,
         .outputs = 4,
@@ -923,19 +812,11 @@ void net_run(net_output outputs[NET_OUTPUTS])
 {
     run_chain(&stages[0], 1u); /* first */
 #ifdef NET_WATCH
-    net_watch(0u, arena(436u), 156u);
+    net_watch(0u, arena(344u), 156u);
 #endif
-    run_chain(&stages[1], 1u); /* second */
+    run_chain(&stages[1], 3u); /* second + add + pool */
 #ifdef NET_WATCH
-    net_watch(1u, arena(220u), 216u);
-#endif
-    run_chain(&stages[2], 1u); /* add */
-#ifdef NET_WATCH
-    net_watch(2u, arena(148u), 288u);
-#endif
-    run_chain(&stages[3], 1u); /* pool */
-#ifdef NET_WATCH
-    net_watch(3u, arena(72u), 4u);
+    net_watch(1u, arena(344u), 4u);
 #endif
     run_chain(&stages[4], 1u); /* head */
     memcpy(outputs, arena(stages[4].row_at), NET_OUTPUTS * sizeof outputs[0]);

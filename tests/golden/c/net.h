@@ -1,13 +1,13 @@
 /* golden
-   Made by actpress; actpress VERSION, 4 maps, arena 592 bytes. */
+   Made by actpress; actpress VERSION, 2 maps, arena 500 bytes. */
 #ifndef NET_H
 #define NET_H
 #include <stdint.h>
 
-#define NET_ARENA_BYTES 592u  /* all that the network needs beside the stack */
+#define NET_ARENA_BYTES 500u  /* all that the network needs beside the stack */
 #define NET_INPUT_BYTES 144u  /* 12 rows, 12 pixels, 1 channels, one byte a value */
 #define NET_OUTPUTS 3u
-#define NET_MAPS 4u          /* that are stored, the image not counted */
+#define NET_MAPS 2u          /* that are stored, the image not counted */
 
 /* A value x of the image, as the float network takes it, is the byte
    round(x / NET_INPUT_SCALE) + NET_INPUT_ZERO, from 0 to 255. */

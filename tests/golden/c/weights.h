@@ -82,7 +82,10 @@ struct join {
     uint16_t first; /* channel of the sums that the first one joins */
 };
 
-/* What computes one map, row by row. Offsets are in the arena. */
+#define IN_NEXT_LINE UINT32_MAX /* the row lies in the line buffer of the next stage */
+
+/* What computes one map, row by row. Offsets are in the arena. The row may overwrite the line of an
+   addend, which is read just before. */
 struct stage {
     void (*compute)(const struct stage *stage, uint32_t row);
     void (*absorb)(const struct stage *stage); /* takes rows in that are not kept */

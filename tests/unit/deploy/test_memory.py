@@ -141,3 +141,25 @@ def test_random_chains_are_placed_well(press_all: Pressing) -> None:
         plan = memory_plan(network, cascades=False)
         replayed(plan)
         assert plan.least_bytes <= plan.arena_bytes <= 1.02 * plan.least_bytes
+
+
+def test_a_row_lies_over_an_addend_or_in_the_next_line(press_all: Pressing) -> None:
+    """Where codes are replaced one by one, the row that is computed needs no bytes of its own."""
+    images = torch.randn(8, 3, 48, 48)
+    pressed = press_all(Residual(), Transform.IDENTITY, bit_width=4, images=images)
+    plan = memory_plan(integer_network(pressed, [images]))
+    joined = {
+        stage.name: (buffers.row, buffers.row_in_join, buffers.row_in_next)
+        for chain in plan.chains
+        for stage, buffers in zip(chain.stages, chain.buffers, strict=True)
+        if len(chain.stages) > 1
+    }
+    assert (0, 0, False) in joined.values()
+    assert (0, None, True) in joined.values()
+    projected = press_all(Residual(), Transform.PCA, images=images)
+    plan = memory_plan(integer_network(projected, [images]))
+    for chain in plan.chains:
+        for (stage, after), buffers in zip(pairwise(chain.stages), chain.buffers, strict=False):
+            codes_differ = stage.encoder is not None or after.source.decoder is not None
+            assert not (buffers.row_in_next and codes_differ)
+            assert buffers.row_in_next or buffers.row or buffers.row_in_join is not None

@@ -9,7 +9,7 @@ from actpress.deploy.c.arrays import wrapped
 from actpress.deploy.c.runs import pack_function, unpack_function, unrolled
 from actpress.deploy.c.weights import Structures
 from actpress.deploy.integer import IntegerNetwork
-from actpress.deploy.memory import MemoryPlan, buffers_of
+from actpress.deploy.memory import MemoryPlan
 
 TEMPLATES = "actpress.deploy.c.templates"
 WITH_WINDOWS = ("convolve", "depthwise", "largest", "total")
@@ -54,9 +54,9 @@ def sources(network: IntegerNetwork, plan: MemoryPlan, title: str) -> Sources:
     for chain, begin in zip(plan.chains, plan.buffer_offsets, strict=True):
         chains.append([])
         at = begin
-        for stage in chain.stages:
-            chains[-1].append(structures.stage(stage, at))
-            at += buffers_of(stage).bytes
+        for stage, buffers in zip(chain.stages, chain.buffers, strict=True):
+            chains[-1].append(structures.stage(stage, buffers, at))
+            at += buffers.bytes
     named = {
         "TITLE": title,
         "SUMMARY": (
@@ -195,13 +195,13 @@ def _drive(used: set[str]) -> str:
     if "table" in used:
         finish += (
             "    if (stage->table)\n"
-            "        look_up(stage->table, stage->width, stage->outputs, arena(stage->row_at));\n"
+            "        look_up(stage->table, stage->width, stage->outputs, result);\n"
         )
     if "encoder" in used:
         finish += (
             "    if (stage->encoder) {\n"
             "        uint8_t *codes = arena(stage->codes_at);\n"
-            "        multiply(stage->encoder, stage->width, arena(stage->row_at), codes);\n"
+            "        multiply(stage->encoder, stage->width, result, codes);\n"
             "        return codes;\n"
             "    }\n"
         )

@@ -1,5 +1,6 @@
 """Stages as C structures: arrays for weights.c, descriptors for net.c."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -16,7 +17,7 @@ from actpress.deploy.integer import (
     Table,
 )
 from actpress.deploy.integer.arithmetic import Array
-from actpress.deploy.memory import buffers_of
+from actpress.deploy.memory import Buffers
 from actpress.deploy.memory.schedule import adds_up, aligned, window_of
 from actpress.errors import ExportError
 
@@ -24,15 +25,14 @@ from actpress.errors import ExportError
 class Structures(MapStructures):
     """Everything constant of a network: stages, and the maps that they read and store."""
 
-    def stage(self, stage: Stage, at: int) -> str:
+    def stage(self, stage: Stage, buffers: Buffers, at: int) -> str:
         """The initializer of a stage whose line buffers begin at an offset."""
         source, name = stage.source, stage.name
-        buffers = buffers_of(stage)
         places = np.cumsum(
             [at] + [aligned(each) for each in (buffers.rows, *buffers.joins)]
         ).tolist()
         sums_at = places[-1]
-        row_at = sums_at + aligned(buffers.sums)
+        own_row_at = sums_at + aligned(buffers.sums)
         window = window_of(stage)
         outputs, height, width = stage.size
         fields = {
@@ -46,8 +46,8 @@ class Structures(MapStructures):
             "target": "0" if stage.target is None else f"&{self.map(stage.target)}",
             "rows_at": places[0],
             "sums_at": sums_at,
-            "row_at": row_at,
-            "codes_at": row_at + aligned(buffers.row),
+            "row_at": _row_at(buffers, places[1:-1], own_row_at),
+            "codes_at": own_row_at + aligned(buffers.row),
             "row_stride": buffers.row_stride,
             "slots": buffers.slots,
             "join_count": len(stage.addends),
@@ -168,6 +168,13 @@ class Structures(MapStructures):
             f"{stage.name}: {_shape(source.map.shape)} -> {target} {_shape(stage.size)}, "
             f"window {kernel}"
         )
+
+
+def _row_at(buffers: Buffers, joins: Sequence[int], own: int) -> object:
+    """Where the row that is computed lies; see `Buffers`."""
+    if buffers.row_in_next:
+        return "IN_NEXT_LINE"
+    return own if buffers.row_in_join is None else joins[buffers.row_in_join]
 
 
 def _fours(stage: Stage) -> int:

@@ -18,7 +18,6 @@ from actpress.deploy.memory.layout import RowLayout, layout_of
 from actpress.deploy.memory.schedule import (
     Chain,
     aligned,
-    buffers_of,
     cascadable,
     chains_of,
     rows_read,
@@ -161,7 +160,7 @@ def _planned(
     stored = [network.input.map, *(c.last.target for c in chains if c.last.target is not None)]
     maps = tuple(_map_block(each, layouts[each.name], chains, network.sent) for each in stored)
     buffers = tuple(
-        Block(chain.name, sum(buffers_of(s).bytes for s in chain.stages), at, at, is_map=False)
+        Block(chain.name, sum(own.bytes for own in chain.buffers), at, at, is_map=False)
         for at, chain in enumerate(chains)
     )
     blocks = (*maps, *buffers)

@@ -29,6 +29,14 @@ class Chain:
         """Of all modules."""
         return " + ".join(stage.name for stage in self.stages)
 
+    @property
+    def buffers(self) -> tuple["Buffers", ...]:
+        """Of every stage."""
+        following = (*self.stages[1:], None)
+        return tuple(
+            buffers_of(stage, after) for stage, after in zip(self.stages, following, strict=True)
+        )
+
 
 @dataclass(frozen=True)
 class Buffers:
@@ -40,7 +48,9 @@ class Buffers:
         row_stride: from one to the next.
         joins: a line of every addend.
         sums: int32 sums of a pool whose windows do not overlap.
-        row: the row that is being computed, before an encoder.
+        row: the row that is being computed, before an encoder; none where it lies elsewhere.
+        row_in_join: the addend whose line it overwrites, pixel by pixel; None for none.
+        row_in_next: whether it lies in a line buffer of the stage that it is handed to.
         codes: codes of a row that a decoder reads or an encoder gives.
     """
 
@@ -51,6 +61,8 @@ class Buffers:
     sums: int
     row: int
     codes: int
+    row_in_join: int | None = None
+    row_in_next: bool = False
 
     @property
     def bytes(self) -> int:
@@ -78,8 +90,8 @@ def adds_up(stage: Stage) -> bool:
     return isinstance(stage.operation, Pool) and plain and not overlaps and not point
 
 
-def buffers_of(stage: Stage) -> Buffers:
-    """Buffers of a stage."""
+def buffers_of(stage: Stage, following: Stage | None = None) -> Buffers:
+    """Buffers of a stage, and of the one that it hands its rows to."""
     channels, _, width = stage.size
     rows = slots = row_stride = sums = codes = 0
     if stage.source is not None:
@@ -96,7 +108,27 @@ def buffers_of(stage: Stage) -> Buffers:
     if stage.encoder is not None:
         codes = max(codes, width * len(stage.encoder.weight))
     row = width * channels * (WORD if stage.target is None else 1)
-    return Buffers(rows, slots, row_stride, joins, sums, row, codes)
+    in_join = _join_under_row(stage)
+    in_next = in_join is None and following is not None and _hands_on_in_place(stage, following)
+    row = 0 if in_next or in_join is not None else row
+    return Buffers(rows, slots, row_stride, joins, sums, row, codes, in_join, in_next)
+
+
+def _join_under_row(stage: Stage) -> int | None:
+    """An addend whose line has the form of the result: a value is read before it is overwritten."""
+    channels, _, width = stage.size
+    for at, addend in enumerate(stage.addends):
+        reading = addend.reading
+        alike = (addend.first, reading.channels, reading.map.width) == (0, channels, width)
+        if stage.target is not None and alike:
+            return at
+    return None
+
+
+def _hands_on_in_place(stage: Stage, following: Stage) -> bool:
+    """Codes of a row become line values of the next stage one by one."""
+    source = following.source
+    return stage.encoder is None and source is not None and source.decoder is None
 
 
 def span(window: Window) -> int:

@@ -54,15 +54,16 @@ static int ready(const struct stage *stage, struct progress *at, int first)
     return 1;
 }
 
-/* Computes a row; returns where its codes are. */
-static uint8_t *compute(const struct stage *stage, uint32_t row)
+/* Computes a row, at `to` where it has no place of its own; returns where its codes are. */
+static uint8_t *compute(const struct stage *stage, uint32_t row, uint8_t *to)
 {
+    result = stage->row_at == IN_NEXT_LINE ? to : arena(stage->row_at);
     for (uint32_t j = 0; j < stage->join_count; j++) {
         const struct join *join = &stage->joins[j];
         read_row(join->reading, row, stage->codes_at, arena(join->line_at));
     }
     stage->compute(stage, row);
-@FINISH@    return arena(stage->row_at);
+@FINISH@    return result;
 }
 
 /* Runs stages row by row; all but the last hand their rows to the next. */
@@ -75,10 +76,12 @@ NOT_INLINE static void run_chain(const struct stage *stages, uint32_t count)
     while (at[last].made < stages[last].height) {
         uint32_t i = last;
         while (!ready(&stages[i], &at[i], i == 0u)) i--;
-        uint8_t *codes = compute(&stages[i], at[i].made);
+        const struct stage *const next = &stages[i + 1u];
+        uint8_t *const line = i < last ? next_line(next, &at[i + 1u]) : NULL;
+        uint8_t *const codes = compute(&stages[i], at[i].made, line);
         if (i < last) {
-            to_lines(stages[i + 1u].source, codes, next_line(&stages[i + 1u], &at[i + 1u]));
-            took(&stages[i + 1u], &at[i + 1u]);
+            to_lines(next->source, codes, line);
+            took(next, &at[i + 1u]);
         } else if (stages[i].target) {
             pack_row(stages[i].target, at[i].made, codes);
         }

@@ -26,3 +26,5 @@ static uint32_t arena_words[NET_ARENA_BYTES / 4u];
 static uint8_t *arena(uint32_t offset) { return (uint8_t *)arena_words + offset; }
 
 static int8_t *lines(uint32_t offset) { return (int8_t *)arena_words + offset; }
+
+static uint8_t *result; /* the row that is being computed */

@@ -36,8 +36,8 @@ static inline void put(const struct stage *stage, const struct channel *channel,
     if (stage->join_count) total += joined(stage, x, output);
     const int32_t value = scaled(total, channel->shift);
     if (stage->target)
-        arena(stage->row_at)[x * stage->outputs + output] =
+        result[x * stage->outputs + output] =
             (uint8_t)clip(value + channel->offset, channel->low, channel->high);
     else
-        ((int32_t *)(void *)arena(stage->row_at))[output] = value;
+        ((int32_t *)(void *)result)[output] = value;
 }
