@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from actpress.cli.integers import calibration_of, integer_form
 from actpress.cli.opened import OpenedRun, open_run
@@ -27,7 +29,7 @@ from actpress.deploy.integer import Convolution, Executor, IntegerNetwork, Stage
 from actpress.deploy.integer.execute import image_codes
 from actpress.deploy.memory import map_traffic, rans_layouts
 from actpress.evaluation import refer
-from benchmarks.device_boards import codec_flash_bytes, on_board
+from benchmarks.device_boards import codec_flash_bytes, on_board, said_by_main
 from benchmarks.device_host import accuracy, compared
 from benchmarks.device_micro import loop_rows
 from benchmarks.device_page import write_page
@@ -176,9 +178,19 @@ def measure(row: Wanted, *, host_images: int, test_images: int) -> Row:
         "macs": _macs(network),
         "host": dataclasses.asdict(host),
         "equal": host.equal and all(figures.equal for figures in boards.values()),
+        "main_equal": main_equal(folder, network, images) if row.is_default else None,
         "export_s": export_seconds(row.run, folder) if row.is_default and timed else None,
         "commit": environment()["commit"],
     }
+
+
+def main_equal(folder: Path, network: IntegerNetwork, images: NDArray[np.float32]) -> bool:
+    """Whether main.c prints the reference's logits of the first test image, here and on boards."""
+    codes = image_codes(network.input, images[:1])
+    image = folder / "first_test_image"
+    image.write_bytes(codes.astype(np.uint8).tobytes())
+    expected = Executor(network).logits(images[:1])[0].tolist()
+    return all(said_by_main(folder, board, image) == expected for board in (None, *BOARDS))
 
 
 def _account(run: DeviceRun, firmware: Firmware) -> int:

@@ -44,13 +44,7 @@ class BoardFigures:
 
 def on_board(folder: Path, board: str) -> BoardFigures:
     """Run an exported folder on an emulated board, `m4` or `m7`."""
-    done = subprocess.run(  # noqa: S603  the folder was written by this benchmark
-        ["make", "-s", "-C", str(folder), "qemu", f"BOARD={board}"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    said = done.stdout + done.stderr
+    said = _make(folder, "qemu", f"BOARD={board}")
 
     def number(pattern: str) -> int:
         found = re.search(pattern, said)
@@ -71,6 +65,28 @@ def on_board(folder: Path, board: str) -> BoardFigures:
         map_loaded=number(r"maps: loaded (\d+)"),
         map_stored=number(r"maps: loaded \d+ bytes, stored (\d+)"),
     )
+
+
+def _make(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(  # noqa: S603  the folder was written by this benchmark
+        ["make", "-s", "-C", str(folder), *arguments],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout + done.stderr
+
+
+def said_by_main(folder: Path, board: str | None, image: Path) -> list[int]:
+    """Logits that main.c prints for a file with an image, on a board, or on this machine."""
+    if board is None:
+        _make(folder, "main")
+        command = [str((folder / "main").resolve()), str(image.resolve())]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        said = done.stdout
+    else:
+        said = _make(folder, "qemu-main", f"BOARD={board}", f"IMAGE={image.resolve()}")
+    return [int(line.split()[1]) for line in said.splitlines()]
 
 
 def codec_flash_bytes(folder: Path) -> int:

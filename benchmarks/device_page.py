@@ -275,6 +275,7 @@ def _equality(rows: Sequence[Row]) -> Iterator[Target]:
         and min(images.values()) >= 1000
         and all(row["host"]["equal"] for row in rows),
     )
+    yield from _mains(packed)
     boards = [board for row in rows for board in row["boards"].values()]
     yield target_of(
         "C on M4 and M7 in the emulator, 3 images a network",
@@ -282,6 +283,21 @@ def _equality(rows: Sequence[Row]) -> Iterator[Target]:
         f"{sum(board['equal'] for board in boards)} of {len(boards)} all equal",
         met=all(board["equal"] for board in boards),
     )
+
+
+def _mains(packed: Sequence[Row]) -> Iterator[Target]:
+    """The program that comes with an export, on a real image."""
+    own = [row for row in packed if row.get("main_equal") is not None]
+    if own:
+        yield target_of(
+            "main.c of an export reads the first test image and prints its logits, on the host, M4 "
+            "and M7",
+            "those of the numpy reference",
+            ", ".join(
+                f"{row['run']} {'equal' if row['main_equal'] else 'NOT equal'}" for row in own
+            ),
+            met=all(row["main_equal"] for row in own),
+        )
 
 
 def page(rows: Sequence[Row], targets: Sequence[Target], peers: Sequence[Row] = ()) -> str:

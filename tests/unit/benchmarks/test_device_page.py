@@ -158,6 +158,16 @@ def test_one_unequal_board_or_symbol_is_told() -> None:
     assert verdicts(row())[what] is True
 
 
+def test_what_main_prints_is_judged() -> None:
+    def verdict(*equal: bool | None) -> list[bool]:
+        rows = [row(run=str(at), main_equal=each) for at, each in enumerate(equal)]
+        return [t["met"] for t in judged(rows, []) if t["what"].startswith("main.c")]
+
+    assert verdict(True, None) == [True]
+    assert verdict(True, False) == [False]
+    assert verdict(None) == []
+
+
 def test_the_file_and_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_page, "PAGE", tmp_path / "page.md")
     write_page([row()], [LOOP], tmp_path / "device.json")

@@ -288,21 +288,35 @@ def test_a_wrong_weight_is_found(firmware: Path) -> None:
     assert "NOT equal" in said
 
 
+@pytest.mark.parametrize(
+    "where", ["host", pytest.param("m4", marks=emulated), pytest.param("m7", marks=emulated)]
+)
 def test_main_prints_the_logits_of_an_image(
-    make_pressed: MakePressed, images: Tensor, tmp_path: Path
+    make_pressed: MakePressed, images: Tensor, tmp_path: Path, where: str
 ) -> None:
     network = integer_network(make_pressed(Transform.IDENTITY, bit_width=4), [images])
     export_c(network, images[:1], tmp_path / "firmware", title="tiny")
     image = image_codes(network.input, images[:1].numpy())
     (tmp_path / "image").write_bytes(image.astype(np.uint8).tobytes())
-    make(tmp_path / "firmware", "main")
 
-    said = run("./main", "../image", folder=tmp_path / "firmware")
+    if where == "host":
+        make(tmp_path / "firmware", "main")
+        said = run("./main", "../image", folder=tmp_path / "firmware")
+    else:
+        board = f"BOARD={where}"
+        said = make(tmp_path / "firmware", "-s", "qemu-main", board, "IMAGE=../image")
 
     logits = Executor(network).run(image)[0][0]
     assert [int(line.split()[1]) for line in said.splitlines()] == logits.tolist()
     scaled = [float(line.split()[2]) for line in said.splitlines()]
     assert scaled == pytest.approx((logits * network.logit_scale).tolist(), rel=1e-5)
+
+
+@emulated
+def test_main_on_a_board_says_what_it_needs(firmware: Path) -> None:
+    assert "which image? IMAGE=" in make(firmware, "-s", "qemu-main", status=2)
+    said = make(firmware, "-s", "qemu-main", "IMAGE=nowhere", status=2)
+    assert "nowhere: No such file" in said
 
 
 @emulated

@@ -20,6 +20,7 @@ COPIED = (
     "console_host.c",
     "board/cortex-m.ld",
     "board/count.c",
+    "board/run_main.c",
     "board/semihost.c",
     "board/semihost.h",
     "board/startup.c",
