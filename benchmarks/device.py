@@ -2,8 +2,10 @@
 
 Needs `ACTPRESS_DATA` with the cifar10 data (docs/networks.md) for ResNet8, gcc-arm-none-eabi,
 libnewlib-arm-none-eabi and qemu-system-arm. Runs and exports are kept in `runs/device`; rows that
-`benchmarks/results/device.json` holds already are not measured again. `--page` only writes the
-page and judges targets anew.
+`benchmarks/results/device.json` holds already are not measured again, and those of runs that are
+no longer wanted are left out. `--page` only writes the page and judges targets anew. Networks that
+take long in C are measured on fewer images, as rows say: `--only resnet18_fashion_mnist
+--test-images 1000`.
 """
 
 import argparse
@@ -249,21 +251,28 @@ def _macs(network: IntegerNetwork) -> int:
     return total
 
 
+def key_of(row: Row) -> tuple[str, str, bool]:
+    """As `Wanted.key` of a row that was measured."""
+    return row["run"], row["form"], row["cascades"]
+
+
 def main() -> None:
     """Measure what is missing, then write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host-images", type=int, default=1000)
     parser.add_argument("--test-images", type=int, default=10_000)
+    parser.add_argument("--only", help="measure rows of this network alone")
     parser.add_argument("--page", action="store_true", help="only write the page anew")
     asked = parser.parse_args()
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    rows: list[Row] = known.get("rows", [])
+    keys = {row.key for row in wanted()}
+    rows: list[Row] = [row for row in known.get("rows", []) if key_of(row) in keys]
     loops: list[Row] = known.get("loops", [])
     if not loops and not asked.page:
         loops = loop_rows(RUNS / "loops")
-    done = {(row["run"], row["form"], row["cascades"]) for row in rows}
+    done = {key_of(row) for row in rows}
     for row in () if asked.page else wanted():
-        if row.key not in done:
+        if row.key not in done and asked.only in (None, row.run.network):
             images = min(asked.host_images, FEWER_HOST_IMAGES)
             found = measure(
                 row,
