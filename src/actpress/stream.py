@@ -208,9 +208,9 @@ class ByteTransport:
             raise StreamError(
                 f"site {self.site}: NaN or infinite values cannot be compressed; check the input"
             )
-        self.record = codec.write_symbols(q.to(torch.int32, memory_format=torch.contiguous_format))
+        self.record = codec.write_symbols(q)
         self.total_bytes += len(write_number(len(self.record))) + len(self.record)
-        return torch.empty_like(q).copy_(codec.read_symbols(self.record))
+        return codec.read_symbols(self.record, q)
 
 
 @contextmanager

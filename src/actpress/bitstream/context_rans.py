@@ -5,12 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from actpress.bitstream.rans import (
-    Symbols,
-    as_rows,
-    check_names,
-    room_for,
-)
+from actpress.bitstream.memory import Numbers, memory_of, room_for
+from actpress.bitstream.rans import check_components, check_names
 from actpress.bitstream.streams import Streams, check_outcomes
 from actpress.bitstream.tables import FrequencyTables
 from actpress.errors import StreamError
@@ -57,8 +53,10 @@ class ContextCoder:
         """K."""
         return len(self.table_of)
 
-    def encode(self, symbols: Symbols) -> bytes:
-        """Bytes of symbols, shape (n, k, h, w), int32.
+    def encode(self, symbols: Numbers) -> bytes:
+        """Bytes of symbols, shape (n, k, h, w), int32, or whole numbers in float32.
+
+        They are read as they lie in memory, plane by plane or pixel by pixel (`channels_last`).
 
         Raises:
             StreamError: k is not that of the tables, or a symbol is outside of its range.
@@ -66,16 +64,21 @@ class ContextCoder:
         from actpress.kernels import numba_loops, stream_loops  # noqa: PLC0415 - loads slowly
 
         check_planes(symbols.shape)
-        rows, tables = as_rows(symbols, self.components), self.tables
-        if not rows.size:
+        n, k, height, width = symbols.shape
+        check_components(k, self.components)
+        if not symbols.size:
             return b""
-        streams = Streams.to_fill(rows.shape)
+        memory, tables = memory_of(symbols), self.tables
+        streams = Streams.to_fill((n * k, height * width))
         begins = np.empty(len(streams.states), np.int64)
         numba_loops.run_streams(
             stream_loops.encode_streams_in_contexts,
-            len(streams.states),
-            rows,
-            symbols.shape[-1],
+            (len(begins) + 1) // 2,
+            memory.flat,
+            memory.step,
+            memory.floats,
+            height * width,
+            width,
             streams.edges,
             self._bases,
             int(tables.q_min[0]),
@@ -90,17 +93,28 @@ class ContextCoder:
         return streams.payload(begins)
 
     def decode(
-        self, payload: bytes | memoryview, shape: tuple[int, ...], out: Symbols | None = None
-    ) -> Symbols:
-        """The symbols again; arguments and errors as for `RansCoder.decode`, shape (n, k, h, w)."""
+        self, payload: bytes | memoryview, shape: tuple[int, ...], out: Numbers | None = None
+    ) -> Numbers:
+        """The symbols again.
+
+        Args:
+            payload: what `encode` returned.
+            shape: (n, k, h, w).
+            out: array of that shape, to be filled as it lies in memory; see `encode`.
+
+        Raises:
+            StreamError: as for `RansCoder.decode`.
+        """
         from actpress.kernels import numba_loops, stream_loops  # noqa: PLC0415 - loads slowly
 
         check_planes(shape)
-        symbols, tables = room_for(payload, shape, self.components, out), self.tables
-        rows = as_rows(symbols, self.components)
-        if not rows.size:
+        n, k, height, width = shape
+        check_components(k, self.components)
+        symbols, tables = room_for(payload, shape, out), self.tables
+        if not symbols.size:
             return symbols
-        streams = Streams.opened(payload, rows.shape, room=READING_ROOM)
+        memory = memory_of(symbols)
+        streams = Streams.opened(payload, (n * k, height * width), room=READING_ROOM)
         outcomes = np.empty((len(streams.states) + 1) // 2, np.int64)
         numba_loops.run_streams(
             stream_loops.decode_streams_in_contexts,
@@ -108,7 +122,11 @@ class ContextCoder:
             streams.words,
             streams.word_edges,
             streams.states,
-            shape[-1],
+            memory.flat,
+            memory.step,
+            memory.floats,
+            height * width,
+            width,
             streams.edges,
             self._bases,
             int(tables.q_min[0]),
@@ -116,7 +134,6 @@ class ContextCoder:
             int(tables.escape_bits[0]),
             tables.ranges,
             tables.entries,
-            rows,
             outcomes,
         )
         check_outcomes(outcomes)

@@ -1,19 +1,14 @@
 """The entropy coder without contexts: symbols to bytes and back, by interleaved rANS."""
 
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actpress.bitstream.memory import Numbers, as_rows, room_for
 from actpress.bitstream.streams import WORDS_PER_SYMBOL, Streams, check_outcomes
 from actpress.bitstream.tables import FrequencyTables
 from actpress.errors import StreamError
-
-MOST_SYMBOLS_PER_BYTE = 1 << 15
-"""No table is more certain: -log2(4095 / 4096) bits a symbol are 22,700 symbols a byte."""
-
-Symbols = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -50,15 +45,16 @@ class RansCoder:
         """K."""
         return len(self.tables if self.table_of is None else self.table_of)
 
-    def encode(self, symbols: Symbols) -> bytes:
-        """Bytes of symbols, shape (n, k, ...), int32.
+    def encode(self, symbols: Numbers) -> bytes:
+        """Bytes of symbols, shape (n, k, ...), int32, or whole numbers in float32.
 
         Raises:
             StreamError: k is not that of the tables, or a symbol is outside of its range.
         """
         from actpress.kernels import numba_loops, stream_loops  # noqa: PLC0415 - numba loads slowly
 
-        rows, tables = as_rows(symbols, self.components), self.tables
+        check_components(symbols.shape[1], self.components)
+        rows, tables = as_rows(symbols), self.tables
         if not rows.size:
             return b""
         streams = Streams.to_fill(rows.shape)
@@ -83,26 +79,29 @@ class RansCoder:
         return streams.payload(begins)
 
     def decode(
-        self, payload: bytes | memoryview, shape: tuple[int, ...], out: Symbols | None = None
-    ) -> Symbols:
+        self, payload: bytes | memoryview, shape: tuple[int, ...], out: Numbers | None = None
+    ) -> Numbers:
         """The symbols again.
 
         Args:
             payload: what `encode` returned.
             shape: (n, k, ...).
-            out: array of that shape, int32, contiguous, to be filled; None makes one. Besides it,
-                the payload's size is allocated, and room of two words for each symbol of a row in
-                every stream: at most as much again as the array.
+            out: array of that shape to be filled, int32 or float32, contiguous or with components
+                as neighbours; None makes one. Besides it, the payload's size is allocated, and room
+                of two words for each symbol of a row in every stream: at most as much again as the
+                array, and once more where that is not contiguous int32.
 
         Raises:
             StreamError: the payload is damaged, or of another shape or other tables.
         """
         from actpress.kernels import numba_loops, stream_loops  # noqa: PLC0415 - numba loads slowly
 
-        symbols, tables = room_for(payload, shape, self.components, out), self.tables
-        rows = as_rows(symbols, self.components)
-        if not rows.size:
+        check_components(shape[1], self.components)
+        symbols, tables = room_for(payload, shape, out), self.tables
+        if not symbols.size:
             return symbols
+        direct = symbols.dtype == np.int32 and symbols.flags.c_contiguous
+        rows = as_rows(symbols if direct else np.empty(shape, np.int32))
         streams = Streams.opened(payload, rows.shape, room=WORDS_PER_SYMBOL * rows.shape[1] + 1)
         outcomes = np.empty(len(streams.states), np.int64)
         numba_loops.run_streams(
@@ -123,19 +122,14 @@ class RansCoder:
             outcomes,
         )
         check_outcomes(outcomes)
+        if not direct:
+            symbols[...] = rows.reshape(shape)
         return symbols
 
     def _names(self) -> NDArray[np.int64]:
         if self.table_of is None:
             return np.arange(len(self.tables))
         return self.table_of.astype(np.int64)
-
-
-def as_rows(symbols: Symbols, components: int) -> Symbols:
-    """Symbols (n, k, ...) as rows (n * k, p)."""
-    n, k, *spatial = symbols.shape
-    check_components(k, components)
-    return np.ascontiguousarray(symbols, np.int32).reshape(n * k, prod(spatial))
 
 
 def check_components(k: int, components: int) -> None:
@@ -150,19 +144,3 @@ def check_names(table_of: NDArray[np.uint8], tables: FrequencyTables) -> None:
         raise StreamError(
             f"a component's table is number {table_of.max(initial=0)}, but there are {len(tables)}"
         )
-
-
-def room_for(
-    payload: bytes | memoryview, shape: tuple[int, ...], components: int, out: Symbols | None
-) -> Symbols:
-    """An array to decode into, made only if the payload can hold so many symbols."""
-    check_components(shape[1], components)
-    if prod(shape) > MOST_SYMBOLS_PER_BYTE * len(payload):
-        raise StreamError(f"the payload is damaged: {len(payload)} bytes for {prod(shape)} symbols")
-    if not prod(shape) and len(payload):
-        raise StreamError("the payload is damaged: it has bytes, but no symbols")
-    if out is None:
-        return np.empty(shape, np.int32)
-    if out.shape != shape or out.dtype != np.int32 or not out.flags.c_contiguous:
-        raise StreamError(f"`out` must be a contiguous int32 array of shape {shape}")
-    return out

@@ -11,7 +11,7 @@ from actpress.codec.entropy import seen_range
 from actpress.codec.passing import seen_by
 from actpress.codec.site_codec import SiteCodec, all_finite
 from actpress.errors import CalibrationError
-from actpress.kernels import CONTEXTS, count_in_contexts
+from actpress.kernels import CONTEXTS, count_in_contexts, squared_distance
 from actpress.team import ALONE, Team
 
 MOST_CONTEXT_LEVELS = 128
@@ -115,12 +115,6 @@ class SymbolCounter:
                 f"site {self.name} saw no images; give at least one batch, to the network as it "
                 f"was before torch.compile"
             )
-
-
-def squared_distance(x: Tensor, y: Tensor) -> float:
-    """Sum of (x - y)^2, image by image, so that differences stay in the cache."""
-    differences = ((a - b).flatten() for a, b in zip(x, y, strict=True))
-    return float(sum(difference.dot(difference) for difference in differences))
 
 
 def contexts_for(q: Tensor, levels: int) -> int:

@@ -11,7 +11,12 @@ from actpress.bitstream import ContextCoder, RansCoder, read_record, write_recor
 from actpress.codec.entropy import NetworkTables, laplace_entropy_bits
 from actpress.codec.passing import Transport, probes_of, transport_of
 from actpress.codec.precision import in_float32
-from actpress.codec.projection import Projection, per_component
+from actpress.codec.projection import (
+    LinearProjection,
+    Projection,
+    per_component,
+    pixel_by_pixel,
+)
 from actpress.codec.ranges import Quantizers, index_bits, on_grid, packed_ranges, widths_of
 from actpress.codec.transform import unfolded_bits
 from actpress.errors import StreamError
@@ -140,6 +145,8 @@ class SiteCodec(nn.Module):
             q, mean_abs = quantize(z, self.q_min, self.q_max)
             rate_bits = self._rate_bits(mean_abs, z[0, 0].numel())
         else:
+            if isinstance(self.projection, LinearProjection):  # decoding takes them so
+                z = pixel_by_pixel(z)
             q, rate_bits = self._symbols(z), self.rate_scale * 0
         transport = transport_of(self)
         if transport is not None:
@@ -180,17 +187,24 @@ class SiteCodec(nn.Module):
         return self.decode(self.read_symbols(data))
 
     def write_symbols(self, q: Tensor) -> bytes:
-        """One record with symbols, shape (n, k, ...), int32."""
+        """One record with symbols, shape (n, k, ...), int32 or whole numbers in float32.
+
+        They are read as they lie in memory; the record is that of their values.
+        """
         coder = self.coder()
-        payload = coder.encode(as_planes(q).cpu().numpy())
+        payload = coder.encode(as_planes(q.detach()).cpu().numpy())
         number = RANS if isinstance(coder, RansCoder) else RANS_IN_CONTEXT
         return write_record(number, tuple(q.shape), payload)
 
-    def read_symbols(self, data: bytes | memoryview) -> Tensor:
+    def read_symbols(self, data: bytes | memoryview, like: Tensor | None = None) -> Tensor:
         """The symbols of a record, shape (n, k, ...), int32, on the codec's device.
 
+        Args:
+            data: the record.
+            like: symbols of the same shape; the type and memory layout of the result are theirs.
+
         Raises:
-            StreamError: the record is damaged, or of another site or plan.
+            StreamError: the record is damaged, or of another site, plan or shape.
         """
         record, coder = read_record(data), self.coder()
         n, k, *spatial = record.shape
@@ -209,8 +223,18 @@ class SiteCodec(nn.Module):
         if n and not prod(spatial):
             raise StreamError(f"the record has an empty shape {record.shape}; it is damaged")
         *above, width = spatial or (1,)
-        planes = coder.decode(record.payload, (n, k, prod(above), width))
-        return torch.from_numpy(planes).reshape(record.shape).to(self.step.device)
+        shape = n, k, prod(above), width
+        if like is None:
+            planes = coder.decode(record.payload, shape)
+            return torch.from_numpy(planes).reshape(record.shape).to(self.step.device)
+        if record.shape != like.shape:
+            raise StreamError(f"the record is of shape {record.shape}, expected {like.shape}")
+        room = torch.empty_like(like, device="cpu")
+        in_place = readable_in_place(room)
+        planes = coder.decode(record.payload, shape, as_planes(room).numpy() if in_place else None)
+        if not in_place:
+            room.copy_(torch.from_numpy(planes).reshape(record.shape))
+        return room.to(like.device)
 
     def coder(self) -> "RansCoder | ContextCoder":
         """The entropy coder of the present tables, built on first use.
@@ -302,12 +326,20 @@ class SiteCodec(nn.Module):
         return self.tables
 
     def _symbols(self, z: Tensor) -> Tensor:
+        """Symbols in place of components, shape (n, k, ...), which nothing else has."""
         low, high = per_component(self.q_min, z), per_component(self.q_max, z)
-        return torch.round(z).clamp_(low, high)
+        return z.detach().round_().clamp_(low, high)
 
     def _rate_bits(self, mean_abs: Tensor, symbols_per_component: int) -> Tensor:
         bits = laplace_entropy_bits(mean_abs).sum()
         return self.rate_scale * symbols_per_component * bits
+
+
+def readable_in_place(q: Tensor) -> bool:
+    """Whether coders can fill symbols, shape (n, k, ...), where they are."""
+    known = q.dtype in {torch.int32, torch.float32}
+    by_pixel = q.ndim == 4 and q.is_contiguous(memory_format=torch.channels_last)
+    return known and (q.is_contiguous() or by_pixel)
 
 
 def all_finite(x: Tensor) -> bool:

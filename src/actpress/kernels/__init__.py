@@ -7,6 +7,7 @@ from actpress.kernels.contexts import (
     count_in_contexts,
     count_in_contexts_reference,
 )
+from actpress.kernels.distance import squared_distance, squared_distance_reference
 from actpress.kernels.histogram import bin_edges, float_histogram
 from actpress.kernels.pack import bit_widths_of, quantize_pack, unpack_dequantize
 from actpress.kernels.pack_format import packed_bytes
@@ -30,6 +31,8 @@ __all__ = [
     "quantize_pack",
     "quantize_pack_reference",
     "quantize_reference",
+    "squared_distance",
+    "squared_distance_reference",
     "tally_states",
     "tally_states_reference",
     "unpack_dequantize",

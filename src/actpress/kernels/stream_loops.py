@@ -3,8 +3,9 @@
 import numba
 import numpy as np
 
-from actpress.kernels.context_loops import decode_two_in_contexts, encode_in_contexts
-from actpress.kernels.rans_format import LOW, READING_ROOM
+from actpress.kernels.context_decoding import decode_two_in_contexts
+from actpress.kernels.context_encoding import encode_two_in_contexts
+from actpress.kernels.rans_format import LOW, READING_ROOM, WRITING_ROOM
 from actpress.kernels.rans_loops import decode_stream, encode_stream
 
 
@@ -114,7 +115,10 @@ def decode_streams(
 
 @numba.njit(parallel=True, cache=True, nogil=True)
 def encode_streams_in_contexts(
-    symbols: np.ndarray,
+    flat: np.ndarray,
+    step: int,
+    floats: bool,  # noqa: FBT001 - compiled loops take their arguments one by one
+    pixels: int,
     width: int,
     edges: np.ndarray,
     bases: np.ndarray,
@@ -127,23 +131,43 @@ def encode_streams_in_contexts(
     states: np.ndarray,
     begins: np.ndarray,
 ) -> None:
-    """Encode all streams with `encode_in_contexts`; `encode_streams` says how."""
-    for stream in numba.prange(len(states)):
-        first, last = edges[stream], edges[stream + 1]
-        begin, end = word_edges[stream], word_edges[stream + 1]
-        at = encode_in_contexts(
-            symbols[first:last],
+    """Encode all streams with `encode_two_in_contexts`; `encode_streams` says how.
+
+    Where their number is odd, the last one has an empty one beside it.
+    """
+    streams = len(states)
+    for pair in numba.prange((streams + 1) // 2):
+        one, other = 2 * pair, 2 * pair + 1
+        own, begin = edges[one : one + 2], word_edges[one]
+        if other < streams:
+            more = edges[other : other + 2]
+            more_words = words[word_edges[other] : word_edges[other + 1]]
+            more_states = states[other]
+        else:
+            more = edges[streams:].repeat(2)
+            more_words = np.empty(WRITING_ROOM, np.uint16)
+            more_states = np.empty_like(states[one])
+        at, more_at = encode_two_in_contexts(
+            flat,
+            step,
+            floats,
+            pixels,
             width,
-            first,
+            own,
+            more,
             bases,
             lowest,
             size,
             escape_bits,
             ranges,
-            words[begin:end],
-            states[stream],
+            words[begin : word_edges[one + 1]],
+            more_words,
+            states[one],
+            more_states,
         )
-        begins[stream] = begin + at if at >= 0 else at
+        begins[one] = begin + at if at >= 0 else at
+        if other < streams:
+            begins[other] = word_edges[other] + more_at if more_at >= 0 else more_at
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
@@ -151,6 +175,10 @@ def decode_streams_in_contexts(
     words: np.ndarray,
     word_edges: np.ndarray,
     states: np.ndarray,
+    flat: np.ndarray,
+    step: int,
+    floats: bool,  # noqa: FBT001 - compiled loops take their arguments one by one
+    pixels: int,
     width: int,
     edges: np.ndarray,
     bases: np.ndarray,
@@ -159,7 +187,6 @@ def decode_streams_in_contexts(
     escape_bits: int,
     ranges: np.ndarray,
     entries: np.ndarray,
-    symbols: np.ndarray,
     outcomes: np.ndarray,
 ) -> None:
     """Decode all streams with `decode_two_in_contexts`; `decode_streams` says how.
@@ -171,22 +198,24 @@ def decode_streams_in_contexts(
     empty = np.full(states.shape[1], LOW, np.uint64)
     for pair in numba.prange(len(outcomes)):
         one, other = 2 * pair, min(2 * pair + 1, streams)
-        begin, end, last = edges[one], edges[other], edges[min(other + 1, streams)]
+        more = np.array([edges[other], edges[min(other + 1, streams)]])
         from_word = word_edges[other] if other < streams else word_edges[streams] - READING_ROOM
         outcomes[pair] = decode_two_in_contexts(
             words[word_edges[one] : word_edges[one + 1]],
             words[from_word : word_edges[min(other + 1, streams)]],
             states[one],
             states[other] if other < streams else empty,
+            flat,
+            step,
+            floats,
+            pixels,
             width,
-            begin,
-            end,
+            edges[one : one + 2],
+            more,
             bases,
             lowest,
             size,
             escape_bits,
             ranges,
             entries,
-            symbols[begin:end],
-            symbols[end:last],
         )

@@ -27,7 +27,10 @@ intrinsic: Any = extending.intrinsic  # a loop calls it without the first argume
 _WORD, _BYTE = ir.IntType(32), ir.IntType(8)
 _VECTOR = ir.VectorType(_WORD, LANES)
 _FLAGS = ir.VectorType(ir.IntType(1), LANES)
+_LONG = ir.IntType(64)
+_LONGS = ir.VectorType(_LONG, LANES)
 _DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
+_FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _BYTES = ir.VectorType(_BYTE, 2 * LANES)
 _HALVES = ir.VectorType(ir.IntType(16), LANES)
 
@@ -165,15 +168,47 @@ def everywhere(_typing, integer):
 def quotient(_typing, a, b):
     """Whole part of a / b; anything where b is zero.
 
-    Exact: float64 holds both, and a quotient below the next whole number is too far from it to be
-    rounded to it.
+    Exact: (a + 1/2) / b is half of 1 / b away from whole numbers at least, float64 rounds it by
+    2^-20 of 1 / b at most. The reciprocal of b does not wait for a.
     """
 
     def generate(_context, builder, _signature, arguments):
-        doubles = (builder.uitofp(value, _DOUBLES) for value in arguments)
-        return builder.fptoui(builder.fdiv(*doubles), _VECTOR)
+        dividend, divisor = (builder.uitofp(value, _DOUBLES) for value in arguments)
+        inverse = builder.fdiv(ir.Constant(_DOUBLES, [1.0] * LANES), divisor)
+        middle = builder.fadd(dividend, ir.Constant(_DOUBLES, [0.5] * LANES))
+        return builder.fptoui(builder.fmul(middle, inverse), _VECTOR)
 
     return _vector(a, b), generate
+
+
+@intrinsic
+def whole_numbers(_typing, vector):
+    """What eight float32 hold, given by their bits, as signed integers.
+
+    What is no number, or has no integer of 32 bits, becomes the smallest integer.
+    """
+
+    def generate(_context, builder, _signature, arguments):
+        floats = builder.bitcast(arguments[0], _FLOATS)
+        bound = ir.Constant(_FLOATS, [2.0**31] * LANES)
+        below = builder.fcmp_ordered("<", floats, bound)
+        above = builder.fcmp_ordered(">", floats, ir.Constant(_FLOATS, [-(2.0**31)] * LANES))
+        inside = builder.and_(below, above)
+        zeros = ir.Constant(_FLOATS, [0.0] * LANES)
+        numbers = builder.fptosi(builder.select(inside, floats, zeros), _VECTOR)
+        return builder.select(inside, numbers, ir.Constant(_VECTOR, [-(1 << 31)] * LANES))
+
+    return _vector(vector), generate
+
+
+@intrinsic
+def as_floats(_typing, vector):
+    """The bits of eight float32 with the values of signed integers."""
+
+    def generate(_context, builder, _signature, arguments):
+        return builder.bitcast(builder.sitofp(arguments[0], _FLOATS), _VECTOR)
+
+    return _vector(vector), generate
 
 
 def _elements(context, builder, kind, array, at):
@@ -227,6 +262,35 @@ def gather(_typing, array, indices):
                 value = builder.zext(value, _WORD)
             gathered = builder.insert_element(gathered, value, number)
         return gathered
+
+    return _vector(array, indices), generate
+
+
+@intrinsic
+def gather_together(_typing, array, indices):
+    """The same of elements of 32 bits by one instruction, where the processor has a fast one.
+
+    Many can be under way at a time, but each takes longer than eight loads: this is for loops that
+    know their indices long before they need the elements.
+    """
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pointer = builder.ptrtoint(data, _LONG)
+        first = ir.Constant(_LONGS, ir.Undefined)
+        first = builder.insert_element(first, pointer, ir.Constant(_WORD, 0))
+        first = builder.shuffle_vector(first, first, ir.Constant(_VECTOR, [0] * LANES))
+        bytes_before = builder.shl(
+            builder.zext(arguments[1], _LONGS), ir.Constant(_LONGS, [2] * LANES)
+        )
+        pointers = ir.VectorType(_WORD.as_pointer(), LANES)
+        kind = ir.FunctionType(_VECTOR, [pointers, _WORD, _FLAGS, _VECTOR])
+        name = "llvm.masked.gather.v8i32.v8p0i32"
+        gathered = builder.module.declare_intrinsic(name, fnty=kind)
+        at = builder.inttoptr(builder.add(first, bytes_before), pointers)
+        alignment, all_of_them = ir.Constant(_WORD, 4), ir.Constant(_FLAGS, [1] * LANES)
+        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        return builder.call(gathered, [at, alignment, all_of_them, undefined])
 
     return _vector(array, indices), generate
 

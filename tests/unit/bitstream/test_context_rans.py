@@ -14,6 +14,7 @@ from actpress.kernels import CONTEXTS, count_in_contexts
 from tests.conftest import two_threads
 
 Symbols = NDArray[np.int32]
+Numbers = NDArray[np.int32] | NDArray[np.float32]
 
 
 def smooth(shape: tuple[int, ...], seed: int = 0, widest: float = 6.0) -> Symbols:
@@ -47,6 +48,39 @@ def test_what_was_encoded_is_decoded(shape: tuple[int, ...]) -> None:
     with two_threads():
         assert coder.encode(symbols) == payload, "threads change no byte"
         assert (coder.decode(payload, shape) == symbols).all()
+
+
+SHAPES = [(3, 5, 1, 1), (2, 16, 8, 8), (5, 9, 10, 3), (3, 4, 1, 2), (64, 12, 16, 16), (9, 70, 7, 7)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+@pytest.mark.parametrize("by_pixel", [False, True])
+def test_symbols_are_read_and_written_as_they_lie_in_memory(
+    shape: tuple[int, ...], dtype: type, *, by_pixel: bool
+) -> None:
+    coder = coder_of(smooth((8, shape[1], 16, 16)), margin=40)
+    symbols = smooth(shape, 1, widest=30.0)
+
+    def laid_out(values: Symbols) -> Numbers:
+        if not by_pixel:
+            return values.astype(dtype)
+        return np.moveaxis(np.moveaxis(values, 1, -1).astype(dtype, "C"), -1, 1)
+
+    payload = coder.encode(symbols)
+    assert coder.encode(laid_out(symbols)) == payload
+    out = laid_out(np.full_like(symbols, 77))
+    assert coder.decode(payload, shape, out) is out
+    assert (out == symbols).all()
+
+
+def test_arrays_with_gaps_are_encoded_but_not_filled() -> None:
+    symbols = smooth((4, 3, 8, 8))
+    coder = coder_of(symbols)
+    assert coder.encode(symbols[:, :, ::2]) == coder.encode(symbols[:, :, ::2].copy())
+    payload = coder.encode(symbols[:, :, ::2])
+    with pytest.raises(StreamError, match=r"`out` must be an array of shape \(4, 3, 4, 8\)"):
+        coder.decode(payload, (4, 3, 4, 8), np.zeros_like(symbols)[:, :, ::2])
 
 
 @given(st.data())
@@ -95,11 +129,14 @@ def test_the_size_is_that_of_the_ideal_code() -> None:
 
 def test_symbols_of_no_table_are_refused() -> None:
     coder = coder_of(smooth((4, 3, 8, 8)))
-    for wrong in (1000, -1000):
-        symbols = smooth((1, 3, 8, 8))
+    for wrong in (1000, -1000, np.nan, np.inf, -np.inf, 1e30):
+        symbols = smooth((1, 3, 8, 8)).astype(np.float32)
         symbols[0, 1, 4, 4] = wrong
         with pytest.raises(StreamError, match="outside of the range"):
             coder.encode(symbols)
+        if np.isfinite(wrong) and abs(wrong) < 2**31:
+            with pytest.raises(StreamError, match="outside of the range"):
+                coder.encode(symbols.astype(np.int32))
     with pytest.raises(StreamError, match="of 4 components for tables of 3"):
         coder.encode(smooth((1, 4, 8, 8)))
 
@@ -147,5 +184,5 @@ def test_names_and_shapes_are_checked_before_compiled_loops_trust_them() -> None
         coder.encode(np.zeros((2, 3), np.int32))
     symbols = smooth((2, 3, 8, 8))
     payload = coder.encode(symbols)
-    with pytest.raises(StreamError, match="must be a contiguous int32 array"):
+    with pytest.raises(StreamError, match="must be an array of shape"):
         coder.decode(payload, symbols.shape, np.empty((2, 3, 8, 16), np.int32)[..., ::2])

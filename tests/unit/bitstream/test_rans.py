@@ -222,3 +222,16 @@ def test_decoding_fills_the_array_it_is_given() -> None:
     out = np.zeros_like(symbols)
     assert coder.decode(coder.encode(symbols), symbols.shape, out) is out
     assert (out == symbols).all()
+
+
+def test_floats_and_neighbouring_components_are_the_same_symbols() -> None:
+    symbols = laplace((2, 4, 16), 10)
+    coder = RansCoder(fit(symbols))
+    by_pixel = np.moveaxis(np.moveaxis(symbols, 1, -1).astype(np.float32, "C"), -1, 1)
+    payload = coder.encode(symbols)
+    assert coder.encode(by_pixel) == payload
+    out = np.zeros_like(by_pixel)
+    assert (coder.decode(payload, symbols.shape, out) == symbols).all()
+    by_pixel[1, 2, 3] = np.nan
+    with pytest.raises(StreamError, match="NaN or infinite values are no symbols"):
+        coder.encode(by_pixel)

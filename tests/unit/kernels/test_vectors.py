@@ -59,6 +59,7 @@ def memory(table: Array, small: Array, indices: Array, out: Array) -> None:
     v.store(out, 0, v.gather(table, v.load(indices, 0)))
     v.store(out, 8, v.gather(small, v.load(indices, 0)))
     v.store(out, 16, v.load(small, 1))
+    v.store(out, 24, v.gather_together(table, v.load(indices, 0)))
 
 
 def test_gather_takes_what_is_asked_for() -> None:
@@ -67,9 +68,31 @@ def test_gather_takes_what_is_asked_for() -> None:
     for dtype in (np.uint8, np.uint16):
         table = generator.integers(0, 2**32, 100, dtype=np.uint32)
         small = generator.integers(0, 256, 100).astype(dtype)
-        out = np.empty(3 * LANES, np.uint32)
+        out = np.empty(4 * LANES, np.uint32)
         memory(table, small, indices, out)
-        assert (out == np.concatenate([table[indices], small[indices], small[1:9]])).all()
+        wanted = [table[indices], small[indices], small[1:9], table[indices]]
+        assert (out == np.concatenate(wanted)).all()
+
+
+@numba.njit
+def converted(bits: Array, out: Array) -> None:
+    v.store(out, 0, v.whole_numbers(v.load(bits, 0)))
+    v.store(out, 8, v.as_floats(v.load(out, 0)))
+
+
+def test_whole_numbers_in_float32_become_integers_and_come_back() -> None:
+    floats = np.array([0.0, -0.0, 1.0, -1.0, 2047.0, -2048.0, 2.0**24, -(2.0**30)], np.float32)
+    out = np.empty(2 * LANES, np.int32)
+    converted(floats.view(np.int32), out)
+    assert (out[:LANES] == floats).all()
+    assert (out[LANES:].view(np.float32) == floats).all()
+
+
+def test_what_no_integer_holds_becomes_the_smallest() -> None:
+    floats = np.array([np.nan, np.inf, -np.inf, 2.0**31, -(2.0**31), 1e30, -1e30, 0], np.float32)
+    out = np.empty(2 * LANES, np.int32)
+    converted(floats.view(np.int32), out)
+    assert out[:LANES].tolist() == [*[-(2**31)] * 7, 0]
 
 
 @numba.njit
