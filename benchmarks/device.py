@@ -23,19 +23,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from actpress import zoo
+from actpress.api import capture_for
+from actpress.budget import Budget
 from actpress.cli.integers import calibration_of, integer_form
 from actpress.cli.opened import OpenedRun, open_run
 from actpress.data import Dataset, load_dataset
 from actpress.deploy.c import Firmware, export_c
-from actpress.deploy.integer import Convolution, Executor, IntegerNetwork, Stage
+from actpress.deploy.integer import (
+    Convolution,
+    Executor,
+    IntegerNetwork,
+    Stage,
+    integer_network,
+)
 from actpress.deploy.integer.execute import image_codes
 from actpress.deploy.memory import map_traffic, rans_layouts
 from actpress.evaluation import refer
+from actpress.methods import Job, Settings, int8
+from actpress.pressing import CompressedModel
 from benchmarks.device_boards import codec_flash_bytes, on_board, said_by_main
 from benchmarks.device_host import accuracy, compared
 from benchmarks.device_micro import loop_rows
 from benchmarks.device_page import write_page
-from benchmarks.device_runs import COMPRESSED, INT8, RUNS, DeviceRun
+from benchmarks.device_runs import CALIBRATION_IMAGES, COMPRESSED, INT8, RUNS, DeviceRun
 from benchmarks.store import Row, environment
 
 RESULTS = Path("benchmarks/results/device.json")
@@ -99,7 +110,18 @@ def opened(run: DeviceRun) -> OpenedRun:
 @cache
 def network_of(run: DeviceRun) -> IntegerNetwork:
     """Its integer form."""
+    if run.method == "int8":  # what others are compared with needs no folder and no evaluation
+        return integer_network(int8_of(run), calibration_of(data_of(run.data)))
     return integer_form(opened(run), data_of(run.data))
+
+
+def int8_of(run: DeviceRun) -> CompressedModel:
+    """A bundled network with 8 bits for every value."""
+    data = data_of(run.data)
+    model = getattr(zoo, run.network)().eval()
+    graph = capture_for(model, next(data.train.batches(2))[0], (), task=data.task)
+    settings = Settings(calibration_images=CALIBRATION_IMAGES)
+    return int8(Job(graph, data, Budget.parse("1x"), settings)).pressed
 
 
 def exported(row: Wanted) -> tuple[Path, Firmware]:
@@ -122,11 +144,11 @@ def exported(row: Wanted) -> tuple[Path, Firmware]:
 
 @cache
 def accuracy_of(run: DeviceRun, form: str, images: int) -> float:
-    """Of the C code on the first test images; kept beside the run.
+    """Of the C code on the first test images; kept beside the runs.
 
     Packed maps and int8 maps hold the same symbols.
     """
-    kept = run.folder / f"{form}-accuracy-{images}.json"
+    kept = RUNS / f"{run.name}-{form}-accuracy-{images}.json"
     if not kept.exists():
         folder, _ = exported(Wanted(run, form, cascades=True))
         data = data_of(run.data)

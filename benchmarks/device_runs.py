@@ -1,12 +1,20 @@
-"""The compressed networks that `make bench-device` exports, made by `actpress compress`."""
+"""The compressed networks that `make bench-device` exports."""
 
-import subprocess
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from actpress import zoo
+from actpress.allocate import SearchSettings
+from actpress.api import compress
+from actpress.budget import Budget, Count, View
+from actpress.data import load_dataset
+from actpress.methods import Settings
+from actpress.settings import Trainable, TuneSettings
 
 RUNS = Path("runs/device")
 CALIBRATION_IMAGES = 500
+TEST_IMAGES = 1000
+"""That a run's own metrics are of; rows have figures of the C code."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +32,15 @@ class Training:
     lr_scale: float
 
     @property
-    def options(self) -> list[str]:
-        """Of `actpress compress`."""
-        return [
-            *("--train", "network", "--label-weight", "1", "--steps", str(self.steps)),
-            *("--batch-size", str(self.batch_size), "--lr-scale", str(self.lr_scale)),
-        ]
+    def settings(self) -> TuneSettings:
+        """Of the training loop."""
+        return TuneSettings(
+            steps=self.steps,
+            batch_size=self.batch_size,
+            lr_scale=self.lr_scale,
+            trainable=Trainable.NETWORK,
+            task=1.0,
+        )
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class DeviceRun:
     Attributes:
         network: of the zoo.
         data: name of its data set.
-        method: of `actpress compress`.
+        method: of `compress`.
         budget: of activations under plain packing, or of RAM; empty for int8.
         search_images: that plans are judged by.
         training: of method `cap`.
@@ -66,16 +77,21 @@ class DeviceRun:
         """Compress, unless that was done already; returns the folder."""
         if self.folder.exists():
             return self.folder
-        command = ["compress", "--model", f"actpress.zoo:{self.network}", "--data", self.data]
-        command += ["--method", self.method, "--calibration-images", str(CALIBRATION_IMAGES)]
-        if self.budget:
-            command += ["--budget", self.budget, "--view", "fixed", "--count", "activations"]
-            command += ["--transform", "identity", "--search-images", str(self.search_images)]
-        if self.training is not None:
-            command += self.training.options
-        subprocess.run(  # noqa: S603  our own command
-            [sys.executable, "-m", "actpress", *command, "--out", str(self.folder)], check=True
+        data = load_dataset(self.data)
+        result = compress(
+            getattr(zoo, self.network)(),
+            replace(data, test=data.test.take(TEST_IMAGES)),
+            method=self.method,
+            budget=Budget.parse(self.budget, view=View.FIXED, count=Count.ACTIVATIONS),
+            settings=Settings(
+                calibration_images=CALIBRATION_IMAGES,
+                search_images=self.search_images,
+                search=SearchSettings(transforms=("identity",)),
+                tune=TuneSettings() if self.training is None else self.training.settings,
+            ),
+            folder=self.folder.with_name(f"{self.name}.partial"),
         )
+        result.save(self.folder, model=f"actpress.zoo:{self.network}", data=self.data)
         return self.folder
 
 
