@@ -206,7 +206,7 @@ def _projection(site: SitePlan, statistics: Statistics) -> Projection:
             j: group.between_levels for group in site.kept_groups() for j in group.components
         }
         halves = torch.tensor([0.5 * members[j] for j in kept]) * torch.tensor(site.steps())
-        mean = mean + basis.inverse @ halves.double()
+        mean = mean + basis.inverse.double() @ halves.double()
     return LinearProjection(
         family_of(site.transform), basis, mean, block=site.block, number_bits=site.number_bits
     )

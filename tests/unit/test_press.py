@@ -17,6 +17,7 @@ from actpress.evaluation import RunInfo, evaluate
 from actpress.graph import Graph, capture
 from actpress.plan import Placement, Plan, Transform
 from actpress.pressing import CompressedModel, fit_tables, preserved_tables, press, run
+from actpress.settings import NumberBits
 from actpress.tune import TuneSettings, align_rate_model, tune
 
 MakePlan = Callable[..., Plan]
@@ -92,13 +93,15 @@ def test_fine_steps_lose_almost_nothing(  # noqa: PLR0917
     placement: Placement,
 ) -> None:
     known = statistics if placement is Placement.PRE_ACT else post_statistics
-    plan = make_plan(transform, coarseness=4e-3, placement=placement, bit_width=16)
+    fine = make_plan(transform, coarseness=4e-3, placement=placement, bit_width=16)
+    exact = {"number_bits": NumberBits.HALF}  # what eight bits lose depends on the trained network
+    plan = fine.model_copy(update={"sites": tuple(s.model_copy(update=exact) for s in fine)})
     pressed = press(graph, plan, known)
     fit_tables(pressed, images.split(64))
     with torch.no_grad():
         expected = graph.eval_module(images)
         torch.testing.assert_close(
-            pressed(images), expected, rtol=0, atol=8e-3 * float(expected.abs().max())
+            pressed(images), expected, rtol=0, atol=4e-3 * float(expected.abs().max())
         )
 
 

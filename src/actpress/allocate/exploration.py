@@ -136,7 +136,8 @@ def _tally(offer: Offer, statistics: Statistics, site: str, graph: Graph, view: 
         basis, mean = statistics.basis(site, offer.transform), own.mean
     # E[g_j^2] of the components, summed over the pixels of an image.
     metric = statistics.fisher[site] / max(statistics.fisher_images, 1)
-    sensitivity = torch.einsum("kj,kl,lj->j", basis.inverse, metric, basis.inverse).clamp(min=0)
+    inverse = basis.inverse.double()
+    sensitivity = torch.einsum("kj,kl,lj->j", inverse, metric, inverse).clamp(min=0)
     if view is View.ENTROPY:
         return Tally(offer, basis, mean, sensitivity)
     unsigned = offer.transform == Transform.IDENTITY and not float(own.minimum.min()) < 0

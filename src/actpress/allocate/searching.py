@@ -235,7 +235,7 @@ def search(work: SearchTask, kinds: Mapping[str, Sequence[Offer]], target: float
     if not target:
         low, high = reference / REACH[1], reference / REACH[0]
     for number in range(settings.rounds):
-        factors = _factors(sites, work.measured)
+        factors = corrections(sites, work.measured)
         believed = [site.corrected(factors) for site in sites]
         near = _path(work, believed, objective, began).kinds_between(low, high, aim)
         fresh = {kind: near[kind] for kind in near if kind not in work.measured}
@@ -247,7 +247,7 @@ def search(work: SearchTask, kinds: Mapping[str, Sequence[Offer]], target: float
             kind: _bounded(factors[kind] * loss / max(fresh[kind].loss, 1e-12))
             for kind, loss in losses.items()
         }
-    factors = _factors(sites, work.measured)
+    factors = corrections(sites, work.measured)
     sites = [site.corrected(factors) for site in sites]
     work.on_progress(1.0)
     if settings.rounds and target:
@@ -274,7 +274,7 @@ def path_to(
     return found
 
 
-def _factors(
+def corrections(
     sites: Sequence[SiteStates], measured: Mapping[tuple[str, Offer], float]
 ) -> dict[tuple[str, Offer], float]:
     """Corrections of all kinds: those measured, and what is hoped of the others (see `HOPE`)."""

@@ -16,8 +16,10 @@ from actpress.plan import SHIFTS_PER_OCTAVE
 FINEST, COARSEST, RUNGS_PER_OCTAVE = -3.0, 3.5, 2
 """Octaves of the steps that are tried, about the root mean square of a component."""
 
-COUNTED_IMAGES = 64
-"""Symbols are counted on so many of the search images."""
+COUNTED_VALUES, COUNTED_IMAGES = 1 << 20, (8, 64)
+"""Symbols are counted on so many of the values that the search images make at a site, but on no
+fewer and no more images than these. `GROUPS` tables of 25 contexts hardly change with more; and
+counting takes ten times as long as rounding."""
 
 GROUPS = 8
 """Components of a site that are coded alike, roughly as the classes of the network's tables."""
@@ -108,9 +110,11 @@ class Tally:
         y, pull = self._components(value), gradient
         if self.offer.transform != "identity":
             pull = mixed(self.basis.inverse.T.float(), gradient)
-        counting = place.first < COUNTED_IMAGES
-        columns, too_fine = self._columns(y) if counting else _uncounted(len(self.ranks))
-        found = tally_states(y, pull, self.steps, self.ranks, columns)
+        least, most = COUNTED_IMAGES
+        wanted = min(max(COUNTED_VALUES // y[0].numel(), least), most)
+        counted = min(max(wanted - place.first, 0), len(y))
+        columns, too_fine = self._columns(y) if counted else _uncounted(len(self.ranks))
+        found = tally_states(y, pull, self.steps, self.ranks, columns, counted)
         bits = [
             0.0 if counts is None else grouped_entropy_bits(counts, -int(lowest))
             for counts, lowest in zip(found.counts, columns.lowest, strict=True)
@@ -122,7 +126,7 @@ class Tally:
             bits=torch.tensor(bits, dtype=torch.float64),
             too_fine=too_fine,
             images=len(value),
-            counted=len(value) if counting else 0,
+            counted=counted,
             positions=y[0, 0].numel(),
         )
 

@@ -40,7 +40,9 @@ class Statistics:
     )
 
     def basis(self, site: str, transform: str) -> Basis:
-        """The basis of a transform at a site; found once, so it is not to be changed in place.
+        """The basis of a transform at a site, its matrices in float32.
+
+        It is found once, so it is not to be changed in place.
 
         Raises:
             PlanError: there is no such transform.
@@ -54,7 +56,7 @@ class Statistics:
                 own.covariance, self.fisher.get(site), len(own.total) // block**2, block
             )
             try:
-                self._bases[key] = family_of(transform).fit(moments)
+                self._bases[key] = family_of(transform).fit(moments).single()
             except CalibrationError as error:
                 raise CalibrationError(f"site {site}: {error}") from error
         return self._bases[key]

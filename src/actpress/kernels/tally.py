@@ -42,7 +42,7 @@ class Tallied:
 
 
 def tally_states(
-    y: Tensor, pull: Tensor, steps: Tensor, ranks: list[int], columns: Columns
+    y: Tensor, pull: Tensor, steps: Tensor, ranks: list[int], columns: Columns, counted: int
 ) -> Tallied:
     """Round components with the steps of every state, and see what that does.
 
@@ -52,9 +52,10 @@ def tally_states(
         steps: shape (states, k), float32.
         ranks: components kept by each state, the first ones.
         columns: what is counted.
+        counted: images whose symbols are, the first ones.
     """
     if y.device.type != "cpu":
-        return tally_states_reference(y, pull, steps, ranks, columns)
+        return tally_states_reference(y, pull, steps, ranks, columns, counted)
     from actpress.kernels import numba_loops, tally_loops  # noqa: PLC0415 - numba is slow to load
 
     images, components, *spatial = y.shape
@@ -75,6 +76,7 @@ def tally_states(
             columns.lowest.numpy(),
             columns.levels.numpy(),
             columns.contexts.numpy(),
+            counted,
             begins.numpy(),
             squared.numpy(),
             pulled.numpy(),
@@ -87,7 +89,7 @@ def tally_states(
 
 
 def tally_states_reference(
-    y: Tensor, pull: Tensor, steps: Tensor, ranks: list[int], columns: Columns
+    y: Tensor, pull: Tensor, steps: Tensor, ranks: list[int], columns: Columns, counted: int
 ) -> Tallied:
     """The definition in plain torch, on any device."""
     flat, weights = (values.reshape(*values.shape[:2], -1) for values in (y, pull))
@@ -102,7 +104,7 @@ def tally_states_reference(
         counts.append(None)
         if shape[2]:
             own_counts = torch.zeros(shape, dtype=torch.int64, device=y.device)
-            planes = as_planes(q.reshape(len(q), rank, *y.shape[2:]))
+            planes = as_planes(q[:counted].reshape(counted, rank, *y.shape[2:]))
             count_in_contexts_reference(planes, int(columns.lowest[state]), own_counts)
             counts[-1] = own_counts.int()
     return Tallied(torch.stack(squared), torch.stack(pulled), tuple(counts))

@@ -55,6 +55,7 @@ def _tally_component(
     lowest,
     levels,
     contexts,
+    counted,
     begins,
     squared,
     pulled,
@@ -64,11 +65,16 @@ def _tally_component(
     images, _, pixels = y.shape
     symbols, entries = np.empty(pixels, np.int32), np.empty(pixels, np.int32)
     near = np.empty(width + pixels, np.int32)
+    dropped, lost = -1, 0.0  # the first state without the component, and what all of them lose
     for state in range(len(ranks)):
         if own >= ranks[state]:
-            for i in range(images):
-                error, pulled[state, i] = _drop(y[i, own], pull[i, own])
-                squared[state] += error
+            if dropped < 0:
+                dropped = state
+                for i in range(images):
+                    error, pulled[state, i] = _drop(y[i, own], pull[i, own])
+                    lost += error
+            pulled[state] = pulled[dropped]
+            squared[state] += lost
             continue
         size = contexts[state] * levels[state]
         begin = begins[state] + own * size
@@ -77,7 +83,7 @@ def _tally_component(
             error, drawn = _quantize(y[i, own], pull[i, own], steps[state], symbols)
             pulled[state, i] = drawn
             squared[state] += error
-            if size > 0:
+            if size > 0 and i < counted:
                 _count(
                     symbols,
                     width,
@@ -103,6 +109,7 @@ def tally_states(
     lowest: np.ndarray,
     levels: np.ndarray,
     contexts: np.ndarray,
+    counted: int,
     begins: np.ndarray,
     squared: np.ndarray,
     pulled: np.ndarray,
@@ -119,6 +126,7 @@ def tally_states(
         lowest: symbol of the first column, by state.
         levels: columns by state; 0 where nothing is counted.
         contexts: by state.
+        counted: images whose symbols are counted, the first ones.
         begins: of each state's counts in the flat `counts`.
         squared: shape (k, states), float64, added to.
         pulled: shape (k, states, n), float64, overwritten.
@@ -135,6 +143,7 @@ def tally_states(
             lowest,
             levels,
             contexts,
+            counted,
             begins,
             squared[j],
             pulled[j],

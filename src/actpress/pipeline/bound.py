@@ -15,8 +15,9 @@ from actpress.tune import align_rate_model
 ROUNDING = 0.0005
 """Share of the bits that rounding what was learned to half precision may add."""
 
-SETTLED, SETTLINGS = 0.005, 4
-"""Share of the bits that training may leave unused, and how often steps are scaled for the rest."""
+SETTLED, SETTLINGS, RESCUES = 0.005, 4, 4
+"""Share of the bits that training may leave unused, how often steps are scaled for the rest, and
+how often more where nothing was below the bound; tables of few symbols jump."""
 
 MOST_SCALED = 0.5
 """Octaves that steps are scaled by at once, at most; further on, the ranges would not follow."""
@@ -63,8 +64,9 @@ class PriceBound:
         excess, prices = self._present()
         moved, saved_per_octave = 0.0, SAVED_PER_OCTAVE
         held = [0.0] if excess <= 0 else []
-        for _ in range(SETTLINGS if self.job.budget.view is View.ENTROPY else 0):
-            if -SETTLED <= excess <= 0:
+        tries = SETTLINGS + RESCUES if self.job.budget.view is View.ENTROPY else 0
+        for number in range(tries):
+            if -SETTLED <= excess <= 0 or (number >= SETTLINGS and held):
                 break
             before, octaves = excess, (excess + SETTLED / 2) / saved_per_octave
             octaves = min(max(octaves, -MOST_SCALED), MOST_SCALED)

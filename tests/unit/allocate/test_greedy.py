@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from actpress.allocate import Criterion, Offer, SiteStates, State, greedy_path, lower_hull
 from actpress.allocate.greedy import taken_back
-from actpress.allocate.searching import SearchSettings, SearchTask, path_to
+from actpress.allocate.searching import HOPE, SearchSettings, SearchTask, corrections, path_to
 from actpress.cost import Kind, Objective, SiteUse
 from actpress.plan import Placement, SitePlan
 
@@ -169,3 +169,14 @@ def test_corrections_change_the_losses_of_their_kind() -> None:
     other = Offer(Placement.PRE_ACT, "pca")
     assert sites.corrected({("a", OFFER): 3.0}).states[0].loss == 1.5
     assert sites.corrected({("a", other): 3.0, ("b", OFFER): 2.0}) == sites
+
+
+def test_what_was_not_measured_is_corrected_like_its_site() -> None:
+    other, unseen = (Offer(Placement.PRE_ACT, name) for name in ("pca", "hadamard"))
+    kinds = [replace(state(10, 0.5), offer=offer) for offer in (OFFER, other, unseen)]
+    sites = [SiteStates("a", tuple(kinds)), SiteStates("b", (state(10, 0.5, site="b"),))]
+    assert set(corrections(sites, {}).values()) == {1.0}
+    found = corrections(sites, {("a", OFFER): 2.0, ("a", other): 8.0})
+    assert found == pytest.approx(
+        {("a", OFFER): 2.0, ("a", other): 8.0, ("a", unseen): HOPE * 4.0, ("b", OFFER): 1.0}
+    )

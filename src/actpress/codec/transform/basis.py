@@ -41,7 +41,7 @@ class Basis:
     """A change of coordinates of the values of a block, strongest component first.
 
     Attributes:
-        vectors: y = vectors @ x, rows are components, shape (K, K), float64.
+        vectors: y = vectors @ x, rows are components, shape (K, K), float64 as a family fits them.
         variances: of each component, shape (K,), float64, falling.
         inverse: x = inverse @ y, shape (K, K); the transpose when the rows are orthonormal.
         factors: numbers that the family stores for the whole basis, by name; see `Family.stored`.
@@ -53,6 +53,17 @@ class Basis:
     inverse: Tensor
     factors: Mapping[str, Tensor] = field(default_factory=lambda: MappingProxyType({}))
     rows: Tensor | None = None
+
+    def single(self) -> "Basis":
+        """The same with matrices in float32, where many are kept; far finer than what is stored."""
+        shared = self.inverse.data_ptr() == self.vectors.data_ptr()
+        vectors = self.vectors.float()
+        factors = {
+            name: factor.float() if factor.is_floating_point() else factor
+            for name, factor in self.factors.items()
+        }
+        inverse = vectors.T if shared else self.inverse.float()
+        return Basis(vectors, self.variances, inverse, factors, self.rows)
 
     def select(self, components: Sequence[int]) -> "Basis":
         """These components alone, in this order: vectors (k, K), inverse (K, k)."""
