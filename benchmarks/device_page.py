@@ -34,7 +34,9 @@ INTRODUCTION = (
     "of the same plan. Bytes of maps are what the emulator saw loaded from and stored to maps in "
     "the arena, line buffers not counted. Flash of codecs is code and tables that pack, unpack and "
     "turn codes into line values. Maps of the form c-rans are rows of rANS in slots of a fixed "
-    "size (docs/export.md). Rows are in `benchmarks/results/device.json`.\n"
+    "size (docs/export.md). Accuracies are those of the first test images, as many as a row says: "
+    "C of ResNet18 and MobileNetV2 takes long on a PC. Rows are in "
+    "`benchmarks/results/device.json`.\n"
 )
 MISSING = (
     "## Not measured\n\n"
@@ -306,7 +308,7 @@ def page(rows: Sequence[Row], targets: Sequence[Target], peers: Sequence[Row] = 
     columns = (
         *("run", "form", "cascades", "maps, bytes", "line buffers", "stack", "whole RAM"),
         *("flash", "code", "of codecs", "M7 instructions", "a product", "bytes of maps moved"),
-        *("accuracy, %", "drop, points"),
+        *("images", "accuracy, %", "drop, points"),
     )
     return "\n".join(
         (
@@ -360,6 +362,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row['instructions']:,}",
         f"{row['instructions'] / row['macs']:.2f}",
         f"{row['maps_moved_bytes']:,}",
+        f"{row['test_images']:,}",
         f"{100 * row['accuracy']:.2f}",
         f"{row['accuracy_drop_pp']:.2f}",
     )
