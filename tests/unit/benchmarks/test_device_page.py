@@ -36,7 +36,8 @@ def row(**changes: object) -> Row:
         "maps_moved_bytes": 30_000,
         "maps_account_bytes": 30_000,
         "codec_flash_bytes": 3_000,
-        "export_s": 10.0,
+        "export_s": 40.0,
+        "export_processor_s": 10.0,
         "accuracy_drop_pp": 0.4,
         "test_images": 10_000,
         "macs": 12_500_000,
@@ -156,6 +157,14 @@ def test_one_unequal_board_or_symbol_is_told() -> None:
     assert verdicts(row(host=host))[what] is False
     assert verdicts(row(host=host | {"equal": True, "images": 999}))[what] is False
     assert verdicts(row())[what] is True
+
+
+@pytest.mark.parametrize(("seconds", "met"), [(20.0, True), (20.1, False)])
+def test_an_export_takes_so_much_of_a_processor(seconds: float, met: bool) -> None:  # noqa: FBT001
+    timed = row(network="resnet18_fashion_mnist", export_processor_s=seconds)
+    what = "`actpress export` of the bundled ResNet18, the whole command"
+    assert verdicts(timed)[what] is met
+    assert what not in verdicts(timed | {"export_s": None})
 
 
 def test_what_main_prints_is_judged() -> None:
