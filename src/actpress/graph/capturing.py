@@ -18,7 +18,7 @@ from actpress.graph.sites import Site, build_sites, find_spots, values_without_i
 from actpress.graph.train_mode import FIXED_MODE, TrainMode, train_mode
 from actpress.graph.unmerged import warn_of_unmerged_branches
 from actpress.graph.wrappers import unwrap_inside, unwrapped
-from actpress.settings import Capture
+from actpress.settings import Capture, way_of
 from actpress.tasks import CLASSIFICATION, Task
 
 
@@ -79,7 +79,7 @@ def capture(
     *,
     leaves: Sequence[str] = (),
     task: Task = CLASSIFICATION,
-    how: Capture = Capture.AUTO,
+    how: Capture | str = Capture.AUTO,
 ) -> Graph:
     """Capture a copy of `model` in eval and train mode and find its sites; `model` stays as it is.
 
@@ -95,6 +95,7 @@ def capture(
             shapes and has no train mode, or the second where the first fails.
 
     Raises:
+        ActpressError: there is no such way to capture.
         ModelError: the network cannot be captured in eval mode, or rejects the example; it is no
             nn.Module, or TorchScript or exported.
     """
@@ -102,7 +103,7 @@ def capture(
     root = _copied(unwrapped(model))
     unwrap_inside(root)
     _check_leaves(root, leaves)
-    eval_module, found = program_of(root.eval(), inputs, leaves, how)
+    eval_module, found = program_of(root.eval(), inputs, leaves, way_of(how))
     warn_of_hidden_layers(eval_module.graph, root)
     warn_of_unmerged_branches(root)
     warn_of_left_out(values_without_images(eval_module.graph, root))

@@ -17,6 +17,7 @@ from actpress.graph.state import (
     graph_module,
 )
 from actpress.graph.tracing import NotTraceableError, trace
+from actpress.graph.whole import NOTHING, Whole, listed_by_timm
 from actpress.settings import Capture
 
 
@@ -24,6 +25,9 @@ def program_of(
     root: nn.Module, inputs: tuple[Tensor, ...], leaves: Sequence[str], how: Capture
 ) -> tuple[fx.GraphModule, Capture]:
     """What a network computes, and how that was found: `FX` or `EXPORT`.
+
+    What timm lists is kept whole where torch.fx cannot look into it and nothing else is left:
+    torch.export looks into it, so that nothing there is hidden.
 
     Args:
         root: the network; modules of an exported one lose their flags `inplace`.
@@ -36,28 +40,32 @@ def program_of(
     """
     if how is Capture.EXPORT:
         return exported_program(root, inputs, leaves), Capture.EXPORT
+    whole = listed_by_timm()
+    if how is Capture.FX:
+        return traced_program(root, inputs, leaves, whole), Capture.FX
     try:
         return traced_program(root, inputs, leaves), Capture.FX
-    except NotTraceableError as error:
-        if how is Capture.FX:
-            raise
+    except NotTraceableError:
         try:
             return exported_program(root, inputs, leaves), Capture.EXPORT
         except NotExportableError as second:
-            raise ModelError(f"{error}; nor can torch.export, at {second.where}") from error
+            try:
+                return traced_program(root, inputs, leaves, whole), Capture.FX
+            except NotTraceableError as last:
+                raise ModelError(f"{last}; nor can torch.export, at {second.where}") from last
 
 
 def traced_program(
-    root: nn.Module, inputs: tuple[Tensor, ...], leaves: Sequence[str]
+    root: nn.Module, inputs: tuple[Tensor, ...], leaves: Sequence[str], whole: Whole = NOTHING
 ) -> fx.GraphModule:
-    """What torch.fx finds.
+    """What torch.fx finds; see `trace`.
 
     Raises:
         NotTraceableError: it cannot.
         ModelError: the network rejects the example, or its outputs depend on earlier calls.
     """
     with attributes_restored(root), buffers_restored(root) as before:
-        graph = trace(root, inputs=len(inputs), leaves=leaves)
+        graph = trace(root, inputs=len(inputs), leaves=leaves, whole=whole)
         check_written_buffers(graph, root, before)
     module = graph_module(root, graph)
     module.eval()

@@ -10,6 +10,7 @@ import torch
 from torch import fx, nn
 
 from actpress.errors import ModelError
+from actpress.graph.whole import NOTHING, Whole
 
 INPLACE_OPERATORS: dict[Callable[..., Any], Callable[..., Any]] = {
     operator.iadd: operator.add,
@@ -35,23 +36,25 @@ class NotTraceableError(ModelError):
     """torch.fx cannot say what the network computes; torch.export may."""
 
 
-def trace(root: nn.Module, *, inputs: int, leaves: Sequence[str]) -> fx.Graph:
+def trace(
+    root: nn.Module, *, inputs: int, leaves: Sequence[str], whole: Whole = NOTHING
+) -> fx.Graph:
     """Trace `root` in its present mode.
 
     Args:
         root: the network; arguments of its forward beyond the first `inputs` keep their defaults.
         inputs: number of tensors that forward is called with.
         leaves: module paths that are not looked into; neither are TorchScript modules.
+        whole: what is kept whole too, where it cannot be traced.
 
     Raises:
         NotTraceableError: fx cannot follow the network's Python (names file, line and module), or
             the network draws random numbers that the trace would freeze.
         ModelError: forward takes another number of tensors.
     """
-    tracer = _Tracer(inputs=inputs, leaves=leaves)
     with torch.random.fork_rng(devices=[]):
         before = torch.get_rng_state()
-        graph = _traced(tracer, root)
+        graph = _traced(root, inputs, leaves, whole)
         drawn = not torch.get_rng_state().equal(before)
     if drawn:
         raise NotTraceableError(_frozen_random_message(root))
@@ -65,13 +68,27 @@ def leaf_paths(root: nn.Module, leaves: Sequence[str]) -> frozenset[str]:
     return frozenset(path for path, module in modules if tracer.is_leaf_module(module, path))
 
 
-def _traced(tracer: "_Tracer", root: nn.Module) -> fx.Graph:
-    try:
-        return tracer.trace(root)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise NotTraceableError(_failure_message(tracer.failed_module, error)) from error
+def _traced(root: nn.Module, inputs: int, leaves: Sequence[str], whole: Whole) -> fx.Graph:
+    """A trace in which of `whole` only that is kept whole without which there is none."""
+    kept = NOTHING
+    while True:
+        tracer = _Tracer(inputs=inputs, leaves=leaves, whole=kept)
+        try:
+            return tracer.trace(root)
+        except ModelError:
+            raise
+        except Exception as error:
+            more = kept | whole.met_by(error, _modules_to(root, tracer.failed_module))
+            if more == kept:
+                message = _failure_message(tracer.failed_module, error)
+                raise NotTraceableError(message) from error
+            kept = more
+
+
+def _modules_to(root: nn.Module, path: str | None) -> list[nn.Module]:
+    """The modules on the way to a path, outermost first."""
+    parts = (path or "").split(".")
+    return [root.get_submodule(".".join(parts[:depth])) for depth in range(len(parts) + 1)]
 
 
 def _frozen_random_message(root: nn.Module) -> str:
@@ -100,8 +117,11 @@ for _operator in INPLACE_OPERATORS:
 
 
 class _Tracer(fx.Tracer):
-    def __init__(self, *, inputs: int = 1, leaves: Sequence[str] = ()) -> None:
-        super().__init__()
+    def __init__(
+        self, *, inputs: int = 1, leaves: Sequence[str] = (), whole: Whole = NOTHING
+    ) -> None:
+        super().__init__(autowrap_functions=tuple(whole.functions))
+        self._whole = whole.modules
         self.failed_module: str | None = None
         self._inputs = inputs
         self._leaves = frozenset(leaves)
@@ -125,7 +145,7 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         opaque = module_qualified_name in self._leaves or isinstance(m, torch.jit.ScriptModule)
-        known = type(m).__name__ in RANDOM_DEPTH
+        known = type(m).__name__ in RANDOM_DEPTH or type(m) in self._whole
         return opaque or known or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(

@@ -10,6 +10,7 @@ from actpress.errors import ModelError
 from actpress.graph.programs import traced_program
 from actpress.graph.sites import Spot, find_spots
 from actpress.graph.values import shape_of
+from actpress.graph.whole import listed_by_timm
 
 FIXED_MODE = (
     "the network was captured through torch.export, which fixes eval mode; train the network "
@@ -42,7 +43,7 @@ def train_mode(
     """Trace train mode; `root` is in eval mode afterwards."""
     same = TrainMode(eval_module, eval_spots)
     try:
-        module = traced_program(root.train(), inputs, leaves)
+        module = traced_program(root.train(), inputs, leaves, listed_by_timm())
         if _structure(eval_module.graph) == _structure(module.graph):
             return same
         return TrainMode(module, _matched(eval_spots, find_spots(module.graph, root)))
