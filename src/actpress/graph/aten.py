@@ -25,7 +25,11 @@ CHECKS = frozenset(
 )
 """They compute nothing: what they check was decided by the example."""
 
-NORMS = frozenset({"_native_batch_norm_legit_no_training", "_native_batch_norm_legit"})
+NORMS = frozenset(
+    {"_native_batch_norm_legit_no_training", "_native_batch_norm_legit"}
+    | {"_native_batch_norm_legit_functional"}
+)
+DROPOUT = "native_dropout"
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def call_in_words(graph: fx.Graph, call: Call) -> Argument:
     name = call.operator
     if name in CHECKS:
         return None
-    if name in NOTHING_TO_SEE or _is_normalised_part(call.node):
+    if name in NOTHING_TO_SEE or _is_first_part(call.node):
         return call.args[0]  # type: ignore[no-any-return]
     special = _SPECIAL.get(name)
     if special is not None:
@@ -96,24 +100,34 @@ def _function(name: str) -> Callable[..., Any] | None:
     return torch.split if name == "split" else None
 
 
-def _is_normalised_part(node: fx.Node) -> bool:
-    """The first part of what a normalisation gives, which in words is all of it."""
+def updates_statistics(node: fx.Node) -> bool:
+    """Whether a call in words normalises by the batch, and so writes running statistics itself."""
+    return node.target is F.batch_norm and node.args[5] is True
+
+
+def _is_first_part(node: fx.Node) -> bool:
+    """The first part of what a normalisation or dropout gives, which in words is all of it."""
     if node.target is not getitem or node.args[1] != 0:
         return False
     source = node.args[0]
-    return isinstance(source, fx.Node) and _operator(source) in NORMS
+    return isinstance(source, fx.Node) and _operator(source) in {*NORMS, DROPOUT}
 
 
 def _batch_norm(graph: fx.Graph, call: Call) -> fx.Node:
     """By stored statistics, or by those of the batch."""
     x, weight, bias, *rest = call.args
-    if call.operator == "_native_batch_norm_legit":
+    if call.operator == "_native_batch_norm_legit_no_training":
+        (mean, variance, momentum, eps), training = rest, False
+    else:
         training, momentum, eps = rest[-3:]
         mean, variance = rest[:-3] or (None, None)
-    else:
-        (mean, variance, momentum, eps), training = rest, False
     operands = (x, mean, variance, weight, bias, training, momentum, eps)
     return graph.call_function(F.batch_norm, operands)
+
+
+def _dropout(graph: fx.Graph, call: Call) -> fx.Node:
+    x, share, training = call.args
+    return graph.call_function(F.dropout, (x, share, training is not False))
 
 
 def _slice(graph: fx.Graph, call: Call) -> Argument:
@@ -198,6 +212,7 @@ _SPECIAL: dict[str, Callable[[fx.Graph, Call], Argument]] = {
     **dict.fromkeys(NORMS, _batch_norm),
     **dict.fromkeys(("view", "_unsafe_view", "reshape"), _reshape),
     **dict.fromkeys(("pad", "constant_pad_nd"), _pad),
+    DROPOUT: _dropout,
     "slice": _slice,
     "slice_scatter": _slice_scatter,
     "expand": _expand,

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from torch import Tensor, fx, nn
 
 from actpress.errors import ModelError
-from actpress.graph.functionalize import clear_inplace_flags
+from actpress.graph.functionalize import inplace_paths, set_inplace
 from actpress.graph.hidden import warn_of_hidden_layers, warn_of_left_out
 from actpress.graph.operators import human_name, operator_of
 from actpress.graph.programs import program_of
 from actpress.graph.sites import Site, build_sites, find_spots, values_without_images
-from actpress.graph.train_mode import FIXED_MODE, TrainMode, train_mode
+from actpress.graph.train_mode import Training
 from actpress.graph.unmerged import warn_of_unmerged_branches
 from actpress.graph.wrappers import unwrap_inside, unwrapped
 from actpress.settings import Capture, way_of
@@ -29,10 +29,7 @@ class Graph:
     Attributes:
         root: the copied network; owns the modules and weights that both graphs use.
         eval_module: what the network computes in eval mode.
-        train_module: the same for train mode; the same object when the two do not differ, and
-            where the network cannot be captured in train mode.
-        no_train_mode: why it cannot be, in words; empty where it can. actpress itself learns in
-            eval mode and does not need it.
+        training: what it computes in train mode, which is captured when it is asked for.
         example: the tensors that `capture` was given.
         sites: the stored values in the order in which they are computed.
         fingerprint: hexadecimal SHA-256 of operations, shapes and names, not of weights.
@@ -42,13 +39,22 @@ class Graph:
 
     root: nn.Module
     eval_module: fx.GraphModule
-    train_module: fx.GraphModule
-    no_train_mode: str
+    training: Training
     example: tuple[Tensor, ...]
     sites: tuple[Site, ...]
     fingerprint: str
     task: Task
     captured: Capture
+
+    @property
+    def train_module(self) -> fx.GraphModule:
+        """That of train mode; the one of eval mode where they do not differ, or there is none."""
+        return self.training.mode.module
+
+    @property
+    def no_train_mode(self) -> str:
+        """Why the network cannot be captured in train mode; empty where it can."""
+        return self.training.mode.missing
 
     def site(self, name: str) -> Site:
         """The site of that name.
@@ -81,7 +87,7 @@ def capture(
     task: Task = CLASSIFICATION,
     how: Capture | str = Capture.AUTO,
 ) -> Graph:
-    """Capture a copy of `model` in eval and train mode and find its sites; `model` stays as it is.
+    """Capture a copy of `model` and find its sites; `model` stays as it is.
 
     Values that train mode stores besides, such as those of auxiliary heads, are no sites. Modules
     that are kept whole although they hold several layers are told in a warning.
@@ -92,7 +98,7 @@ def capture(
         leaves: paths of modules to keep whole, because their Python cannot be traced.
         task: what the output means; `Task.check` is for the caller, who has targets.
         how: torch.fx, torch.export, which decides by the shapes of the example what depends on
-            shapes and has no train mode, or the second where the first fails.
+            shapes, or the second where the first fails.
 
     Raises:
         ActpressError: there is no such way to capture.
@@ -103,29 +109,17 @@ def capture(
     root = _copied(unwrapped(model))
     unwrap_inside(root)
     _check_leaves(root, leaves)
+    inplace = inplace_paths(root)
     eval_module, found = program_of(root.eval(), inputs, leaves, way_of(how))
     warn_of_hidden_layers(eval_module.graph, root)
     warn_of_unmerged_branches(root)
     warn_of_left_out(values_without_images(eval_module.graph, root))
-    eval_spots = find_spots(eval_module.graph, root)
-    if found is Capture.EXPORT:
-        train = TrainMode(eval_module, eval_spots, FIXED_MODE)
-    else:
-        train = train_mode(root, inputs, leaves, eval_module, eval_spots)
-    clear_inplace_flags(root)
-    sites = build_sites(eval_spots, train.spots, eval_module.graph, root)
+    spots = find_spots(eval_module.graph, root)
+    training = Training(root, inplace, inputs, leaves, eval_module, spots, found)
+    set_inplace(root, inplace, flag=False)
+    sites = build_sites(spots, eval_module.graph, root)
     fingerprint = _fingerprint(root, eval_module.graph, inputs, sites)
-    return Graph(
-        root,
-        eval_module,
-        train.module,
-        train.missing,
-        inputs,
-        sites,
-        fingerprint,
-        task,
-        found,
-    )
+    return Graph(root, eval_module, training, inputs, sites, fingerprint, task, found)
 
 
 def _checked_inputs(example: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -4,7 +4,7 @@ A codec must never see a value that a later operation overwrites. `x.add_(y)` be
 and whoever reads `x` after that line reads the result, as in the original program.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -22,8 +22,8 @@ from actpress.graph.values import holds_tensor
 def functionalize(graph: fx.Graph, root: nn.Module) -> None:
     """Edit `graph` so that no operation overwrites a value that others may read.
 
-    Modules keep their `inplace` flag: clear it with `clear_inplace_flags` when every graph of the
-    network is done. Needs the notes of `annotate_values`: `n += 1` on a number overwrites nothing.
+    Modules keep their `inplace` flag: clear it with `set_inplace` when the graph is done. Needs the
+    notes of `annotate_values`: `n += 1` on a number overwrites nothing.
 
     Raises:
         NotTraceableError: a value is overwritten through a view and read again afterwards.
@@ -42,11 +42,17 @@ def functionalize(graph: fx.Graph, root: nn.Module) -> None:
     graph.lint()
 
 
-def clear_inplace_flags(root: nn.Module) -> None:
-    """Make every module of the network write its result to a new tensor."""
-    for module in root.modules():
-        if getattr(module, "inplace", False) is True:
-            module.inplace = False  # type: ignore[assignment]  # a flag, not a tensor
+def inplace_paths(root: nn.Module) -> tuple[str, ...]:
+    """Paths of modules that overwrite what they get."""
+    return tuple(
+        path for path, module in root.named_modules() if getattr(module, "inplace", False) is True
+    )
+
+
+def set_inplace(root: nn.Module, paths: Sequence[str], *, flag: bool) -> None:
+    """Make modules overwrite what they get, or write their result to a new tensor."""
+    for path in paths:
+        root.get_submodule(path).inplace = flag  # type: ignore[assignment]  # no tensor
 
 
 def _overwrites(node: fx.Node, root: nn.Module) -> bool:

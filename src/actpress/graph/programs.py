@@ -8,7 +8,7 @@ from actpress.errors import ModelError
 from actpress.graph.annotate import annotate_values
 from actpress.graph.batch import note_batch
 from actpress.graph.exported import NotExportableError, export
-from actpress.graph.functionalize import clear_inplace_flags, functionalize
+from actpress.graph.functionalize import functionalize, inplace_paths, set_inplace
 from actpress.graph.recovery import recovered
 from actpress.graph.state import (
     attributes_restored,
@@ -86,7 +86,7 @@ def exported_program(
         ModelError: as `traced_program`.
     """
     graph = recovered(export(root, inputs), root, leaves)
-    clear_inplace_flags(root)
+    set_inplace(root, inplace_paths(root), flag=False)
     module = graph_module(root, graph)
     module.eval()
     annotate_values(module, inputs)

@@ -10,7 +10,7 @@ from torch.fx.node import Argument, map_arg
 from torch.utils import _pytree as pytree
 
 from actpress.errors import ModelError
-from actpress.graph.aten import Call, call_in_words
+from actpress.graph.aten import Call, call_in_words, updates_statistics
 from actpress.graph.exported import Exported, Shape, known_shape
 from actpress.graph.state import written_message
 from actpress.graph.tracing import leaf_paths
@@ -59,6 +59,11 @@ class _Recovery:
         self._owned = {
             spec.arg.name: str(spec.target) for spec in signature.input_specs if spec.kind in OWNED
         }
+        self._written = {
+            spec.arg.name for spec in signature.output_specs if spec.kind in WRITTEN
+        } - {
+            spec.arg.name for spec in signature.output_specs if spec.kind is OutputKind.USER_OUTPUT
+        }
         self._keep_constants()
         whole = leaf_paths(root, leaves)
         calls = self._calls({p: exported.simple[p] for p in whole if p in exported.simple})
@@ -101,8 +106,14 @@ class _Recovery:
     def _note_borders(self, call: _Call) -> None:
         read = [operand for node in call.nodes for operand in node.all_input_nodes]
         call.inputs = dict.fromkeys(o for o in read if self._is_input(o) and o not in call.nodes)
-        outputs = (n for n in call.nodes if any(user not in call.nodes for user in n.users))
-        call.outputs = dict.fromkeys(outputs)
+        call.outputs = dict.fromkeys(n for n in call.nodes if self._is_read(n, call.nodes))
+
+    def _is_read(self, node: fx.Node, inside: Collection[fx.Node]) -> bool:
+        """Whether others than some nodes read a value; what buffers become is the module's own."""
+        others = [user for user in node.users if user not in inside]
+        return any(user.op != "output" for user in others) or (
+            bool(others) and node.name not in self._written
+        )
 
     def _is_input(self, operand: fx.Node) -> bool:
         return operand.name not in self._owned and _is_tensor(operand)
@@ -151,8 +162,11 @@ class _Recovery:
         nest = pytree.tree_unflatten(returned, form)
         if _is_plain_nest(nest):
             return cast(Argument, nest)
-        self._root.add_module(RESULT, _InForm(form))
-        return self.graph.call_module(RESULT, tuple(returned))
+        name = RESULT
+        while hasattr(self._root, name):
+            name += "_"
+        self._root.add_module(name, _InForm(form))
+        return self.graph.call_module(name, tuple(returned))
 
     def _check_written(self) -> None:
         """Refuse a network whose output depends on what its forward writes.
@@ -162,7 +176,9 @@ class _Recovery:
         specs = self._program.graph_signature.output_specs
         written = {str(spec.target) for spec in specs if spec.kind in WRITTEN}
         for node in self.graph.nodes:
-            if node.op == "get_attr" and node.target in written:
+            if node.op != "get_attr" or all(map(updates_statistics, node.users)):
+                continue
+            if node.target in written:
                 raise ModelError(written_message(str(node.target)))
 
 

@@ -15,6 +15,7 @@ from actpress.graph.annotate import describe
 from actpress.graph.arrangement import Arrangement, from_codec, to_codec
 from actpress.graph.capturing import Graph
 from actpress.graph.layout import in_layout, layout_matters, layout_of
+from actpress.graph.sharing import share, share_tensors
 from actpress.graph.sites import Site
 from actpress.graph.state import graph_module
 from actpress.graph.values import copy_value_meta, dtype_of, shape_of
@@ -31,37 +32,44 @@ class RewrittenNetwork(nn.Module):
                          `----> rate_bits
     ```
 
-    `train()` and `eval()` choose between the two graphs, which share modules and weights.
+    `train()` and `eval()` choose between the two graphs, which share modules and weights. The graph
+    of train mode is made when it is first asked for; with it come the modules that only train mode
+    has, such as auxiliary heads.
     """
 
     def __init__(
         self,
         eval_module: fx.GraphModule,
-        train_module: fx.GraphModule,
         codec_paths: Mapping[str, str],
         frozen: tuple[str, ...],
-        no_train_mode: str = "",
+        later: "_TrainModule",
     ) -> None:
-        """Take over two rewritten graphs; see `insert_codecs` for the way to get them.
+        """Take over a rewritten graph; see `insert_codecs` for the way to get one.
 
         Args:
             eval_module: returns (output, rates).
-            train_module: the same for train mode; may be the same object.
             codec_paths: site name to module path of its codec, in the order of the rates.
             frozen: paths of modules that the network keeps in eval mode while it trains.
-            no_train_mode: as in `Graph`.
+            later: makes the same for train mode.
         """
         super().__init__()
-        self._no_train_mode = no_train_mode
         self.eval_module = eval_module
-        self._own_train_module = train_module if train_module is not eval_module else None
+        self._own_train_module: fx.GraphModule | None = None
+        self._later: _TrainModule | None = later
         self._codec_paths = dict(codec_paths)
         self._frozen = frozen
         self.train(eval_module.training)
 
     @property
     def train_module(self) -> fx.GraphModule:
-        """The graph of train mode; the object `eval_module` when the two do not differ."""
+        """The graph of train mode; the object `eval_module` when the two do not differ.
+
+        Raises:
+            ModelError: the network could not be captured in train mode.
+        """
+        if self._later is not None:
+            self._own_train_module = self._later.made(self.eval_module, self.codecs)
+            self._later = None
         return self._own_train_module or self.eval_module
 
     @property
@@ -104,10 +112,9 @@ class RewrittenNetwork(nn.Module):
         Raises:
             ModelError: the network could not be captured in train mode.
         """
-        if mode and self._no_train_mode:
-            raise ModelError(f"this network has no train mode: {self._no_train_mode}")
+        modules = {self.eval_module, self.train_module if mode else self.eval_module}
         super().train(mode)
-        for module in (self.eval_module, self.train_module):
+        for module in modules:
             paths = dict(module.named_modules())
             for path in self._frozen:
                 if path in paths:
@@ -122,7 +129,7 @@ class RewrittenNetwork(nn.Module):
         """Moving makes a new tensor of every buffer; let the two graphs share them again."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self._own_train_module is not None:
-            _share_buffers(self.eval_module, self._own_train_module)
+            share_tensors(self.eval_module, self._own_train_module)
         return self
 
 
@@ -146,21 +153,67 @@ def insert_codecs(
     sites = _checked_sites(graph, codecs, placements)
     root = copy.deepcopy(graph.root)
     paths = _codec_paths(codecs)
-    insertions = [_Insertion(site, placements[site.name], paths[site.name]) for site in sites]
-    eval_module = _rewritten(root, graph.eval_module, codecs, insertions, training=False)
-    train_module = eval_module
-    if graph.train_module is not graph.eval_module:
-        train_module = _rewritten(root, graph.train_module, codecs, insertions, training=True)
-    return RewrittenNetwork(
-        eval_module, train_module, paths, _frozen_paths(root), graph.no_train_mode
-    )
+    insertions = [
+        _Insertion(site, site.node(placements[site.name]), paths[site.name]) for site in sites
+    ]
+    eval_module = _rewritten(root, graph.eval_module, codecs, insertions)
+    chosen = {site.name: placements[site.name] for site in sites}
+    return RewrittenNetwork(eval_module, paths, _frozen_paths(root), _TrainModule(graph, chosen))
 
 
 @dataclass(frozen=True)
 class _Insertion:
+    """A codec at a node."""
+
     site: Site
-    placement: Placement
+    node: str
     path: str
+
+
+class _TrainModule:
+    """Makes the rewritten graph of train mode for a network whose graph of eval mode is there.
+
+    Args:
+        graph: that was captured; None after a journey through a file, where it does not go.
+        placements: of the sites that have codecs.
+    """
+
+    def __init__(self, graph: Graph | None, placements: Mapping[str, Placement]) -> None:
+        self._graph, self._placements = graph, placements
+
+    def __deepcopy__(self, memo: object) -> "_TrainModule":
+        return self  # nothing changes a graph
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _TrainModule, (None, self._placements)
+
+    def made(
+        self, eval_module: fx.GraphModule, codecs: Mapping[str, nn.Module]
+    ) -> fx.GraphModule | None:
+        """The graph, which shares modules and tensors with that of eval mode; None if it is that.
+
+        Raises:
+            ModelError: there is none.
+        """
+        graph = self._graph
+        if graph is None:
+            raise ModelError(
+                "this network has no train mode: it was stored before that was asked for; call "
+                "train() once before it is stored, or capture the network anew"
+            )
+        mode = graph.training.mode
+        if mode.missing:
+            raise ModelError(f"this network has no train mode: {mode.missing}")
+        if mode.module is graph.eval_module:
+            return None
+        paths = _codec_paths(codecs)
+        insertions = [
+            _Insertion(graph.site(name), mode.nodes[name][self._placements[name]], path)
+            for name, path in paths.items()
+        ]
+        module = _rewritten(copy.deepcopy(graph.root), mode.module, codecs, insertions)
+        share(eval_module, module)
+        return module
 
 
 def _checked_sites(
@@ -201,15 +254,13 @@ def _rewritten(
     original: fx.GraphModule,
     codecs: Mapping[str, nn.Module],
     insertions: list[_Insertion],
-    *,
-    training: bool,
 ) -> fx.GraphModule:
     module = graph_module(root, copy.deepcopy(original.graph))
     nodes = {node.name: node for node in module.graph.nodes}
     keep_layout, rates = layout_matters(original.graph, root), []
     for insertion in insertions:
         module.add_submodule(insertion.path, codecs[insertion.site.name])
-        stored = nodes[insertion.site.node(insertion.placement, training=training)]
+        stored = nodes[insertion.node]
         rates.append(_insert(module.graph, stored, insertion, keep_layout=keep_layout))
     output = module.graph.output_node()
     output.args = ((output.args[0], tuple(rates)),)
@@ -273,12 +324,3 @@ def _derived(
     example = torch.empty(shape_of(value), dtype=dtype_of(value), device="meta")
     derived.meta["tensor_meta"] = describe(function(example, *arguments))
     return derived
-
-
-def _share_buffers(source: nn.Module, target: nn.Module) -> None:
-    owners = dict(target.named_modules())
-    shared = dict(target.named_buffers(remove_duplicate=False))
-    for path, buffer in source.named_buffers(remove_duplicate=False):
-        if path in shared:
-            owner, _, name = path.rpartition(".")
-            setattr(owners[owner], name, buffer)

@@ -33,8 +33,6 @@ class Site:
         activation: `relu`, `silu`, ...; None when the value is stored without one.
         pre_node: name of the node before the activation, in the graph of eval mode.
         post_node: name of the node after it; the same as `pre_node` without an activation.
-        train_pre_node: as `pre_node`, in the graph of train mode.
-        train_post_node: as `post_node`, in the graph of train mode.
         before: the dense layers about the value of `pre_node`.
         after: the dense layers about the value of `post_node`.
         arrangement: where images and channels are in the value as the network stores it.
@@ -48,8 +46,6 @@ class Site:
     activation: str | None
     pre_node: str
     post_node: str
-    train_pre_node: str
-    train_post_node: str
     before: Neighbours = NO_NEIGHBOURS
     after: Neighbours = NO_NEIGHBOURS
     arrangement: Arrangement = PLAIN
@@ -75,11 +71,9 @@ class Site:
         """How often the value is read, skip connections included."""
         return len(self.consumers)
 
-    def node(self, placement: Placement, *, training: bool = False) -> str:
-        """Name of the node whose value is stored."""
-        if placement is Placement.PRE_ACT:
-            return self.train_pre_node if training else self.pre_node
-        return self.train_post_node if training else self.post_node
+    def node(self, placement: Placement) -> str:
+        """Name of the node whose value is stored, in the graph of eval mode."""
+        return self.pre_node if placement is Placement.PRE_ACT else self.post_node
 
     def neighbours(self, placement: Placement) -> Neighbours:
         """The dense layers about the stored value."""
@@ -109,7 +103,7 @@ def default_placement(site: Site) -> Placement:  # noqa: ARG001  callers pass wh
 
 @dataclass(frozen=True)
 class Spot:
-    """A site in one of the two graphs, before the graphs are matched."""
+    """A site in the graph of one mode."""
 
     name: str
     pre: fx.Node
@@ -134,22 +128,17 @@ def find_spots(graph: fx.Graph, root: nn.Module) -> tuple[Spot, ...]:
     )
 
 
-def build_sites(
-    eval_spots: tuple[Spot, ...], train_spots: tuple[Spot, ...], graph: fx.Graph, root: nn.Module
-) -> tuple[Site, ...]:
-    """Join what the two graphs say; `graph` is the one of eval mode."""
+def build_sites(spots: tuple[Spot, ...], graph: fx.Graph, root: nn.Module) -> tuple[Site, ...]:
+    """The sites of a graph of eval mode."""
     folding = Folding(graph, root)
-    sites = [
-        _site(spot, train_spot, folding, root)
-        for spot, train_spot in zip(eval_spots, train_spots, strict=True)
-    ]
+    sites = [_site(spot, folding, root) for spot in spots]
     about = [around for site in sites for around in (site.before, site.after)]
     written = {around.writer.path for around in about if around.writer is not None}
     read = {layer.path for around in about for layer in around.readers}
     return tuple(replace(site, shared_layers=frozenset(written & read)) for site in sites)
 
 
-def _site(spot: Spot, train_spot: Spot, folding: Folding, root: nn.Module) -> Site:
+def _site(spot: Spot, folding: Folding, root: nn.Module) -> Site:
     group, arrangement = spot.group, _arrangement(spot.group.value)
     readers = tuple(human_name(nodes[0], root) for nodes in group.readers.values())
     before, after = (
@@ -164,8 +153,6 @@ def _site(spot: Spot, train_spot: Spot, folding: Folding, root: nn.Module) -> Si
         activation=operator_of(spot.activation, root).name if spot.activation else None,
         pre_node=spot.pre.name,
         post_node=spot.post.name,
-        train_pre_node=train_spot.pre.name,
-        train_post_node=train_spot.post.name,
         before=before,
         after=after,
         arrangement=arrangement,

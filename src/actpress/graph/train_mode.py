@@ -1,21 +1,22 @@
-"""What a network computes in train mode, and where its sites are there."""
+"""What a network computes in train mode, and where its sites are there, once somebody asks."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor, fx, nn
 from torch.fx.node import Argument, map_arg
 
 from actpress.errors import ModelError
-from actpress.graph.programs import traced_program
+from actpress.graph.functionalize import set_inplace
+from actpress.graph.programs import exported_program, traced_program
 from actpress.graph.sites import Spot, find_spots
+from actpress.graph.state import graph_module
 from actpress.graph.values import shape_of
 from actpress.graph.whole import listed_by_timm
-
-FIXED_MODE = (
-    "the network was captured through torch.export, which fixes eval mode; train the network "
-    "itself and compress it then, or let torch.fx trace it (`--capture fx`)"
-)
+from actpress.plan import Placement
+from actpress.settings import Capture
 
 
 @dataclass(frozen=True)
@@ -24,33 +25,91 @@ class TrainMode:
 
     Attributes:
         module: that of eval mode where the two do not differ, or there is none.
-        spots: that of every site.
+        nodes: names of the nodes that store each site's value, by site.
         missing: why there is none; empty where there is.
     """
 
     module: fx.GraphModule
-    spots: tuple[Spot, ...]
+    nodes: Mapping[str, Mapping[Placement, str]]
     missing: str = ""
 
 
-def train_mode(
-    root: nn.Module,
-    inputs: tuple[Tensor, ...],
-    leaves: Sequence[str],
-    eval_module: fx.GraphModule,
-    eval_spots: tuple[Spot, ...],
-) -> TrainMode:
-    """Trace train mode; `root` is in eval mode afterwards."""
-    same = TrainMode(eval_module, eval_spots)
-    try:
-        module = traced_program(root.train(), inputs, leaves, listed_by_timm())
-        if _structure(eval_module.graph) == _structure(module.graph):
-            return same
-        return TrainMode(module, _matched(eval_spots, find_spots(module.graph, root)))
-    except ModelError as error:
-        return TrainMode(eval_module, eval_spots, str(error))
-    finally:
-        root.eval()
+class Training:
+    """The train mode of a captured network: captured the same way, when it is first asked for.
+
+    Most never ask, as actpress itself learns in eval mode. The network stays as it is; tensors that
+    its forward makes of constants become buffers of it.
+    """
+
+    def __init__(  # noqa: PLR0917 - what capture knows by then
+        self,
+        root: nn.Module,
+        inplace: Sequence[str],
+        inputs: tuple[Tensor, ...],
+        leaves: Sequence[str],
+        eval_module: fx.GraphModule,
+        eval_spots: tuple[Spot, ...],
+        how: Capture,
+    ) -> None:
+        """Take over what eval mode was captured from.
+
+        Args:
+            root: in eval mode.
+            inplace: paths of modules that overwrote what they got, as the user gave them.
+            inputs: the example.
+            leaves: paths of modules to keep whole.
+            eval_module: the graph of eval mode.
+            eval_spots: its stored values.
+            how: that was captured, `FX` or `EXPORT`.
+        """
+        self._root, self._inputs, self._leaves, self._how = root, inputs, tuple(leaves), how
+        self._eval_module, self._eval_spots = eval_module, eval_spots
+        self._inplace = tuple(inplace)
+
+    @cached_property
+    def mode(self) -> TrainMode:
+        """What train mode is."""
+        try:
+            return self._found()
+        except ModelError as error:
+            return TrainMode(self._eval_module, _nodes(self._eval_spots), str(error))
+
+    def _found(self) -> TrainMode:
+        own = copy.deepcopy(self._root)
+        set_inplace(own, self._inplace, flag=True)
+        own.train()
+        if self._how is Capture.EXPORT:
+            program = exported_program(own, self._inputs, self._leaves)
+        else:
+            program = traced_program(own, self._inputs, self._leaves, listed_by_timm())
+        if _structure(self._eval_module.graph) == _structure(program.graph):
+            return TrainMode(self._eval_module, _nodes(self._eval_spots))
+        spots = _matched(self._eval_spots, find_spots(program.graph, own))
+        _take_over(program.graph, own, self._root)
+        return TrainMode(graph_module(self._root, program.graph).eval(), _nodes(spots))
+
+
+def _nodes(spots: Sequence[Spot]) -> dict[str, dict[Placement, str]]:
+    return {
+        spot.name: {Placement.PRE_ACT: spot.pre.name, Placement.POST_ACT: spot.post.name}
+        for spot in spots
+    }
+
+
+def _take_over(graph: fx.Graph, own: nn.Module, root: nn.Module) -> None:
+    """Give a network what capturing has added to its copy: constants, and what outputs are put in.
+
+    All that is kept at the top, in names that the network does not have.
+    """
+    for node in graph.nodes:
+        name = str(node.target)
+        if node.op in {"get_attr", "call_module"} and not hasattr(root, name.partition(".")[0]):
+            setattr(root, name, getattr(own, name))
+    known = dict(root.named_buffers(remove_duplicate=False))
+    for path, buffer in own.named_buffers(remove_duplicate=False):
+        if path not in known:
+            owner, _, name = path.rpartition(".")
+            root.get_submodule(owner).register_buffer(name, buffer, persistent=False)
 
 
 def _matched(eval_spots: tuple[Spot, ...], train_spots: tuple[Spot, ...]) -> tuple[Spot, ...]:

@@ -121,7 +121,7 @@ class Volume(nn.Module):
 
 def without_names(site: Site) -> Site:
     """A site without what depends on how nodes are called."""
-    return replace(site, pre_node="", post_node="", train_pre_node="", train_post_node="")
+    return replace(site, pre_node="", post_node="")
 
 
 @pytest.mark.parametrize("kind", [Usual, Tokens, Clip, Volume])
@@ -260,10 +260,71 @@ def test_the_example_may_be_one_image_and_the_model_stays_as_it_is() -> None:
     assert_equal_to_the_bit(model, graph)
 
 
-def test_train_mode_is_refused_where_it_is_used() -> None:
-    network = insert_codecs(capture(SamePadding(), IMAGES), {}, {})
+class Trained(nn.Module):
+    """What train mode does otherwise: statistics, dropout, depth, and a head of its own."""
 
-    with pytest.raises(ModelError, match=r"no train mode: .*torch\.export, which fixes eval mode"):
+    def __init__(self) -> None:
+        super().__init__()
+        self.same, self.norm = SamePadding(), nn.BatchNorm2d(2)
+        self.act, self.drop = nn.ReLU(inplace=True), nn.Dropout(0.3, inplace=True)
+        self.own = nn.BatchNorm2d(4, affine=False)
+        self.mid, self.head = nn.Conv2d(2, 4, 1), nn.Linear(4, 3)
+        self.second = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        x = self.drop(self.act(self.norm(self.same(x))))
+        y = F.batch_norm(
+            self.mid(x), self.own.running_mean, self.own.running_var, training=self.training
+        ).relu()
+        y = F.dropout(y, 0.2, self.training)
+        if self.training:
+            y = y * torch.bernoulli(torch.full((y.shape[0], 1, 1, 1), 0.9))
+        out = self.head(y.mean((2, 3)))
+        return (out, self.second(self.second.weight.mean() * y)) if self.training else out
+
+
+def test_train_mode_is_exported_when_it_is_asked_for() -> None:
+    torch.manual_seed(0)
+    model = Trained()
+    graph = exported(model)
+    assert "mode" not in vars(graph.training), "nobody has asked"
+    codecs = {site.name: Codec() for site in graph.sites}
+    network = insert_codecs(graph, codecs, dict.fromkeys(codecs, Placement.POST_ACT))
+    before = dict(network.state_dict())
+    assert not any("second" in key for key in before)
+
+    for step in range(2):
+        torch.manual_seed(step)
+        expected = model.train()(IMAGES)
+        torch.manual_seed(step)
+        output, rates = network.train()(IMAGES)
+        assert len(rates) == len(graph.sites) > 2
+        for ours, own in zip(output, expected, strict=True):
+            assert ours.equal(own)
+    assert network.eval()(IMAGES)[0].equal(model.eval()(IMAGES)), "with the statistics of training"
+    output[0].sum().backward()
+    assert network.eval_module.head.weight.grad.abs().sum() > 0
+    assert all(network.state_dict()[key].shape == value.shape for key, value in before.items())
+    assert graph.eval_module(IMAGES).ne(model(IMAGES)).any(), "the graph stays as it is"
+
+
+def test_modes_that_do_not_differ_are_one() -> None:
+    graph = exported(nn.Sequential(Block(3), nn.Dropout(), nn.Conv2d(3, 2, 1)))
+
+    assert graph.train_module is graph.eval_module
+    assert insert_codecs(graph, {}, {}).train()(IMAGES)[0].requires_grad
+
+
+def test_a_train_mode_that_cannot_be_exported_is_refused_where_it_is_used() -> None:
+    class Schedule(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x if not self.training or x.mean() > 0 else -x
+
+    model = nn.Sequential(SamePadding(), Schedule(), nn.Conv2d(2, 2, 1))
+    network = insert_codecs(capture(model, IMAGES), {}, {})
+
+    assert network(IMAGES)[0].equal(model.eval()(IMAGES))
+    with pytest.raises(ModelError, match=r"no train mode: torch\.export .* at .*x\.mean\(\) > 0"):
         network.train()
 
 

@@ -187,7 +187,8 @@ def test_drop_connect_differs_between_the_modes(unchanged: Callable[..., Graph])
     graph = unchanged(wrap(forward), IMAGE)
 
     assert names(graph) == ["a", "add"]
-    assert graph.site("add").train_pre_node != graph.site("add").pre_node
+    in_train = graph.training.mode.nodes["add"][Placement.PRE_ACT]
+    assert in_train != graph.site("add").pre_node
     assert graph.site("add").reads == 1
 
 
