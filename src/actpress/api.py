@@ -68,6 +68,7 @@ def compress(
     source: Source | None = None,
     leaves: Sequence[str] = (),
     capture: str = Capture.AUTO,
+    any_size: bool = False,
     folder: Path | str | Held | None = None,
     progress: Progress | None = None,
     team: Team = ALONE,
@@ -97,6 +98,7 @@ def compress(
         leaves: module paths to trace around.
         capture: `fx` or `export`, torch's two ways to find what a network computes; `auto` exports
             what torch.fx cannot trace.
+        any_size: the compressed network is to take other heights and widths than those of the data.
         folder: for checkpoints; an existing one is continued from, if weights and images are the
             same. No other command can use it meanwhile.
         progress: told how far the work is.
@@ -119,13 +121,15 @@ def compress(
     model = unwrapped(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     example = next(data.train.batches(2))[0].to(device)
-    graph = capture_for(model, example, leaves, task=data.task, how=capture)
+    graph = capture_for(model, example, leaves, task=data.task, how=capture, any_size=any_size)
     settings, progress = settings or Settings(), progress or Silence()
     check_labels(data, budget, settings)
     check_network(graph, data)
     if given_plan is not None:
         check_plan(graph, given_plan)
-    source = source or source_of(model, data, leaves=leaves, capture=way_of(capture))
+    source = source or source_of(
+        model, data, leaves=leaves, capture=way_of(capture), any_size=any_size
+    )
     if source.images_sha256 is None:
         digests = read_images(data, settings, progress)
         source = source.model_copy(update={"images_sha256": digests})
@@ -256,6 +260,7 @@ def inspect(
     *,
     leaves: Sequence[str] = (),
     capture: str = Capture.AUTO,
+    any_size: bool = False,
 ) -> tuple[Site, ...]:
     """The stored activations of a network, in the order in which it computes them.
 
@@ -264,8 +269,9 @@ def inspect(
         example: one input batch, or a tuple of them.
         leaves: module paths to trace around.
         capture: as for `compress`.
+        any_size: likewise.
     """
-    return captured(model, example, leaves=leaves, how=way_of(capture)).sites
+    return captured(model, example, leaves=leaves, how=capture, any_size=any_size).sites
 
 
 def capture_for(
@@ -275,6 +281,7 @@ def capture_for(
     *,
     task: Task = CLASSIFICATION,
     how: str = Capture.AUTO,
+    any_size: bool = False,
 ) -> Graph:
     """Capture a network that is to be compressed: it must have sites.
 
@@ -282,7 +289,7 @@ def capture_for(
         ActpressError: there is no such way to capture.
         ModelError: it stores no activation that could be compressed.
     """
-    graph = captured(model, example, leaves=leaves, task=task, how=way_of(how))
+    graph = captured(model, example, leaves=leaves, task=task, how=how, any_size=any_size)
     if not graph.sites:
         raise ModelError(
             f"{type(model).__name__} stores no activation between its operations, so there is "

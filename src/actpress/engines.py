@@ -32,6 +32,7 @@ class Work:
     source: Source
     leaves: Sequence[str]
     capture: str
+    any_size: bool
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def make_run(work: Work, run: Run, progress: Progress) -> str | None:
             source=work.source,
             leaves=work.leaves,
             capture=work.capture,
+            any_size=work.any_size,
             folder=run.workplace,
             progress=progress,
         )

@@ -109,7 +109,13 @@ class Result:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what they say was said when it was compressed
-                graph = capture(network, example, leaves=source.leaves, how=source.capture)
+                graph = capture(
+                    network,
+                    example,
+                    leaves=source.leaves,
+                    how=source.capture,
+                    any_size=source.any_size,
+                )
         except ModelError as error:
             raise ModelError(f"{model} makes a network that cannot be captured: {error}") from error
         if graph.fingerprint != self.model.plan.fingerprint:

@@ -94,6 +94,7 @@ def sweep(
     source: Source | None = None,
     leaves: Sequence[str] = (),
     capture: str = Capture.AUTO,
+    any_size: bool = False,
     on: str = EngineName.HERE,
     progress: Progress | None = None,
     on_run: Callable[[NextRun], None] = lambda run: None,
@@ -114,6 +115,7 @@ def sweep(
         source: where model and data came from.
         leaves: module paths to trace around.
         capture: as for `compress`.
+        any_size: likewise.
         on: `here`, one run after the other, or `ray`, several at a time on the cluster that
             `RAY_ADDRESS` names or else on this machine (see `on_ray`).
         progress: told how far the work of the present run is, where it is done here.
@@ -125,7 +127,9 @@ def sweep(
     """
     _check_asked(methods, budgets, on)
     settings = settings or Settings()
-    source = source or source_of(model, data, leaves=leaves, capture=way_of(capture))
+    source = source or source_of(
+        model, data, leaves=leaves, capture=way_of(capture), any_size=any_size
+    )
     if source.images_sha256 is None:
         digests = read_images(data, settings, progress)
         source = source.model_copy(update={"images_sha256": digests})
@@ -143,7 +147,7 @@ def sweep(
             Run(method, budget, out.absolute() / _name(method, budget), number)
             for number, (method, budget) in enumerate(points, start=1)
         ]
-        work = Work(model, data, settings, energy, source, leaves, capture)
+        work = Work(model, data, settings, energy, source, leaves, capture, any_size)
         before, failed = _failed_before(out, points), dict[Run, str]()
         for run, reason in _ended(ENGINES[on], work, runs, progress or Silence(), on_run):
             if reason is not None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import actpress
 from actpress.budget import Budget
@@ -39,6 +40,20 @@ def pixels():
 
 def own_task():
     return Segmentation(classes=2, ignored=7)
+
+
+class Asserting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = dense()
+
+    def forward(self, x):
+        assert x.shape[1] == 1
+        return self.net(x)
+
+
+def asserting():
+    return Asserting()
 
 
 def dense():
@@ -145,6 +160,31 @@ def test_a_task_given_in_python_is_remembered(folder: Path) -> None:
     result.save("own", model="toy:dense", data="toy:pixels", preparation=named)
     evaluated = invoke("evaluate", "own")
     assert evaluated.exit_code == 0, evaluated.output
+
+
+@pytest.mark.filterwarnings("ignore:.*set apart")
+def test_a_run_for_any_size_takes_other_sizes(folder: Path) -> None:
+    (folder / "toy.py").write_text((folder / "toy.py").read_text() + SEGMENTS)
+    (folder / "press.toml").write_text(
+        'model = "toy:asserting"\ndata = "toy:pixels"\ntask = "segmentation:2"\nany-size = true\n'
+        'method = "gdr"\nbudget = "3bits"\nbatch = 1000\n'
+    )
+    sys.modules.pop("toy", None)
+    done = invoke("compress", "--config", "press.toml", *QUICK, "--out", "run")
+    assert done.exit_code == 0, done.output
+    assert json.loads((folder / "run" / "run.json").read_text())["any_size"] is True
+    network = call_factory("toy:asserting", error=ModelError)
+    pressed = actpress.load_run("run", network)
+    for size in ((8, 8), (12, 20), (30, 10)):
+        x = torch.randn(2, 1, *size)
+        output = pressed(x)
+        assert output.shape == (2, 2, *size)
+        assert (output.argmax(1) == network(x).argmax(1)).float().mean() > 0.8
+    assert invoke("evaluate", "run").exit_code == 0
+    inspected = ("inspect", "--model", "toy:network", "--input", "1x8x8", "--any-size")
+    assert invoke(*inspected).exit_code == 0
+    fixed = ("inspect", "--model", "toy:no_sites", "--input", "1x8x8", "--any-size")
+    assert "the network itself takes no other size" in message(invoke(*fixed))
 
 
 def test_checkpoints_are_locked_from_python_too(folder: Path) -> None:

@@ -15,6 +15,7 @@ from actpress.cli.asked import Asked
 from actpress.cli.config import ConfigOption, rules_in
 from actpress.cli.export import export_command
 from actpress.cli.options import (
+    AnySizeOption,
     BatchOption,
     BatchSizeOption,
     BlockOption,
@@ -122,6 +123,8 @@ def inspect_command(
     weights: WeightsOption = None,
     leaf: LeafOption = None,
     capture: CaptureOption = Capture.AUTO,
+    *,
+    any_size: AnySizeOption = False,
 ) -> None:
     """List the activations that a network stores: sizes, reads, traffic, what can be folded."""
     shape = parse_input(input_shape)
@@ -136,7 +139,8 @@ def inspect_command(
 
     network = load_model(model, args=model_args, weights=weights)
     example = torch.zeros(1, *shape)
-    print_sites(site_rows(inspect(network, example, leaves=leaf or (), capture=capture)), Console())
+    sites = inspect(network, example, leaves=leaf or (), capture=capture, any_size=any_size)
+    print_sites(site_rows(sites), Console())
 
 
 @app.command("compress")
@@ -186,6 +190,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
     device: DeviceOption = "cpu",
     mixed_precision: PrecisionOption = None,
     *,
+    any_size: AnySizeOption = False,
     unlabelled: UnlabelledOption = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier run.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
@@ -208,6 +213,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
         weights=weights,
         leaf=leaf,
         capture=capture,
+        any_size=any_size,
         data=data,
         input_shape=input_shape,
         mean=mean,
@@ -289,6 +295,7 @@ def compress_command(  # noqa: PLR0917 - every argument is an option of the comm
                     source=source,
                     leaves=source.leaves,
                     capture=source.capture,
+                    any_size=source.any_size,
                     folder=None if place is None else place.held,
                     progress=bars,
                     team=team,

@@ -18,6 +18,7 @@ class Asked:
     weights: Path | None
     leaf: list[str] | None
     capture: Capture
+    any_size: bool
     data: str
     input_shape: str | None
     mean: str | None

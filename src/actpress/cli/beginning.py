@@ -80,6 +80,7 @@ def begun(asked: Asked, budgets: Sequence[Budget]) -> Begun:
         weights=asked.weights,
         leaves=asked.leaf or (),
         capture=asked.capture,
+        any_size=asked.any_size,
     )
     return Begun(network, images, settings, source)
 

@@ -51,7 +51,9 @@ def open_run(run: Path, *, weights: Path | None, device: torch.device) -> Opened
     path = weights or (None if source.weights is None else Path(source.weights))
     network = load_model(source.model, args=source.model_args, weights=path).to(device)
     example = torch.zeros(2, *source.input, device=device)
-    graph = capture_for(network, example, source.leaves, how=source.capture)
+    graph = capture_for(
+        network, example, source.leaves, how=source.capture, any_size=source.any_size
+    )
     pressed = load_model_from(run, graph)
     check_weights(source, network)
     return OpenedRun(source, graph, pressed)

@@ -49,6 +49,12 @@ LeafOption = Annotated[
 CaptureOption = Annotated[
     Capture, typer.Option("--capture", help="auto exports what torch.fx cannot trace.")
 ]
+AnySizeOption = Annotated[
+    bool,
+    typer.Option(
+        "--any-size", help="Capture the network for other heights and widths too, and check that."
+    ),
+]
 DataOption = Annotated[
     str,
     typer.Option(

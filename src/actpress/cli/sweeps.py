@@ -9,6 +9,7 @@ from rich.console import Console
 from actpress.budget import Budget, Count, View
 from actpress.cli.asked import Asked
 from actpress.cli.options import (
+    AnySizeOption,
     BatchOption,
     BatchSizeOption,
     BlockOption,
@@ -106,6 +107,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
         EngineName, typer.Option("--on", help="ray makes several runs at a time on a Ray cluster.")
     ] = EngineName.HERE,
     *,
+    any_size: AnySizeOption = False,
     unlabelled: UnlabelledOption = False,
 ) -> None:
     """Compress with several methods at several budgets, and draw accuracy against bits."""
@@ -123,6 +125,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
         weights=weights,
         leaf=leaf,
         capture=capture,
+        any_size=any_size,
         data=data,
         input_shape=input_shape,
         mean=mean,
@@ -172,6 +175,7 @@ def sweep_command(  # noqa: PLR0917 - every argument is an option of the command
                 source=own.source,
                 leaves=own.source.leaves,
                 capture=own.source.capture,
+                any_size=own.source.any_size,
                 on=on,
                 progress=bars,
                 on_run=lambda run: complain(

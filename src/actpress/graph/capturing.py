@@ -5,7 +5,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, fx, nn
 
@@ -13,8 +13,9 @@ from actpress.errors import ModelError
 from actpress.graph.functionalize import inplace_paths, set_inplace
 from actpress.graph.hidden import warn_of_hidden_layers, warn_of_left_out
 from actpress.graph.operators import human_name, operator_of
-from actpress.graph.programs import program_of
+from actpress.graph.programs import Wanted, program_of
 from actpress.graph.sites import Site, build_sites, find_spots, values_without_images
+from actpress.graph.sizes import at_other_size, check_sites
 from actpress.graph.train_mode import Training
 from actpress.graph.unmerged import warn_of_unmerged_branches
 from actpress.graph.wrappers import unwrap_inside, unwrapped
@@ -86,6 +87,7 @@ def capture(
     leaves: Sequence[str] = (),
     task: Task = CLASSIFICATION,
     how: Capture | str = Capture.AUTO,
+    any_size: bool = False,
 ) -> Graph:
     """Capture a copy of `model` and find its sites; `model` stays as it is.
 
@@ -99,6 +101,9 @@ def capture(
         task: what the output means; `Task.check` is for the caller, who has targets.
         how: torch.fx, torch.export, which decides by the shapes of the example what depends on
             shapes, or the second where the first fails.
+        any_size: for images of other heights and widths than those of the example, too; what was
+            captured is compared with the network on larger ones. Shapes of sites are those of the
+            example.
 
     Raises:
         ActpressError: there is no such way to capture.
@@ -110,14 +115,18 @@ def capture(
     unwrap_inside(root)
     _check_leaves(root, leaves)
     inplace = inplace_paths(root)
-    eval_module, found = program_of(root.eval(), inputs, leaves, way_of(how))
+    other = at_other_size(root.eval(), inputs) if any_size else None
+    wanted = Wanted(tuple(leaves), way_of(how), other)
+    eval_module, found = program_of(root.eval(), inputs, wanted)
     warn_of_hidden_layers(eval_module.graph, root)
     warn_of_unmerged_branches(root)
     warn_of_left_out(values_without_images(eval_module.graph, root))
     spots = find_spots(eval_module.graph, root)
-    training = Training(root, inplace, inputs, leaves, eval_module, spots, found)
+    training = Training(root, inplace, inputs, replace(wanted, how=found), eval_module, spots)
     set_inplace(root, inplace, flag=False)
     sites = build_sites(spots, eval_module.graph, root)
+    if other is not None:
+        check_sites(eval_module, sites, other)
     fingerprint = _fingerprint(root, eval_module.graph, inputs, sites)
     return Graph(root, eval_module, training, inputs, sites, fingerprint, task, found)
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,9 @@ from torch.export import Dim, ExportedProgram, ShapesCollection
 
 from actpress.errors import ModelError
 from actpress.graph.tracing import user_line
+
+FIRST_SPATIAL = 2
+"""Axis of an input behind images and channels."""
 
 FIXED_BATCH = "Constraints violated"
 """How torch.export begins its complaint that a network works for one number of images only."""
@@ -65,12 +69,13 @@ def known_shape(x: Tensor) -> Shape:
     return tuple(size if isinstance(size, int) else None for size in sizes)
 
 
-def export(root: nn.Module, inputs: tuple[Tensor, ...]) -> Exported:
+def export(root: nn.Module, inputs: tuple[Tensor, ...], *, any_size: bool = False) -> Exported:
     """Export a network in the mode it is in; it stays as it is.
 
     Args:
         root: the network.
         inputs: the example; inputs as long as the first one have the images of the batch.
+        any_size: leave height and width open too, and whatever axes there are behind the channels.
 
     Raises:
         NotExportableError: names the line.
@@ -80,8 +85,11 @@ def export(root: nn.Module, inputs: tuple[Tensor, ...]) -> Exported:
     given = tuple(_at_least_two(x) if len(x) == images else x for x in inputs)
     shapes, batch = ShapesCollection(), Dim("images")
     for x, original in zip(given, inputs, strict=True):
-        if len(original) == images:
-            shapes[x] = {0: batch}
+        axes: dict[int, Any] = {0: batch} if len(original) == images else {}
+        if any_size:
+            axes |= dict.fromkeys(range(FIRST_SPATIAL, x.ndim), Dim.AUTO)
+        if axes:
+            shapes[x] = axes
     form = shapes.dynamic_shapes(network, given)
     with _calls_watched(network) as simple, _quiet(), torch.no_grad():
         try:

@@ -10,7 +10,7 @@ from torch.fx.node import Argument, map_arg
 
 from actpress.errors import ModelError
 from actpress.graph.functionalize import set_inplace
-from actpress.graph.programs import exported_program, traced_program
+from actpress.graph.programs import Wanted, exported_program, traced_program
 from actpress.graph.sites import Spot, find_spots
 from actpress.graph.state import graph_module
 from actpress.graph.values import shape_of
@@ -41,15 +41,14 @@ class Training:
     its forward makes of constants become buffers of it.
     """
 
-    def __init__(  # noqa: PLR0917 - what capture knows by then
+    def __init__(
         self,
         root: nn.Module,
         inplace: Sequence[str],
         inputs: tuple[Tensor, ...],
-        leaves: Sequence[str],
+        wanted: Wanted,
         eval_module: fx.GraphModule,
         eval_spots: tuple[Spot, ...],
-        how: Capture,
     ) -> None:
         """Take over what eval mode was captured from.
 
@@ -57,12 +56,11 @@ class Training:
             root: in eval mode.
             inplace: paths of modules that overwrote what they got, as the user gave them.
             inputs: the example.
-            leaves: paths of modules to keep whole.
+            wanted: how eval mode was captured, `FX` or `EXPORT`.
             eval_module: the graph of eval mode.
             eval_spots: its stored values.
-            how: that was captured, `FX` or `EXPORT`.
         """
-        self._root, self._inputs, self._leaves, self._how = root, inputs, tuple(leaves), how
+        self._root, self._inputs, self._wanted = root, inputs, wanted
         self._eval_module, self._eval_spots = eval_module, eval_spots
         self._inplace = tuple(inplace)
 
@@ -78,10 +76,11 @@ class Training:
         own = copy.deepcopy(self._root)
         set_inplace(own, self._inplace, flag=True)
         own.train()
-        if self._how is Capture.EXPORT:
-            program = exported_program(own, self._inputs, self._leaves)
+        leaves, any_size = self._wanted.leaves, self._wanted.other is not None
+        if self._wanted.how is Capture.EXPORT:
+            program = exported_program(own, self._inputs, leaves, any_size=any_size)
         else:
-            program = traced_program(own, self._inputs, self._leaves, listed_by_timm())
+            program = traced_program(own, self._inputs, leaves, listed_by_timm())
         if _structure(self._eval_module.graph) == _structure(program.graph):
             return TrainMode(self._eval_module, _nodes(self._eval_spots))
         spots = _matched(self._eval_spots, find_spots(program.graph, own))

@@ -85,7 +85,9 @@ def load_captured(
     model = unwrapped(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     example = torch.zeros(2, *source.input, device=device)
-    graph = capture(model, example, leaves=source.leaves, how=source.capture)
+    graph = capture(
+        model, example, leaves=source.leaves, how=source.capture, any_size=source.any_size
+    )
     return load_model_from(folder, graph, stored=stored)
 
 

@@ -42,6 +42,7 @@ class Source(BaseModel):
         input: shape of one image, such as (c, h, w).
         leaves: module paths that were not traced into.
         capture: how the network was to be captured.
+        any_size: whether for other heights and widths too.
         weights_sha256: `hash_weights` of the float network.
         images_sha256: of the images that were used, by split; None where that is not known, and
             empty for a split whose images come out otherwise each time.
@@ -57,6 +58,7 @@ class Source(BaseModel):
     input: Annotated[tuple[Side, ...], Field(min_length=1, max_length=4)]
     leaves: tuple[str, ...] = ()
     capture: Capture = Capture.AUTO
+    any_size: bool = False
     weights_sha256: str
     images_sha256: dict[str, str] | None = None
 
@@ -70,6 +72,8 @@ class Source(BaseModel):
             fields["preparation"].pop("task", None)
         if self.capture is Capture.AUTO:
             fields.pop("capture", None)
+        if not self.any_size:
+            fields.pop("any_size", None)
         return fields
 
 
@@ -83,6 +87,7 @@ def source_of(
     weights: Path | None = None,
     leaves: Sequence[str] = (),
     capture: Capture = Capture.AUTO,
+    any_size: bool = False,
 ) -> Source:
     """What a run remembers of where its network and data came from.
 
@@ -95,6 +100,7 @@ def source_of(
         weights: file that they were loaded from.
         leaves: module paths that are not traced into.
         capture: how the network is captured.
+        any_size: whether for other heights and widths too.
     """
     return Source(
         model=model or type(unwrapped(network)).__name__,
@@ -105,6 +111,7 @@ def source_of(
         input=data.input_shape,
         leaves=tuple(leaves),
         capture=capture,
+        any_size=any_size,
         weights_sha256=hash_weights(network),
         images_sha256=None if digests is None else dict(digests),
     )

@@ -101,6 +101,7 @@ def test_without_timm_nothing_is() -> None:
 @pytest.mark.usefixtures("timm")
 def test_torch_export_comes_first_as_it_hides_nothing() -> None:
     assert capture(network(), IMAGE).captured is Capture.EXPORT
+    assert capture(network(), IMAGE, any_size=True).captured is Capture.FX
     with_branch = capture(network(Branch()), IMAGE)
     assert with_branch.captured is Capture.FX
     assert {"0", "5"} <= targets(with_branch)
