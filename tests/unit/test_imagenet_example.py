@@ -2,15 +2,19 @@
 
 import io
 import json
+import sys
 import tarfile
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from examples.imagenet import data as imagenet
+from examples.imagenet import networks
 from examples.imagenet.networks import Images
 from examples.imagenet.press import _write_shards
 
@@ -83,3 +87,14 @@ def test_a_shard_without_classes_is_refused(tmp_path: Path) -> None:
         imagenet.opened(tmp_path, "train", IMAGES)
     with pytest.raises(SystemExit, match="neither a folder val nor shards"):
         imagenet.opened(tmp_path, "val", IMAGES)
+
+
+def test_random_weights_are_those_of_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    timm = ModuleType("timm")
+    timm.create_model = lambda name, pretrained: nn.Linear(3, 3)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "timm", timm)
+    before = torch.get_rng_state()
+    one, other = (networks.network("timm:any", weights="none") for _ in range(2))
+    assert one.weight.equal(other.weight)  # type: ignore[operator]
+    assert not one.training
+    assert torch.get_rng_state().equal(before)
