@@ -72,11 +72,11 @@ def main() -> None:
 def compress_named(patterns: Sequence[str], limit_s: float) -> None:
     """Add to the rows of these networks whether they can be compressed, where that is not known.
 
-    Networks with few sites come first. One that is not done in time is tried again with more.
+    Those that took little memory to capture come first. One that is not done in time is tried again with more.
     """
     networks = {network.name: network for network in all_networks()}
     rows = [row for row in read_rows(RESULTS) if row["captured"] and row["compressed"] is None]
-    for row in sorted(rows, key=lambda row: row["sites"] or 0):
+    for row in sorted(rows, key=lambda row: row["peak_mib"] or 0):
         name = row["network"]
         wanted = any(fnmatchcase(name, pattern) for pattern in patterns)
         if not wanted or name not in networks or (row.get("unfinished_s") or 0) >= limit_s:

@@ -96,7 +96,9 @@ def export(root: nn.Module, inputs: tuple[Tensor, ...], *, any_size: bool = Fals
             program = torch.export.export(network, given, dynamic_shapes=form, strict=False)
             program = program.run_decompositions({})
         except Exception as error:
-            raise NotExportableError(f"{user_line(error)}: {_reason(error)}") from error
+            where = f"{user_line(error)}: {_reason(error)}"
+            open_too = " where height and width are left open (any_size)" if any_size else ""
+            raise NotExportableError(f"{where}{open_too}") from error
     return Exported(program, simple)
 
 

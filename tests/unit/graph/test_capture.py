@@ -1,6 +1,8 @@
 """What `capture` keeps, shares and refuses."""
 
+import copy
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -187,6 +189,34 @@ def test_a_train_mode_that_cannot_be_traced_is_refused_only_where_it_is_used() -
     assert network(IMAGE)[0].equal(model(IMAGE))
     with pytest.raises(ModelError, match=r"no train mode: .*random numbers in train.*rand_like"):
         network.train()
+
+
+def test_train_mode_is_captured_when_it_is_asked_for(tmp_path: Path) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 2, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.dropout(self.conv(x).relu(), training=self.training)
+
+    graph = capture(Net(), IMAGE)
+    network = insert_codecs(graph, {}, {}).eval()
+    network(IMAGE)
+    torch.save(network, tmp_path / "network.pt")
+    assert "mode" not in vars(graph.training)
+
+    copied = copy.deepcopy(network).train()
+    assert copied(IMAGE)[0].eq(0).any()
+    assert copied.train_module.conv is copied.eval_module.conv is not network.eval_module.conv
+    assert "mode" in vars(graph.training)
+
+    stored = torch.load(tmp_path / "network.pt", weights_only=False)
+    assert stored(IMAGE)[0].equal(network(IMAGE)[0])
+    with pytest.raises(ModelError, match=r"stored before that was asked for; call train\(\) once"):
+        stored.train()
+    torch.save(copied, tmp_path / "copied.pt")
+    assert torch.load(tmp_path / "copied.pt", weights_only=False).train()(IMAGE)[0].eq(0).any()
 
 
 def test_an_unknown_leaf_lists_near_names() -> None:
