@@ -72,7 +72,8 @@ def main() -> None:
 def compress_named(patterns: Sequence[str], limit_s: float) -> None:
     """Add to the rows of these networks whether they can be compressed, where that is not known.
 
-    Those that took little memory to capture come first. One that is not done in time is tried again with more.
+    Those that took little memory to capture come first. One that is not done in time is tried again
+    with more.
     """
     networks = {network.name: network for network in all_networks()}
     rows = [row for row in read_rows(RESULTS) if row["captured"] and row["compressed"] is None]
