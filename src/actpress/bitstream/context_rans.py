@@ -134,6 +134,7 @@ class ContextCoder:
             int(tables.escape_bits[0]),
             tables.ranges,
             tables.entries,
+            tables.slots,
             outcomes,
         )
         check_outcomes(outcomes)

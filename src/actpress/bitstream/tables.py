@@ -1,6 +1,7 @@
 """Static frequency tables in fixed point: the only model that encoder and decoder share."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -124,6 +125,21 @@ class FrequencyTables:
         entries = np.concatenate([frequencies, escapes], axis=1).astype(np.uint16)
         offsets = np.arange(count + 1, dtype=np.int64) * (levels + 1)
         return cls(np.full(count, lowest, np.int32), offsets, entries.ravel())
+
+    @cached_property
+    def slots(self) -> NDArray[np.uint32]:
+        """All that decoding a slot needs at once, shape (t, 2^12); empty if entries need 9 bits.
+
+        frequency << 20 | slot - start << 8 | entry. Frequencies are below 2^12, as the escape has
+        one too.
+        """
+        if self.entries.dtype != np.uint8:
+            return np.empty((0, 0), np.uint32)
+        entries = self.entries.astype(np.uint32)
+        ranges = self.ranges[entries + self.offsets[:-1, None]]
+        above = np.arange(1 << PRECISION, dtype=np.uint32) - (ranges & 0xFFFF)
+        slots: NDArray[np.uint32] = ranges >> 16 << 20 | above << 8 | entries
+        return slots
 
     def __len__(self) -> int:
         return len(self.q_min)

@@ -9,6 +9,7 @@ from actpress.codec.entropy import (
     fit_network_tables,
     laplace_entropy_bits,
 )
+from actpress.codec.mixing import gradients_in_bfloat16
 from actpress.codec.mixture_codec import WIDEST, MixtureCodec
 from actpress.codec.packing import Packing
 from actpress.codec.passing import Probe, Transport, carried_by, seen_by
@@ -81,6 +82,7 @@ __all__ = [
     "entropy_bits",
     "family_of",
     "fit_network_tables",
+    "gradients_in_bfloat16",
     "in_float32",
     "index_bits",
     "laplace_entropy_bits",

@@ -43,7 +43,19 @@ NUMBERS = np.arange(MAX_LANES, dtype=np.uint32)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _decode_step(state, context, active, names, entries, ranges, size, words, position):
+def _look_up(table, slot, slots, entries, ranges, size):
+    """Entry and frequency of slots of tables (times 2^12), and how far they are above its start."""
+    if len(slots) > 0:
+        packed = gather(slots, table | slot)
+        above = (packed >> W(8)) & W((1 << PRECISION) - 1)
+        return packed & W(0xFF), packed >> W(20), above
+    entry = gather(entries, table | slot)
+    packed = gather(ranges, (table >> W(PRECISION)) * W(size + 1) + entry)
+    return entry, packed >> W(16), slot - (packed & W(0xFFFF))
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _decode_step(state, context, active, names, slots, entries, ranges, size, words, position):
     """One symbol of every row, if none is an escape.
 
     Returns:
@@ -52,9 +64,8 @@ def _decode_step(state, context, active, names, entries, ranges, size, words, po
     """
     table = gather(names, context)
     slot = state & W((1 << PRECISION) - 1)
-    entry = gather(entries, table | slot)
-    packed = gather(ranges, (table >> W(PRECISION)) * W(size + 1) + entry)
-    after = (packed >> W(16)) * (state >> W(PRECISION)) + slot - (packed & W(0xFFFF))
+    entry, frequency, above = _look_up(table, slot, slots, entries, ranges, size)
+    after = frequency * (state >> W(PRECISION)) + above
     refills = both(after < W(LOW), active)
     mask = bits_of(refills)
     refilled = (after << W(16)) | load_where(words, position, PLACES, mask)
@@ -112,6 +123,7 @@ def decode_two_in_contexts(
     escape_bits: int,
     ranges: np.ndarray,
     entries: np.ndarray,
+    slots: np.ndarray,
 ) -> int:
     """Decode two streams, a step of either by turns, so that one goes on while the other waits.
 
@@ -135,6 +147,7 @@ def decode_two_in_contexts(
         escape_bits: as there.
         ranges: as there.
         entries: of `fill_lookup`.
+        slots: of `FrequencyTables`, which may be empty.
 
     Returns:
         A constant of `rans_format`: `OK`, or what is wrong in either stream.
@@ -143,7 +156,7 @@ def decode_two_in_contexts(
     lanes, components = len(states), len(bases)
     position, more_position, shift = _0, _0, _12 - U(escape_bits)
     end, more_end = U(len(words) - READING_ROOM), U(len(more_words) - READING_ROOM)
-    names, lookup = bases.reshape(-1), entries.reshape(-1)
+    names, lookup, of_slot = bases.reshape(-1), entries.reshape(-1), slots.reshape(-1)
     own, begins = np.full(MAX_LANES, LOW, np.uint32), np.empty(MAX_LANES, np.uint32)
     contexts = np.empty(MAX_LANES, np.uint32)
     above, more_above = np.empty((2, width * MAX_LANES), np.uint8)
@@ -172,7 +185,16 @@ def decode_two_in_contexts(
                     over, at = U(column * MAX_LANES), U((line * width + column) * MAX_LANES)
                     context = base + left * W(SPREAD) + load(above, over)
                     after, reached, entry, table, escaped = _decode_step(
-                        state, context, active, names, lookup, ranges, size, words, position
+                        state,
+                        context,
+                        active,
+                        names,
+                        of_slot,
+                        lookup,
+                        ranges,
+                        size,
+                        words,
+                        position,
                     )
                     context = more_base + more_left * W(SPREAD) + load(more_above, over)
                     more_after, more_reached, more_entry, more_table, more_escaped = _decode_step(
@@ -180,6 +202,7 @@ def decode_two_in_contexts(
                         context,
                         more_active,
                         names,
+                        of_slot,
                         lookup,
                         ranges,
                         size,

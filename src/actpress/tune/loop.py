@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from actpress.codec import gradients_in_bfloat16
 from actpress.data.dataset import Split
 from actpress.errors import TuningError
 from actpress.graph import Graph, hash_weights
@@ -258,7 +259,8 @@ class TuningRun:
         if settings.distillation:
             with self._mixed_precision(self.teacher):
                 teacher = self._predict(x)
-        with self._reconstruction() as probe, self._mixed_precision(self.pressed):
+        lower = gradients_in_bfloat16(allowed=settings.mixed_precision is not False)
+        with self._reconstruction() as probe, self._mixed_precision(self.pressed), lower:
             output, rate_bits = self.pressed.forward_with_rate(x)
             loss = prediction_loss(self.task, floats(output), target, teacher, settings)
             if probe is not None:

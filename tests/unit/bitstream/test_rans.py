@@ -235,3 +235,49 @@ def test_floats_and_neighbouring_components_are_the_same_symbols() -> None:
     by_pixel[1, 2, 3] = np.nan
     with pytest.raises(StreamError, match="NaN or infinite values are no symbols"):
         coder.encode(by_pixel)
+
+
+@pytest.mark.parametrize("levels", [3, 255, 256, 700])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (3, 5, 1),
+        (300, 96, 1),
+        (64, 24, 16),
+        (70, 9, 561),
+        (9, 70, 49),
+        (64, 160, 2, 2),
+        (1, 3, 42000),
+    ],
+)
+def test_escapes_come_back_from_rows_of_every_length(shape: tuple[int, ...], levels: int) -> None:
+    """From one stream and several, with tables of several sizes and entries of one or two bytes."""
+    generator = np.random.default_rng(levels)
+    counts = np.zeros((shape[1], levels), np.int64)
+    counts[:, :2] = generator.integers(1, 900, (shape[1], 2))
+    sizes = generator.integers(max(levels // 2, 2), levels + 1, shape[1])
+    sizes[0] = levels
+    q_min = generator.integers(-40, 5, shape[1])
+    coder = RansCoder(FrequencyTables.from_counts(counts, q_min, q_min + sizes - 1))
+    own = (slice(None), *[None] * (len(shape) - 2))
+    rare = generator.random(shape) < 0.03
+    indices = np.where(rare, generator.integers(0, 1 << 20, shape) % sizes[own], rare)
+    symbols = (indices + q_min[own]).astype(np.int32)
+    payload = coder.encode(symbols)
+    assert (coder.decode(payload, shape) == symbols).all()
+    with two_threads():
+        assert (coder.decode(payload, shape) == symbols).all()
+    with pytest.raises(StreamError, match="damaged"):
+        coder.decode(payload[:-2], shape)
+
+
+def test_slots_say_what_entries_and_ranges_do() -> None:
+    tables = fit(laplace((8, 4, 64), 8), margin=3)
+    _, slots = np.indices(tables.slots.shape)
+    entries = tables.entries.astype(np.int64)
+    ranges = tables.ranges[entries + tables.offsets[:-1, None]]
+    assert (tables.slots & 0xFF == entries).all()
+    assert (tables.slots >> 20 == ranges >> 16).all()
+    assert ((tables.slots >> 8 & 0xFFF) + (ranges & 0xFFFF) == slots).all()
+    wide = FrequencyTables.from_counts(np.ones((1, 256)), np.zeros(1), np.full(1, 255))
+    assert not wide.slots.size
