@@ -160,8 +160,12 @@ def _folder_of(team: Team, folder: Path | str | Held | None) -> Iterator[Path | 
     """
     with ExitStack() as stack:
         taken: list[Held] = []
-        if folder is not None:
-            team.from_first(lambda: taken.append(stack.enter_context(held(folder))))
+
+        def take() -> None:
+            if folder is not None:
+                taken.append(stack.enter_context(held(folder)))
+
+        team.from_first(take)  # by all processes: those of a command know no folder but the first
         yield taken[0].path if taken else None
 
 
