@@ -109,4 +109,5 @@ COMPRESSED = (
     DeviceRun("mobilenet_v2_fashion_mnist", FASHION, "gdr", "29.4KiB-ram", 200),
     DeviceRun("resnet8_cifar10", "cifar10", "cap", "2.8x", training=Training(3000, 32, 3)),
     DeviceRun("resnet8_cifar10", "cifar10", "cap", "3.6x", training=Training(4000, 32, 3)),
+    DeviceRun("resnet8_cifar10", "cifar10", "gdr", "15KiB-ram"),
 )
