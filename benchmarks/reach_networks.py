@@ -222,10 +222,14 @@ HF: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("RegNet", "ForImageClassification", {**STAGES, "groups_width": 16}),
     ("ConvNext", "ForImageClassification", STAGES),
     ("ConvNextV2", "ForImageClassification", STAGES),
-    ("Bit", "ForImageClassification", STAGES),
+    ("Bit", "ForImageClassification", {**STAGES, "hidden_sizes": [128, 256, 384, 512]}),
     ("MobileNetV1", "ForImageClassification", {"depth_multiplier": 0.5}),
     ("MobileNetV2", "ForImageClassification", {"depth_multiplier": 0.5}),
-    ("EfficientNet", "ForImageClassification", {"depth_coefficient": 0.5, "hidden_dim": 1280}),
+    (
+        "EfficientNet",
+        "ForImageClassification",
+        {"depth_coefficient": 0.5, "width_coefficient": 1.0, "hidden_dim": 1280},
+    ),
     ("MobileViT", "ForImageClassification", {"image_size": 64}),
     ("Segformer", "ForSemanticSegmentation", STAGES),
 )
