@@ -9,7 +9,6 @@ from actpress.bitstream.memory import Numbers, as_rows, room_for
 from actpress.bitstream.streams import WORDS_PER_SYMBOL, Streams, check_outcomes
 from actpress.bitstream.tables import FrequencyTables
 from actpress.errors import StreamError
-from actpress.kernels.rans_format import READING_ROOM
 
 
 @dataclass(frozen=True)
@@ -103,12 +102,11 @@ class RansCoder:
             return symbols
         direct = symbols.dtype == np.int32 and symbols.flags.c_contiguous
         rows = as_rows(symbols if direct else np.empty(shape, np.int32))
-        room = max(WORDS_PER_SYMBOL * rows.shape[1] + 1, READING_ROOM)
-        streams = Streams.opened(payload, rows.shape, room=room)
-        outcomes = np.empty((len(streams.states) + 1) // 2, np.int64)
+        streams = Streams.opened(payload, rows.shape, room=WORDS_PER_SYMBOL * rows.shape[1] + 1)
+        outcomes = np.empty(len(streams.states), np.int64)
         numba_loops.run_streams(
             stream_loops.decode_streams,
-            len(outcomes),
+            len(streams.states),
             streams.words,
             streams.word_edges,
             streams.states,
@@ -120,7 +118,6 @@ class RansCoder:
             tables.offsets,
             tables.ranges,
             tables.entries,
-            tables.slots,
             rows,
             outcomes,
         )

@@ -10,16 +10,24 @@ symbol in a table of sum 2^12:
 The last frequency of a table is that of its escape, which is followed by the plain index.
 
 There is no branch where nobody can predict it: a word is always written or read, and kept by moving
-the position. Integers are unsigned, as an index that cannot be negative needs no check. To encode,
-a row whose length is a multiple of eight goes through a loop that keeps eight states in registers,
-and so do eight rows of any other length, one after another; where there turns out to be an escape,
-the loop that knows them does it again. Decoding on vectors is in `plain_decoding`.
+the position. Integers are unsigned, as an index that cannot be negative needs no check. A row whose
+length is a multiple of eight goes through a loop that keeps eight states in registers, and so does
+the encoding of eight rows of any other length, one after another; where there turns out to be an
+escape, the loop that knows them does it again.
 """
 
 import numba
 import numpy as np
 
-from actpress.kernels.rans_format import LOW, MAX_LANES, PRECISION
+from actpress.kernels.rans_format import (
+    LEFTOVER,
+    LOW,
+    MAX_LANES,
+    OK,
+    OUT_OF_RANGE,
+    OVERRUN,
+    PRECISION,
+)
 
 U = np.uint64
 _0, _1, _4, _12, _16, _20 = U(0), U(1), U(4), U(PRECISION), U(16), U(20)
@@ -269,6 +277,139 @@ def _decode_row(line, lowest, bits, size, table, names, lanes, index, states, wo
         states[lane] = state
         line[pixel] = np.int64(entry) + lowest
     return position, True
+
+
+@numba.njit(cache=True, nogil=True)
+def _decode_row_of_eights(line, lowest, size, table, names, states, words, position):
+    """A row of eights. Returns the position, and whether it met an escape."""
+    s0, s1, s2, s3, s4, s5, s6, s7 = states
+    escaped = False
+    for block in range(len(line) // MAX_LANES):
+        at = U(block) << U(3)
+        slot = s0 & _MASK
+        entry = names[slot]
+        s0, refills = _after_decoding(s0, slot, table[entry], words[position])
+        position += refills
+        escaped |= entry == size
+        line[at] = entry + lowest
+        slot = s1 & _MASK
+        entry = names[slot]
+        s1, refills = _after_decoding(s1, slot, table[entry], words[position])
+        position += refills
+        escaped |= entry == size
+        line[at + U(1)] = entry + lowest
+        slot = s2 & _MASK
+        entry = names[slot]
+        s2, refills = _after_decoding(s2, slot, table[entry], words[position])
+        position += refills
+        escaped |= entry == size
+        line[at + U(2)] = entry + lowest
+        slot = s3 & _MASK
+        entry = names[slot]
+        s3, refills = _after_decoding(s3, slot, table[entry], words[position])
+        position += refills
+        escaped |= entry == size
+        line[at + U(3)] = entry + lowest
+        slot = s4 & _MASK
+        entry = names[slot]
+        s4, refills = _after_decoding(s4, slot, table[entry], words[position])
+        position += refills
+        escaped |= entry == size
+        line[at + U(4)] = entry + lowest
+        slot = s5 & _MASK
+        entry = names[slot]
+        s5, refills = _after_decoding(s5, slot, table[entry], words[position])
+        position += refills
+        escaped |= entry == size
+        line[at + U(5)] = entry + lowest
+        slot = s6 & _MASK
+        entry = names[slot]
+        s6, refills = _after_decoding(s6, slot, table[entry], words[position])
+        position += refills
+        escaped |= entry == size
+        line[at + U(6)] = entry + lowest
+        slot = s7 & _MASK
+        entry = names[slot]
+        s7, refills = _after_decoding(s7, slot, table[entry], words[position])
+        position += refills
+        escaped |= entry == size
+        line[at + U(7)] = entry + lowest
+    if not escaped:
+        states[0], states[1], states[2], states[3] = s0, s1, s2, s3
+        states[4], states[5], states[6], states[7] = s4, s5, s6, s7
+    return position, escaped
+
+
+@numba.njit(cache=True, nogil=True)
+def decode_stream(
+    words: np.ndarray,
+    states: np.ndarray,
+    first_row: int,
+    table_of: np.ndarray,
+    q_min: np.ndarray,
+    sizes: np.ndarray,
+    escape_bits: np.ndarray,
+    offsets: np.ndarray,
+    ranges: np.ndarray,
+    entries: np.ndarray,
+    lanes: int,
+    symbols: np.ndarray,
+) -> int:
+    """Decode into `symbols`, shape (rows, p), int32; the inverse of `encode_stream`.
+
+    Args:
+        words: of the stream, and room to read past them while a row is decoded: 2 * p + 1 more.
+        states: final states of the encoder, uint64; changed.
+        first_row: as there.
+        table_of: as there.
+        q_min: as there.
+        sizes: symbols of each table, escape not counted, shape (t,).
+        escape_bits: as there.
+        offsets: of each table's entries in the flat table, shape (t + 1,).
+        ranges: flat table, frequency << 16 | start, uint32.
+        entries: of `fill_lookup`.
+        lanes: as there.
+        symbols: output.
+
+    Returns:
+        `OK`, `OVERRUN` (words are missing), `LEFTOVER` (too many words, or a wrong last state) or
+        `OUT_OF_RANGE` (an escaped index beyond the range).
+    """
+    rows, pixels = symbols.shape
+    last = U(len(words) - (2 * pixels + 1))
+    position = _0
+    index = _0
+    of_eights = lanes == MAX_LANES and pixels % MAX_LANES == 0
+    component = first_row % len(table_of)
+    for row in range(rows):
+        number = table_of[component]
+        component = component + 1 if component + 1 < len(table_of) else 0
+        lowest = np.int64(q_min[number])
+        size = sizes[number]
+        line, names = symbols[row], entries[number]
+        table = ranges[offsets[number] : offsets[number + 1]]
+        reached, escaped = position, not of_eights
+        if of_eights:
+            reached, escaped = _decode_row_of_eights(
+                line, lowest, size, table, names, states, words, position
+            )
+        if escaped:
+            bits = U(escape_bits[number])
+            reached, valid = _decode_row(
+                line, lowest, bits, U(size), table, names, lanes, index, states, words, position
+            )
+            if not valid:
+                return OUT_OF_RANGE
+        position = reached
+        index += U(pixels)
+        if position > last:
+            return OVERRUN
+    if position != last:
+        return LEFTOVER
+    for lane in range(lanes):
+        if states[lane] != _LOW:
+            return LEFTOVER
+    return OK
 
 
 @numba.njit(cache=True, nogil=True)

@@ -5,9 +5,8 @@ import numpy as np
 
 from actpress.kernels.context_decoding import decode_two_in_contexts
 from actpress.kernels.context_encoding import encode_two_in_contexts
-from actpress.kernels.plain_decoding import decode_two_streams
 from actpress.kernels.rans_format import LOW, READING_ROOM, WRITING_ROOM
-from actpress.kernels.rans_loops import encode_stream
+from actpress.kernels.rans_loops import decode_stream, encode_stream
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
@@ -76,43 +75,32 @@ def decode_streams(
     offsets: np.ndarray,
     ranges: np.ndarray,
     entries: np.ndarray,
-    slots: np.ndarray,
     symbols: np.ndarray,
     outcomes: np.ndarray,
 ) -> None:
-    """Decode all streams of an array of rows with `decode_two_streams`, several at a time.
+    """Decode all streams of an array of rows with `decode_stream`, several at a time.
 
     Args:
         words: of all streams, each with the room that is asked for there.
         word_edges: as for `encode_streams`, the room included.
         states: as for `encode_streams`; changed.
         edges: as for `encode_streams`.
-        table_of: as for `decode_two_streams`, like all that follow but the last.
+        table_of: as for `decode_stream`, like all that follow but the last.
         q_min: see there.
         sizes: see there.
         escape_bits: see there.
         offsets: see there.
         ranges: see there.
         entries: see there.
-        slots: see there.
         symbols: output, of all streams.
-        outcomes: output: what `decode_two_streams` returned for each pair, shape ((s + 1) // 2,).
-            Where their number is odd, the last one has an empty one beside it.
+        outcomes: output: what `decode_stream` returned for each, shape (s,).
     """
-    streams = len(states)
-    empty = np.full(states.shape[1], LOW, np.uint64)
-    for pair in numba.prange(len(outcomes)):
-        one, other = 2 * pair, min(2 * pair + 1, streams)
-        begin, end, last = edges[one], edges[other], edges[min(other + 1, streams)]
-        room = max(2 * symbols.shape[1] + 1, READING_ROOM)
-        from_word = word_edges[other] if other < streams else word_edges[streams] - room
-        outcomes[pair] = decode_two_streams(
-            words[word_edges[one] : word_edges[one + 1]],
-            words[from_word : word_edges[min(other + 1, streams)]],
-            states[one],
-            states[other] if other < streams else empty,
-            begin,
-            end,
+    for stream in numba.prange(len(states)):
+        first, last = edges[stream], edges[stream + 1]
+        outcomes[stream] = decode_stream(
+            words[word_edges[stream] : word_edges[stream + 1]],
+            states[stream],
+            first,
             table_of,
             q_min,
             sizes,
@@ -120,9 +108,8 @@ def decode_streams(
             offsets,
             ranges,
             entries,
-            slots,
-            symbols[begin:end],
-            symbols[end:last],
+            states.shape[1],
+            symbols[first:last],
         )
 
 
