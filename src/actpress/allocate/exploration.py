@@ -99,8 +99,10 @@ def _seen(
 ) -> Iterator[dict[tuple[str, Placement], list[Any]]]:
     """What every tally sees of each batch of this process."""
     begins = list(accumulate((len(batch) for batch in images), initial=0))
+    first, stride = team.part
+    places = (Place(begin, begins[-1]) for begin in begins[first:-1:stride])
+    place = Place(0, begins[-1])  # of the batch under way, which `see` is called for
     own: dict[tuple[str, Placement], list[Any]] = {}
-    place = Place(0, begins[-1])
 
     def see(name: str, placement: Placement, value: Tensor, gradient: Tensor) -> None:
         own[name, placement] = [
@@ -110,13 +112,10 @@ def _seen(
             for tally in tallies[name, placement]
         ]
 
-    first, stride = team.part
-    places = iter(begins[first:-1:stride])
     shown = visit_gradients(graph, images, tallies, see, seed=seed, part=team.part)
-    place = Place(next(places, 0), begins[-1])
-    for _ in shown:
+    for place in places:  # noqa: B007 - `see` reads it
+        next(shown)
         yield dict(own)
-        place = Place(next(places, 0), begins[-1])
 
 
 def _observed(parts: Sequence[Statistics], site: str, offer: Offer) -> Statistics:

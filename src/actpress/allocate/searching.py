@@ -45,8 +45,8 @@ LEAST_FACTOR, MOST_FACTOR = 0.2, 100.0
 
 HOPE = 0.75
 """What a kind of states is taken for before it is measured, times the mean correction of its site.
-Corrections of one site are apart by about a factor of 1.3; without them, what is not measured yet
-would look better than all that is, and nearly every kind would have to be."""
+Corrections of one site are apart by about a factor of 1.3. Without such a guess, what is not
+measured yet would look better than all that is, and nearly every kind would have to be."""
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def search(work: SearchTask, kinds: Mapping[str, Sequence[Offer]], target: float
         before, after = (1 - (1 - EXPLORING) * LEFT**count for count in (number, number + 1))
         losses = _measured(work, fresh, before, after)
         work.measured |= {
-            kind: _bounded(factors[kind] * loss / max(fresh[kind].loss, 1e-12))
+            kind: bounded(factors[kind] * loss / max(fresh[kind].loss, 1e-12))
             for kind, loss in losses.items()
         }
     factors = corrections(sites, work.measured)
@@ -305,8 +305,9 @@ def _measured(
     return found
 
 
-def _bounded(factor: float) -> float:
-    return min(max(factor, LEAST_FACTOR), MOST_FACTOR)
+def bounded(factor: float) -> float:
+    """A correction within its limits; a loss that is no number is as bad as can be."""
+    return MOST_FACTOR if math.isnan(factor) else min(max(factor, LEAST_FACTOR), MOST_FACTOR)
 
 
 def _path(

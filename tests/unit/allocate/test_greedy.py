@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from actpress.allocate import Criterion, Offer, SiteStates, State, greedy_path, lower_hull
 from actpress.allocate.greedy import taken_back
-from actpress.allocate.searching import HOPE, SearchSettings, SearchTask, corrections, path_to
+from actpress.allocate.searching import (
+    HOPE,
+    LEAST_FACTOR,
+    MOST_FACTOR,
+    SearchSettings,
+    SearchTask,
+    bounded,
+    corrections,
+    path_to,
+)
 from actpress.cost import Kind, Objective, SiteUse
 from actpress.plan import Placement, SitePlan
 
@@ -180,3 +189,8 @@ def test_what_was_not_measured_is_corrected_like_its_site() -> None:
     assert found == pytest.approx(
         {("a", OFFER): 2.0, ("a", other): 8.0, ("a", unseen): HOPE * 4.0, ("b", OFFER): 1.0}
     )
+
+
+def test_a_loss_that_is_no_number_is_as_bad_as_can_be() -> None:
+    factors = [bounded(factor) for factor in (float("nan"), float("inf"), 3.0, 0.0)]
+    assert factors == [MOST_FACTOR, MOST_FACTOR, 3.0, LEAST_FACTOR]
