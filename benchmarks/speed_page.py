@@ -54,15 +54,16 @@ REMARKS = """
 - *Tuning, first epoch*: the float network's predictions are a third of a float step, and nobody
   knows them yet.
 - *Tuning, MobileNetV2*: its row was not measured to the end. Learned projections of full rank on
-  expanded maps are two square matrices a site, and six products with them in a step. Where the
-  processor has matrices of bfloat16 (AMX, as the one measured here), the four of the way back are
-  in bfloat16, which took a step from 3.1 to 2.1 float steps by hand; the two forward ones stay in
-  float32, since symbols depend on them. 40 steps of ResNet18 in bfloat16 and in float32 ended 0.005
-  apart in divergence, two seeds 0.008.
+  expanded maps are two square matrices a site, and six products with them in a step. With
+  `--mixed-precision`, where the processor has matrices of bfloat16 (AMX, as the one measured here),
+  the four of the way back are in bfloat16, which took a step from 3.1 to 2.1 float steps by hand;
+  the two forward ones stay in float32, since symbols depend on them. It is not the default:
+  40 steps of ResNet18 in bfloat16 ended 0.005 worse in divergence than in float32, two seeds
+  0.008 apart, which says little.
 - *Decoding without contexts*: one stream's eight states as one vector are not faster than eight
   written out, as every step waits for its tables; taking two streams by turns, as decoding in
-  context does, is left to do, and so are rows of few pixels, where what is done once a row counts
-  most.
+  context does, was tried and came out slower once escapes were handled; rows of few pixels, where
+  what is done once a row counts most, are left to do.
 - *Real bytes*: symbols go from the floats of the network to bytes and back where they lie. What is
   left is coding, on one thread.
 """

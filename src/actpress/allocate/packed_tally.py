@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from actpress.allocate.states import Offer, Place
+from actpress.allocate.tally import finest_reach
 from actpress.codec import WIDEST, Basis, on_grid
 from actpress.plan import GroupPlan
 
@@ -57,8 +58,10 @@ class PackedTally:
             -(-SAMPLES * number // place.images)
             for number in (place.first, place.first + len(value))
         )
-        stride = max(columns.shape[1] // max(after - before, 1), 1)
-        centred = columns[:, ::stride][:, : after - before] - self.mean.float()[:, None]
+        # Drawn, as a stride would meet some columns of pixels, such as those of an edge, alone.
+        generator = torch.Generator().manual_seed(place.first)
+        drawn = torch.randperm(columns.shape[1], generator=generator)[: after - before]
+        centred = columns[:, drawn.to(columns.device)] - self.mean.float()[:, None]
         if self.offer.transform != "identity":
             centred = self.basis.vectors.float() @ centred
         return centred, value[0, 0].numel()
@@ -107,7 +110,7 @@ class PackedTally:
     def _errors(self) -> tuple[Tensor, Tensor]:
         """Squared error of each component at each width 0..8, and its best step; both (K, 9)."""
         y = torch.cat(self.parts, dim=1)
-        reach = y.abs().amax(1).clamp(min=1e-30)
+        reach = y.abs().amax(1).clamp(min=max(finest_reach(self.mean), 1e-30))
         errors, steps = [y.square().mean(1)], [torch.ones_like(reach)]
         for width in range(1, WIDEST + 1):
             best, best_step = torch.full_like(reach, torch.inf), reach.clone()

@@ -44,8 +44,8 @@ LEAST_FACTOR, MOST_FACTOR = 0.2, 100.0
 """Of a correction: measured loss over the estimate."""
 
 HOPE = 0.75
-"""What a kind of states is taken for before it is measured, times the mean correction of its site.
-Corrections of one site are apart by about a factor of 1.3. Without such a guess, what is not
+"""What a kind of states is taken for before it is measured, times its mean correction elsewhere.
+Corrections of one kind are apart by about a factor of 1.3. Without such a guess, what is not
 measured yet would look better than all that is, and nearly every kind would have to be."""
 
 
@@ -278,12 +278,14 @@ def corrections(
     sites: Sequence[SiteStates], measured: Mapping[tuple[str, Offer], float]
 ) -> dict[tuple[str, Offer], float]:
     """Corrections of all kinds: those measured, and what is hoped of the others (see `HOPE`)."""
-    logs: dict[str, list[float]] = defaultdict(list)
-    for (site, _), factor in measured.items():
-        logs[site].append(math.log(factor))
-    hoped = {site: HOPE * math.exp(fmean(own)) for site, own in logs.items()}
+    logs: dict[Offer, list[float]] = defaultdict(list)
+    for (_, offer), factor in measured.items():
+        logs[offer].append(math.log(factor))
+    hoped = {offer: HOPE * math.exp(fmean(own)) for offer, own in logs.items()}
     return {
-        (site.site, state.offer): measured.get((site.site, state.offer), hoped.get(site.site, 1.0))
+        (site.site, state.offer): measured.get(
+            (site.site, state.offer), hoped.get(state.offer, 1.0)
+        )
         for site in sites
         for state in site.states
     }

@@ -21,6 +21,9 @@ COUNTED_VALUES, COUNTED_IMAGES = 1 << 20, (8, 64)
 fewer and no more images than these. `GROUPS` tables of 25 contexts hardly change with more; and
 counting takes ten times as long as rounding."""
 
+ROUNDED = 2.0**-20
+"""Share of a value that is lost by computing it in float32, roughly and at most."""
+
 GROUPS = 8
 """Components of a site that are coded alike, roughly as the classes of the network's tables."""
 
@@ -95,7 +98,7 @@ class Tally:
 
     def __post_init__(self) -> None:
         variances = self.basis.variances
-        rms = math.sqrt(max(float(variances.mean()), 1e-30))
+        rms = max(math.sqrt(max(float(variances.mean()), 1e-30)), finest_reach(self.mean))
         octaves = np.arange(FINEST, COARSEST + 1e-9, 1 / RUNGS_PER_OCTAVE)
         self.shifts = _shifts(self.sensitivity) if self.offer.shaped else []
         shape = torch.tensor(self.shifts or [0] * len(variances)) / SHIFTS_PER_OCTAVE
@@ -189,6 +192,11 @@ class Tally:
             found.append((lowest, levels, contexts_for(y, levels)))
         columns = Columns(*(torch.tensor(column) for column in zip(*found, strict=True)))
         return columns, torch.tensor(too_fine)
+
+
+def finest_reach(mean: Tensor) -> float:
+    """What differences from a mean are at least taken for; smaller ones are float32's rounding."""
+    return float(mean.abs().max()) * ROUNDED
 
 
 def grouped_entropy_bits(counts: Tensor, zero: int) -> float:

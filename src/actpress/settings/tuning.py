@@ -39,7 +39,7 @@ class TuneSettings:
         grad_clip: largest norm of the gradient.
         mixed_precision: run the network, not the codecs, in bfloat16; None does so on a GPU. On a
             CPU it is faster only with instructions for it, such as AVX512-BF16; where it has AMX,
-            gradients pass the matrices of codecs in bfloat16 unless this is False.
+            gradients pass the matrices of codecs in bfloat16 too if this is True.
         validate_every: steps between validations on held-out training images, and checkpoints.
         validation_images: how many of them.
         seed: of the order of the images.

@@ -259,7 +259,7 @@ class TuningRun:
         if settings.distillation:
             with self._mixed_precision(self.teacher):
                 teacher = self._predict(x)
-        lower = gradients_in_bfloat16(allowed=settings.mixed_precision is not False)
+        lower = gradients_in_bfloat16(allowed=settings.mixed_precision is True)
         with self._reconstruction() as probe, self._mixed_precision(self.pressed), lower:
             output, rate_bits = self.pressed.forward_with_rate(x)
             loss = prediction_loss(self.task, floats(output), target, teacher, settings)

@@ -180,14 +180,17 @@ def test_corrections_change_the_losses_of_their_kind() -> None:
     assert sites.corrected({("a", other): 3.0, ("b", OFFER): 2.0}) == sites
 
 
-def test_what_was_not_measured_is_corrected_like_its_site() -> None:
-    other, unseen = (Offer(Placement.PRE_ACT, name) for name in ("pca", "hadamard"))
-    kinds = [replace(state(10, 0.5), offer=offer) for offer in (OFFER, other, unseen)]
-    sites = [SiteStates("a", tuple(kinds)), SiteStates("b", (state(10, 0.5, site="b"),))]
+def test_what_was_not_measured_is_corrected_like_its_kind() -> None:
+    other = Offer(Placement.PRE_ACT, "pca")
+    sites = [
+        SiteStates(name, tuple(replace(state(10, 0.5), offer=offer) for offer in (OFFER, other)))
+        for name in "abc"
+    ]
     assert set(corrections(sites, {}).values()) == {1.0}
-    found = corrections(sites, {("a", OFFER): 2.0, ("a", other): 8.0})
+    found = corrections(sites, {("a", OFFER): 2.0, ("b", OFFER): 8.0})
     assert found == pytest.approx(
-        {("a", OFFER): 2.0, ("a", other): 8.0, ("a", unseen): HOPE * 4.0, ("b", OFFER): 1.0}
+        {("a", OFFER): 2.0, ("b", OFFER): 8.0, ("c", OFFER): HOPE * 4.0}
+        | dict.fromkeys([(name, other) for name in "abc"], 1.0)
     )
 
 
