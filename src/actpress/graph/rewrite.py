@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
 from operator import getitem
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -121,6 +121,28 @@ class RewrittenNetwork(nn.Module):
                     paths[path].training = False
         return self
 
+    def state_dict(self, *args: Any, **options: Any) -> Any:
+        """The tensors by name, those that the two graphs share once."""
+        found = super().state_dict(*args, **options)
+        prefix = options.get("prefix", "")
+        for path in _under(found, prefix + TRAIN):
+            if f"{prefix}{EVAL}{path}" in found:
+                del found[f"{prefix}{TRAIN}{path}"]
+        return found
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        """Load what was stored before the graph of train mode was made, or after it."""
+        eval_, train = prefix + EVAL, prefix + TRAIN
+        for path in _under(state_dict, train):
+            if eval_ + path in state_dict:
+                del state_dict[train + path]
+        if _under(state_dict, train) and self._own_train_module is None:
+            _ = self.train_module
+        if self._own_train_module is not None:
+            for path, own in self._own_train_module.state_dict().items():
+                state_dict.setdefault(train + path, state_dict.get(eval_ + path, own))
+        super()._load_from_state_dict(state_dict, prefix, *others)
+
     def _apply(
         self,
         fn: Callable[..., Tensor],
@@ -131,6 +153,15 @@ class RewrittenNetwork(nn.Module):
         if self._own_train_module is not None:
             share_tensors(self.eval_module, self._own_train_module)
         return self
+
+
+EVAL, TRAIN = "eval_module.", "_own_train_module."
+"""Where the tensors of the two graphs are in a state dict."""
+
+
+def _under(state_dict: Mapping[str, Any], prefix: str) -> list[str]:
+    """Names of what is below a prefix, without it."""
+    return [name.removeprefix(prefix) for name in state_dict if name.startswith(prefix)]
 
 
 def insert_codecs(

@@ -171,3 +171,40 @@ def test_unknown_and_unplaced_sites_are_refused(graph: Graph) -> None:
         insert_codecs(graph, {"rellu": AddOne()}, {"rellu": PRE})
     with pytest.raises(ModelError, match="'relu' has a codec but no placement"):
         insert_codecs(graph, {"relu": AddOne()}, {})
+
+
+class WithHead(nn.Module):
+    """A head of train mode alone, and a layer that both modes share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.head = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x).relu()
+        return self.head(x) if self.training else x
+
+
+def test_weights_are_stored_once_whichever_graphs_were_made() -> None:
+    graph = capture(WithHead(), IMAGE)
+    early, late = (insert_codecs(graph, {}, {}) for _ in range(2))
+    before = {name: tensor.clone() for name, tensor in early.state_dict().items()}
+    late.train()
+    with torch.no_grad():
+        for parameter in late.parameters():
+            parameter.add_(1)
+    after = late.state_dict()
+    assert before.keys() < after.keys()
+    assert {name.rpartition("head.")[2] for name in after.keys() - before} == {"weight", "bias"}
+
+    early.load_state_dict(after)
+    assert all(tensor.equal(after[name]) for name, tensor in early.state_dict().items())
+    assert early.train()(IMAGE)[0].equal(late(IMAGE)[0])
+    early.load_state_dict(before)
+    assert early.train_module.a.weight.equal(before["eval_module.a.weight"])
+    assert early.train_module.head.weight.equal(after["_own_train_module.head.weight"])
+    nested = nn.Sequential(early)
+    nested.load_state_dict({f"0.{name}": tensor for name, tensor in after.items()})
+    assert early.state_dict().keys() == after.keys() == {n[2:] for n in nested.state_dict()}
+    with pytest.raises(RuntimeError, match="Missing key"):
+        early.load_state_dict({})
