@@ -83,6 +83,8 @@ class Result:
             TaskError: there is no such task.
         """
         check_free(Path(folder), force=force)
+        if preparation is not None and data is None:
+            raise DataError("preparation= says how data are opened; name them with data= too")
         source = self.source
         if model is not None:
             path = None if weights is None else Path(weights)

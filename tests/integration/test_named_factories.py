@@ -122,6 +122,8 @@ def test_names_that_do_not_open_are_refused_before_anything_is_written(folder: P
     ):
         with pytest.raises(kind, match=told):
             result.save("run", model="toy:network", data=data)
+    with pytest.raises(DataError, match="preparation= says how data are opened; name them with"):
+        result.save("run", model="toy:network", preparation=Preparation(task="segmentation:4"))
     with pytest.raises(TaskError, match="there is no task 'magic'"):
         result.save("run", data="toy:images", preparation=Preparation(task="magic"))
     with pytest.raises(RunError, match="has the weights of Sequential, but computes something"):

@@ -14,7 +14,8 @@ from actpress.deploy.integer import integer_network
 from actpress.deploy.memory import PlannedPeak, memory_plan
 from actpress.errors import BudgetError
 from actpress.graph import capture
-from actpress.methods import Settings
+from actpress.methods import Job, Settings
+from actpress.pipeline.ram import fits_ram
 from actpress.pressing import CompressedModel
 from actpress.report.wording import caveats
 from actpress.settings import Trainable, TuneSettings
@@ -114,6 +115,26 @@ def test_what_is_trained_stays_within_the_arena(network: nn.Module, pictures: Da
         return held_out_divergence(pressed, graph, pictures.holdout, training)
 
     assert divergence(after.model) < divergence(before.model)
+
+
+def test_what_training_made_too_wide_is_not_kept(
+    network: nn.Module, pictures: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = TuneSettings(
+        steps=60, validate_every=30, trainable=Trainable.NETWORK, lr_scale=10, validation_images=32
+    )
+    settings = replace(SMALL, tune=training)
+    asked: list[bool] = []
+
+    def too_wide(job: Job, pressed: CompressedModel) -> bool:
+        asked.append(fits_ram(job, pressed))
+        return fits_ram(replace(job, budget=Budget.parse("1KiB-ram")), pressed)
+
+    monkeypatch.setattr("actpress.pipeline.learn.fits_ram", too_wide)
+    found = compress(network, pictures, method="cap", budget="3KiB-ram", settings=settings)
+    assert asked == [True]
+    assert found.metrics.variant == "untrained"
+    assert arena(found.model, pictures) <= 3 * 1024
 
 
 def test_other_methods_say_so(network: nn.Module, pictures: Dataset) -> None:

@@ -15,6 +15,7 @@ from actpress.cost import folds_of
 from actpress.errors import BudgetError, TuningError
 from actpress.pipeline.bound import PriceBound
 from actpress.pipeline.job import Job, Outcome
+from actpress.pipeline.ram import fits_ram
 from actpress.pipeline.scaling import scale_steps
 from actpress.plan import Plan, SitePlan, Transform
 from actpress.pressing import CompressedModel, fit_tables, press
@@ -44,8 +45,8 @@ def learn(job: Job, start: Outcome, *others: Outcome, method: str = "cap") -> Ou
 
     Of several plans the one is trained that loses least on held-out training images once its
     decoders are fitted in closed form. With an accuracy budget the price stays at that of the plan.
-    Where nothing that was learned beats the plan as it was on held-out training images, it is
-    handed back, with the variant `untrained`.
+    Where nothing that was learned beats the plan as it was on held-out training images, or maps
+    became wider than a budget of peak RAM allows, it is handed back, with the variant `untrained`.
 
     Args:
         job: data and settings.
@@ -79,6 +80,8 @@ def learn(job: Job, start: Outcome, *others: Outcome, method: str = "cap") -> Ou
     if report.loss_after >= _held_out(job, start.pressed):
         return untrained(start, method, seconds)
     bound.finish()
+    if not fits_ram(job, pressed):
+        return untrained(start, method, seconds)
     return replace(start, pressed=pressed, method=method, variant="", tune_seconds=seconds)
 
 

@@ -71,6 +71,18 @@ def within_ram(
     )
 
 
+def fits_ram(job: Job, pressed: CompressedModel) -> bool:
+    """Whether a network keeps the job's budget of peak RAM, where it has one.
+
+    All processes hear it from the first one.
+    """
+    if not job.budget.is_ram:
+        return True
+    peak_ram, limit = job.peak_ram, job.budget.amount * KIB
+    assert peak_ram is not None, "a job with a budget of RAM is told how to plan it"
+    return job.team.from_first(lambda: peak_ram(pressed).peak_bytes({}) <= limit)
+
+
 def _first_within(found: Search, peak: PeakRam, limit: float) -> int | None:
     """Peaks fall along the path: bisect it."""
     low, high = 0, len(found.path)
