@@ -63,10 +63,12 @@ def program_of(
     flags, first = inplace_paths(root), whole if wanted.other is not None else NOTHING
     try:
         return _traced(root, inputs, wanted, first), Capture.FX
-    except (NotTraceableError, FixedSizeError):
+    except (NotTraceableError, FixedSizeError) as traced:
         try:
             return _exported(root, inputs, wanted), Capture.EXPORT
         except (NotExportableError, FixedSizeError) as second:
+            if whole == first:
+                raise ModelError(f"{traced}; {_nor(second)}") from traced
             set_inplace(root, flags, flag=True)
             try:
                 return _traced(root, inputs, wanted, whole), Capture.FX

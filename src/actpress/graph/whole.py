@@ -22,9 +22,6 @@ class Whole:
     def __or__(self, other: "Whole") -> "Whole":
         return Whole(self.modules | other.modules, self.functions | other.functions)
 
-    def __bool__(self) -> bool:
-        return bool(self.modules or self.functions)
-
     def met_by(self, error: BaseException, stack: Sequence[nn.Module]) -> "Whole":
         """The innermost of these that a trace was in when it failed; nothing where it was in none.
 

@@ -30,7 +30,7 @@ from actpress.kernels.vectors import (
 )
 
 U, W, S = np.uint64, np.uint32, np.int32
-_0, _1, _3, _12, _16 = U(0), U(1), U(3), U(PRECISION), U(16)
+_0, _1, _12, _16 = U(0), U(1), U(PRECISION), U(16)
 _MASK = U((1 << PRECISION) - 1)
 
 _set_bits = np.array([[mask >> lane & 1 for lane in range(MAX_LANES)] for mask in range(256)])
