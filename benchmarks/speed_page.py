@@ -60,6 +60,8 @@ REMARKS = """
   the two forward ones stay in float32, since symbols depend on them. It is not the default:
   40 steps of ResNet18 in bfloat16 ended 0.005 worse in divergence than in float32, two seeds
   0.008 apart, which says little.
+- *Decoding in context*: 1.9x where it was measured before, on another machine, whose processor took
+  a fifth longer for the earlier build and a tenth less for this one.
 - *Decoding without contexts*: one stream's eight states as one vector are not faster than eight
   written out, as every step waits for its tables; taking two streams by turns, as decoding in
   context does, was tried and came out slower once escapes were handled; rows of few pixels, where
