@@ -40,17 +40,10 @@ INTRODUCTION = (
 )
 TRIED = (
     "## What was tried\n\n"
-    "From runs that no row above holds:\n\n"
-    "- *Training after a budget of RAM* (ResNet8 at 11.55 KiB, 2,000 steps of 32 images, network "
-    "and labels): 83.45 % in floating point on all test images, 0.18 points below the float "
-    "network; in integers C has 83.02 %, 0.69 points below the int8 plan's 83.71 %. Training does "
-    "not know of int8 weights. Untrained, a plan of 11.4 KiB lost 1.4 points of held-out images in "
-    "floating point.\n"
-    "- *Rows that are computed in place* (over the line of an addend, or in the next stage's line "
-    "buffer): line buffers of ResNet8's first block, as one cascade, 3,784 bytes instead of 4,808; "
-    "the search then lost 1.4 points of held-out images at 11.4 KiB, where it lost 2.25.\n"
-    "- *3.4x less traffic of ResNet8, untrained*: by the account maps move 0.31x of the bytes of "
-    "int8, or 0.27x in rANS; 7.5 points of held-out images are lost.\n"
+    "- *Training after a budget of RAM* follows the float network and the labels, and does not "
+    "know of int8 weights: what it wins in floating point is partly lost in integers.\n"
+    "- *Rows that are computed in place* lie over the line of an addend or in the next stage's "
+    "line buffer, which leaves the search more of a budget.\n"
 )
 MISSING = (
     "## Not measured\n\n"
@@ -266,13 +259,13 @@ def _flash(packed: Sequence[Row]) -> Iterator[Target]:
 def _export(packed: Sequence[Row]) -> Iterator[Target]:
     own = [r for r in packed if r["network"] == "resnet18_fashion_mnist" and r["export_s"]]
     if own:
-        most = max(own, key=lambda row: float(row["export_processor_s"]))
+        most = max(own, key=lambda row: float(row["export_s"]))
         yield target_of(
             "`actpress export` of the bundled ResNet18, the whole command",
             "at most 20 s",
-            f"{most['export_processor_s']:.1f} s of one processor ({most['export_s']:.1f} s passed "
-            f"beside what else the machine did)",
-            met=most["export_processor_s"] <= 20,
+            f"{most['export_s']:.1f} s by the clock, beside what else the machine did "
+            f"({most['export_processor_s']:.1f} s of one processor)",
+            met=most["export_s"] <= 20,
         )
 
 

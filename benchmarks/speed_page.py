@@ -55,11 +55,9 @@ REMARKS = """
   knows them yet.
 - *Tuning, MobileNetV2*: its row was not measured to the end. Learned projections of full rank on
   expanded maps are two square matrices a site, and six products with them in a step. With
-  `--mixed-precision`, where the processor has matrices of bfloat16 (AMX, as the one measured here),
-  the four of the way back are in bfloat16, which took a step from 3.1 to 2.1 float steps by hand;
-  the two forward ones stay in float32, since symbols depend on them. It is not the default:
-  40 steps of ResNet18 in bfloat16 ended 0.005 worse in divergence than in float32, two seeds
-  0.008 apart, which says little.
+  `--mixed-precision`, where the processor has matrices of bfloat16 (AMX), the four of the way back
+  are in bfloat16, and the two forward ones stay in float32, since symbols depend on them. It is not
+  the default, and not measured here, as what it costs in accuracy was not measured either.
 - *Decoding in context*: 1.9x where it was measured before, on another machine, whose processor took
   a fifth longer for the earlier build and a tenth less for this one.
 - *Decoding without contexts*: one stream's eight states as one vector are not faster than eight

@@ -153,7 +153,7 @@ def _states(site: Site, tally: AnyTally, number_bits: NumberBits) -> list[State]
     return [
         _coded_state(site, tally, number, loss, number_bits)
         for number, loss in enumerate(losses)
-        if not tally.all.too_fine[number]
+        if not tally.total.too_fine[number]
     ]
 
 

@@ -138,7 +138,7 @@ class Tally:
         self.summed = seen if self.summed is None else self.summed.plus(seen)
 
     @property
-    def all(self) -> Tallies:
+    def total(self) -> Tallies:
         """Of all batches."""
         assert self.summed is not None, "batches are seen before states are asked for"
         return self.summed
@@ -150,19 +150,19 @@ class Tally:
         were: the one does not hear of errors that add up, the other of little but chance where
         images are few.
         """
-        seen = self.all
+        seen = self.total
         independent = 0.5 * seen.independent / (seen.images * seen.positions)
         coherent = 0.5 * seen.coherent / seen.images
         return [float(loss) for loss in (independent + coherent) / 2]
 
     def stored_bits(self, state: int) -> float:
         """Per inference."""
-        return float(self.all.bits[state]) / self.all.counted
+        return float(self.total.bits[state]) / self.total.counted
 
     def distortion(self, state: int) -> float:
         """Mean squared error of a component."""
-        values = self.all.images * self.all.positions * self.steps.shape[1]
-        return float(self.all.squared[state]) / values
+        values = self.total.images * self.total.positions * self.steps.shape[1]
+        return float(self.total.squared[state]) / values
 
     def _components(self, value: Tensor) -> Tensor:
         if self.offer.transform == "identity":

@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from actpress.kernels.context_encoding import BLOCK
+from actpress.kernels.context_encoding import BLOCK, COUNTS, NUMBERS, SET_BITS
 from actpress.kernels.context_format import LIMIT, SPREAD
 from actpress.kernels.rans_format import (
     LEFTOVER,
@@ -33,13 +33,9 @@ U, W, S = np.uint64, np.uint32, np.int32
 _0, _1, _12, _16 = U(0), U(1), U(PRECISION), U(16)
 _MASK = U((1 << PRECISION) - 1)
 
-_set_bits = np.array([[mask >> lane & 1 for lane in range(MAX_LANES)] for mask in range(256)])
-_words_before = _set_bits.cumsum(1) - _set_bits
+_words_before = SET_BITS.cumsum(1) - SET_BITS
 PLACES = np.stack([2 * _words_before, 2 * _words_before + 1], 2).astype(np.uint8).reshape(-1)
 """Where the words that some of the states take in stand, as `load_where` wants it, by mask."""
-
-COUNTS = _set_bits.sum(1).astype(np.uint8)
-NUMBERS = np.arange(MAX_LANES, dtype=np.uint32)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

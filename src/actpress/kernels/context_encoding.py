@@ -35,13 +35,18 @@ _MASK, _LOW = U((1 << PRECISION) - 1), U(LOW)
 BLOCK = 512
 """Pixels of a row in a block, unless its lines are longer."""
 
-_set_bits = np.array([[mask >> lane & 1 for lane in range(MAX_LANES)] for mask in range(256)])
-_order = np.argsort(_set_bits, axis=1, kind="stable")
+SET_BITS = np.array([[mask >> lane & 1 for lane in range(MAX_LANES)] for mask in range(256)])
+"""Whether a state is one of those that a mask means, by mask and state."""
+
+COUNTS = SET_BITS.sum(1).astype(np.uint8)
+"""How many a mask means."""
+
+NUMBERS = np.arange(MAX_LANES, dtype=np.uint32)
+"""Of the states of a vector."""
+
+_order = np.argsort(SET_BITS, axis=1, kind="stable")
 _ENDS = np.stack([2 * _order, 2 * _order + 1], 2).astype(np.uint8).reshape(-1)
 """Words that some of the states emit, behind all others, as `store_where` wants it, by mask."""
-
-_COUNTS = _set_bits.sum(1).astype(np.uint8)
-_NUMBERS = np.arange(MAX_LANES, dtype=np.uint32)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -99,7 +104,7 @@ def _encode_step(state, packed, active, words, position):
     rest = select(emits, state >> W(16), state)
     grown = quotient(rest, frequency) * (W(1 << PRECISION) - frequency)
     after = select(active, rest + (packed & W(0xFFFF)) + grown, state)
-    return after, position - U(_COUNTS[mask])
+    return after, position - U(COUNTS[mask])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -158,7 +163,7 @@ def encode_two_in_contexts(
     for first in range((max(rows, more_rows) - 1) // lanes * lanes, -1, -lanes):
         together = min(max(rows - first, 0), lanes)
         more_together = min(max(more_rows - first, 0), lanes)
-        active, more_active = load(_NUMBERS, 0) < W(together), load(_NUMBERS, 0) < W(more_together)
+        active, more_active = load(NUMBERS, 0) < W(together), load(NUMBERS, 0) < W(more_together)
         row, more_row = edges[0] + first, more_edges[0] + first
         begin_names(contexts, row, components)
         base = load(contexts, 0) + W(LIMIT * (SPREAD + 1))

@@ -160,8 +160,8 @@ def test_one_unequal_board_or_symbol_is_told() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "met"), [(20.0, True), (20.1, False)])
-def test_an_export_takes_so_much_of_a_processor(seconds: float, met: bool) -> None:  # noqa: FBT001
-    timed = row(network="resnet18_fashion_mnist", export_processor_s=seconds)
+def test_an_export_is_judged_by_the_clock(seconds: float, met: bool) -> None:  # noqa: FBT001
+    timed = row(network="resnet18_fashion_mnist", export_s=seconds, export_processor_s=1.0)
     what = "`actpress export` of the bundled ResNet18, the whole command"
     assert verdicts(timed)[what] is met
     assert what not in verdicts(timed | {"export_s": None})

@@ -158,3 +158,12 @@ def test_the_page_is_that_of_the_rows() -> None:
 
     assert stored["targets"] == list(judged(rows))
     assert reach_page.PAGE.read_text() == page(rows, stored["targets"])
+
+
+def test_what_was_not_done_in_time_was_tried() -> None:
+    own = {"network": "a", "captured": "fx", "identical": True, "seconds": 1.0, "source": "timm"}
+    rows = [own | {"compressed": True}, own | {"compressed": None, "unfinished_s": 400.0}]
+    target = next(t for t in judged(rows) if t["what"].startswith("compressed"))
+    assert target["measured"] == "1 of 2; 1 were not done in the time that they were given"
+    assert not target["met"]
+    assert all(not t["what"].startswith("compressed") for t in judged([own | {"compressed": None}]))
