@@ -53,7 +53,7 @@ REMARKS = """
   (`kernels/vectors.py`).
 - *Tuning, first epoch*: the float network's predictions are a third of a float step, and nobody
   knows them yet.
-- *Tuning, MobileNetV2*: its row was not measured to the end. Learned projections of full rank on
+- *Tuning, MobileNetV2*: learned projections of full rank on
   expanded maps are two square matrices a site, and six products with them in a step. With
   `--mixed-precision`, where the processor has matrices of bfloat16 (AMX), the four of the way back
   are in bfloat16, and the two forward ones stay in float32, since symbols depend on them. It is not
