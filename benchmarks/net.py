@@ -88,7 +88,8 @@ class Wanted:
 def wanted() -> Iterator[Wanted]:
     """All rows, the ones of most interest first."""
     yield from _headlines("cap", 0, NETWORK)
-    yield from _labelled(0)
+    for method in ("cap", "codesign"):
+        yield from _labelled(method, 0)
     yield Wanted("vgg16_bn", "cap", _x(7.0, View.ENTROPY), 0, LABELS_LONG)
     yield from _published()
     yield Wanted(LARGE, "gdr", _x(6.0, View.ENTROPY))
@@ -100,17 +101,17 @@ def wanted() -> Iterator[Wanted]:
     for method in BASELINES:
         yield from _headlines(method, 0)
     for seed in SEEDS[1:]:
-        yield from _labelled(seed)
         for method in ("cap", "codesign"):
+            yield from _labelled(method, seed)
             yield from _headlines(method, seed)
     for method in (*BASELINES, *OWN):
         yield from _everywhere(method)
     yield from (Wanted(model, "int8", _x(1.0, View.ENTROPY)) for model in MODELS)
 
 
-def _labelled(seed: int) -> Iterator[Wanted]:
+def _labelled(method: str, seed: int) -> Iterator[Wanted]:
     """`LABELS` at the points that targets name, of the networks that need it."""
-    yield from (row for row in _headlines("cap", seed, LABELS) if row.model != "mobilenet_v2")
+    yield from (row for row in _headlines(method, seed, LABELS) if row.model != "mobilenet_v2")
 
 
 def _published() -> Iterator[Wanted]:
