@@ -14,7 +14,7 @@ demo: $(READY)
 		--data fashion-mnist-subset --method cap --budget 8x --steps 120 --out runs/demo --force
 
 test: $(READY)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check

@@ -1,6 +1,7 @@
 """A budget of peak RAM: the plan's arena in C fits, and what does not set the peak stays fine."""
 
 import re
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -95,6 +96,9 @@ def test_what_cannot_be_reached_names_the_floor_and_what_sets_it(
 
 def test_what_is_trained_stays_within_the_arena(network: nn.Module, pictures: Dataset) -> None:
     """Widths are those of the search; steps and weights learn, and lose less than before."""
+    network = deepcopy(network)
+    with torch.no_grad():
+        network.head.weight.mul_(10)  # predictions that what is stored can change
     training = TuneSettings(
         steps=60, validate_every=30, trainable=Trainable.NETWORK, lr_scale=10, validation_images=32
     )
@@ -112,7 +116,7 @@ def test_what_is_trained_stays_within_the_arena(network: nn.Module, pictures: Da
 
     def divergence(pressed: CompressedModel) -> float:
         graph = capture(network, next(pictures.test.batches(1))[0])
-        return held_out_divergence(pressed, graph, pictures.holdout, training)
+        return held_out_divergence(pressed, graph, pictures.holdout.take(32), training)
 
     assert divergence(after.model) < divergence(before.model)
 
