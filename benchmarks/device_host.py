@@ -80,7 +80,7 @@ def compared(
 
 def accuracy(folder: Path, network: IntegerNetwork, split: Split, task: Task) -> float:
     """In [0, 1], of what the C code computes for the images of a split."""
-    library, outputs = _built(folder, "fast"), len(network.stages[-1].rescale.shift)
+    library, outputs = _built(folder, "fast"), network.stages[-1].rescale.channels
     evidence = []
     for images, target in split.batches(BATCH):
         codes, unseen = image_codes(network.input, images.numpy()), np.zeros(1, np.uint8)

@@ -399,6 +399,19 @@ def test_export_to_c_checks_itself_and_memory_is_shown(folder: Path) -> None:
     assert "--maps zip: there is no such choice; expected packed, rans" in message(
         invoke("export", "run", "--to", "c", "--out", "other", "--maps", "zip")
     )
+    floats = invoke("export", "run", "--to", "c", "--out", "fpu", "--weights", "float32")
+    assert floats.exit_code == 0, floats.output
+    said = subprocess.run(  # noqa: S603 - what was just written
+        ["make", "-C", str(folder / "fpu"), "check"],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "maps and outputs of 4 images: equal" in said
+    assert "typedef float net_output;" in (folder / "fpu" / "net.h").read_text()
+    assert "--weights float32 is for --to c" in message(
+        invoke("export", "run", "--to", "onnx", "--out", "net.onnx", "--weights", "float32")
+    )
     head = invoke("export", "run", "--to", "c", "--out", "head", "--until", "2")
     assert head.exit_code == 0, head.output
     assert "Outputs are the bytes of packed maps: 2." in (folder / "head" / "net.h").read_text()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from actpress.cli.options import RunArgument, WeightsOption, alone, check_choice, guarded
+from actpress.cli.options import RunArgument, alone, check_choice, guarded
 from actpress.errors import ExportError
 
 TARGETS = {
@@ -16,6 +16,7 @@ TARGETS = {
 """What a run can be written as; `exporting.py` has a function for each."""
 
 
+INT8, FLOAT32 = "int8", "float32"
 MAPS = {"packed": "at their bits", "rans": "entropy coded row by row where that is shorter"}
 
 
@@ -28,7 +29,14 @@ def export_command(
         typer.Option("--to", help="; ".join(f"{name}, {what}" for name, what in TARGETS.items())),
     ],
     out: Annotated[Path, typer.Option("--out", help="What to write.")],
-    weights: WeightsOption = None,
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--weights",
+            help="State dict: .safetensors, .pt or .pth. Of C also float32: weights stay as they "
+            "are, for devices with an FPU. May be given twice.",
+        ),
+    ] = None,
     maps: Annotated[
         str,
         typer.Option(
@@ -51,6 +59,22 @@ def export_command(
         raise ExportError(f"--maps {maps} is for --to c; expected --maps packed with --to {to}")
     if until is not None and (to, maps) != ("c", "packed"):
         raise ExportError("--until is for --to c with --maps packed; leave it out, or the others")
+    numbers, state = weights_of(weights or [])
+    if numbers != INT8 and to != "c":
+        raise ExportError(f"--weights {numbers} is for --to c; leave it out with --to {to}")
     from actpress.cli.exporting import Wanted, export_run  # noqa: PLC0415 - torch takes seconds
 
-    export_run(run, to, Wanted(out, force, maps, until), weights=weights)
+    export_run(run, to, Wanted(out, force, maps, until, numbers), weights=state)
+
+
+def weights_of(given: list[Path]) -> tuple[str, Path | None]:
+    """Numbers that weights become, and a state dict.
+
+    Raises:
+        ExportError: several state dicts.
+    """
+    states = [each for each in given if str(each) != FLOAT32]
+    if len(states) > 1:
+        raise ExportError(f"--weights names several state dicts: {', '.join(map(str, states))}")
+    numbers = FLOAT32 if len(states) < len(given) else INT8
+    return numbers, states[0] if states else None

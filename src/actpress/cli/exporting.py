@@ -30,12 +30,14 @@ class Wanted:
         force: replace an earlier export.
         maps: of C, `packed` or `rans`.
         until: of C, the site whose value the head of the network sends; None is all of it.
+        numbers: of C, the name of a kind of weights.
     """
 
     out: Path
     force: bool
     maps: str
     until: str | None
+    numbers: str
 
 
 def export_run(run: Path, to: str, wanted: Wanted, *, weights: Path | None) -> None:
@@ -75,11 +77,11 @@ def _to_qonnx(opened: OpenedRun, wanted: Wanted) -> str:
 
 def _to_c(opened: OpenedRun, wanted: Wanted) -> str:
     from actpress.deploy.c import export_c  # noqa: PLC0415  as the others
-    from actpress.deploy.integer import head_of  # noqa: PLC0415  as the others
+    from actpress.deploy.integer import Weights, head_of  # noqa: PLC0415  as the others
     from actpress.deploy.memory import rans_layouts  # noqa: PLC0415  as the others
 
     images = _data_of(opened)
-    network = integer_form(opened, images)
+    network = integer_form(opened, images, Weights(wanted.numbers))
     golden = next(images.holdout.batches(GOLDEN_IMAGES))[0]
     if wanted.until is not None:
         network = head_of(network, split(opened.pressed, wanted.until)[0].sites)

@@ -11,7 +11,13 @@ from torch import Tensor
 from actpress.cli.opened import OpenedRun
 from actpress.cli.progress import progress_on
 from actpress.data.dataset import Dataset
-from actpress.deploy.integer import IntegerNetwork, IntegerScore, integer_network, integer_score
+from actpress.deploy.integer import (
+    IntegerNetwork,
+    IntegerScore,
+    Weights,
+    integer_network,
+    integer_score,
+)
 from actpress.report.quality import change, value
 from actpress.report.quantities import percent
 from actpress.run import write_text
@@ -20,13 +26,15 @@ from actpress.tasks import Metric
 CALIBRATION_IMAGES, CALIBRATION_BATCH = 256, 64
 
 
-def integer_form(opened: OpenedRun, images: Dataset) -> IntegerNetwork:
+def integer_form(
+    opened: OpenedRun, images: Dataset, weights: Weights = Weights.INT8
+) -> IntegerNetwork:
     """The integer network of a run; its ranges come from the run's training images.
 
     Raises:
         ExportError: something has no integer form.
     """
-    return integer_network(opened.pressed, calibration_of(images))
+    return integer_network(opened.pressed, calibration_of(images), weights=weights)
 
 
 def print_integer_score(opened: OpenedRun, images: Dataset, json_file: Path | None) -> None:

@@ -25,7 +25,7 @@ static uint32_t arena_words[NET_ARENA_BYTES / 4u];
 
 static uint8_t *arena(uint32_t offset) { return (uint8_t *)arena_words + offset; }
 
-static int8_t *lines(uint32_t offset) { return (int8_t *)arena_words + offset; }
+static number *lines(uint32_t offset) { return (number *)(void *)arena(offset); }
 
 static uint8_t *result; /* the row that is being computed */
 
@@ -43,16 +43,15 @@ static inline int32_t scaled(int64_t sum, uint32_t shift)
     return sum < INT32_MIN ? INT32_MIN : sum > INT32_MAX ? INT32_MAX : (int32_t)sum;
 }
 
-/* What addends give to a sum. */
-static int64_t joined(const struct stage *stage, uint32_t x, uint32_t output)
+/* A sum with what addends give to it. */
+static wide joined(const struct stage *stage, uint32_t x, uint32_t output, wide total)
 {
-    int64_t total = 0;
     for (uint32_t j = 0; j < stage->join_count; j++) {
         const struct join *join = &stage->joins[j];
         const uint32_t at = output - join->first; /* wraps below the first channel */
         if (at < join->reading->channels) {
-            const int8_t *line = lines(join->line_at) + x * (uint32_t)join->reading->channels;
-            total += (int64_t)(line[at] - join->reading->zero[at]) * join->multiplier[at];
+            const number *line = lines(join->line_at) + x * (uint32_t)join->reading->channels;
+            total += (wide)(line[at] - ZERO(join->reading, at)) * join->multiplier[at];
         }
     }
     return total;
@@ -63,7 +62,7 @@ static inline void put(const struct stage *stage, const struct channel *channel,
                        uint32_t output, int32_t sum)
 {
     int64_t total = (int64_t)sum * channel->multiplier;
-    if (stage->join_count) total += joined(stage, x, output);
+    if (stage->join_count) total = joined(stage, x, output, total);
     const int32_t value = scaled(total, channel->shift);
     if (stage->target)
         result[x * stage->outputs + output] =
@@ -401,33 +400,33 @@ static void read_row(const struct reading *reading, uint32_t y, uint32_t codes_a
 }
 
 /* A line buffer by the number of its row, rows of padding counted. */
-static int8_t *slot(const struct stage *stage, uint32_t row)
+static number *slot(const struct stage *stage, uint32_t row)
 {
     return lines(stage->rows_at + row % stage->slots * stage->row_stride);
 }
 
 /* Where the rows that a row of the result sees lie. */
-static void window_rows(const struct stage *stage, uint32_t row, const int8_t *rows[])
+static void window_rows(const struct stage *stage, uint32_t row, const number *rows[])
 {
     for (uint32_t i = 0; i < stage->kernel_height; i++)
         rows[i] = slot(stage, row * stage->stride_height + i * stage->dilation_height);
 }
 
 /* Sums of the windows of a row, which do not overlap: rows are absorbed one by one. */
-static int32_t *window_sums(const struct stage *stage)
+static accumulator *window_sums(const struct stage *stage)
 {
-    return (int32_t *)(void *)arena(stage->sums_at);
+    return (accumulator *)(void *)arena(stage->sums_at);
 }
 
 static void begin_sums(const struct stage *stage)
 {
-    int32_t *sums = window_sums(stage);
+    accumulator *sums = window_sums(stage);
     for (uint32_t i = 0; i < (uint32_t)stage->width * stage->outputs; i++) sums[i] = stage->begin;
 }
 
 static void hand_over(const struct stage *stage, uint32_t row)
 {
-    const int32_t *sum = window_sums(stage);
+    const accumulator *sum = window_sums(stage);
     (void)row;
     for (uint32_t x = 0; x < stage->width; x++)
         for (uint32_t c = 0; c < stage->outputs; c++) put(stage, &stage->channels[c], x, c, *sum++);
@@ -457,19 +456,19 @@ static inline int32_t products(int16x2_t even, int16x2_t odd, uint32_t weights, 
 #endif
 
 /* Sums of four outputs of a pixel, so that an input is loaded once for four products; inputs by
-   fours, too. Weights: group, four outputs, kernel row, run, quad, output, input. A run is a stretch
+   4, too. Weights: group, four outputs, kernel row, run, quad, output, input. A run is a stretch
    of inputs that lie one after the other. Returns where the next weights are. */
-NOT_INLINE static const int8_t *four_sums(const struct stage *stage, const int8_t *const *rows,
-                                          size_t first, const int8_t *weight,
-                                          const struct channel *channels, int32_t sums[4])
+NOT_INLINE static const number *four_sums(const struct stage *stage, const number *const *rows,
+                                          size_t first, const number *weight,
+                                          const struct channel *channels, accumulator sums[4])
 {
-    int32_t s0 = channels[0].bias, s1 = channels[1].bias;
-    int32_t s2 = channels[2].bias, s3 = channels[3].bias;
-    const int8_t *const *const last = rows + stage->kernel_height;
+    accumulator s0 = channels[0].bias, s1 = channels[1].bias;
+    accumulator s2 = channels[2].bias, s3 = channels[3].bias;
+    const number *const *const last = rows + stage->kernel_height;
     for (; rows != last; rows++) {
-        const int8_t *from = *rows + first;
+        const number *from = *rows + first;
         for (uint32_t runs = stage->runs; runs; runs--) {
-            const int8_t *const end = from + 4u * stage->quads;
+            const number *const end = from + 4u * stage->quads;
             for (; from != end; from += 4, weight += 16) {
 #if defined(__ARM_FEATURE_SIMD32)
                 const uint32_t x = word(from);
@@ -498,17 +497,17 @@ static void convolve(const struct stage *stage, uint32_t row)
 {
     const uint32_t inputs = stage->source->channels, group_inputs = inputs / stage->groups;
     const uint32_t group_outputs = stage->group_outputs;
-    const int8_t *rows[TALLEST_KERNEL];
+    const number *rows[TALLEST_KERNEL];
     window_rows(stage, row, rows);
     for (uint32_t x = 0; x < stage->width; x++) {
         const struct channel *channels = stage->channels; /* by fours, too */
-        const int8_t *weight = stage->weight;
+        const number *weight = stage->weight;
         size_t first = (size_t)x * stage->stride_width * inputs;
         uint32_t output = 0;
         for (uint32_t g = 0; g < stage->groups; g++, first += group_inputs)
             for (uint32_t left = group_outputs; left;) {
                 const uint32_t count = left < 4u ? left : 4u;
-                int32_t sums[4];
+                accumulator sums[4];
                 weight = four_sums(stage, rows, first, weight, channels, sums);
                 for (uint32_t i = 0; i < count; i++)
                     put(stage, &channels[i], x, output + i, sums[i]);
@@ -523,15 +522,15 @@ static void convolve(const struct stage *stage, uint32_t row)
 static void total(const struct stage *stage, uint32_t row)
 {
     const uint32_t channels = stage->source->channels;
-    const int8_t *rows[TALLEST_KERNEL];
+    const number *rows[TALLEST_KERNEL];
     window_rows(stage, row, rows);
     for (uint32_t x = 0; x < stage->width; x++)
         for (uint32_t c = 0; c < channels; c++) {
-            int32_t sum = 0;
+            accumulator sum = 0;
             for (uint32_t ky = 0; ky < stage->kernel_height; ky++)
                 for (uint32_t kx = 0; kx < stage->kernel_width; kx++) {
                     const size_t at = (size_t)x * stage->stride_width + kx * stage->dilation_width;
-                    sum += rows[ky][at * channels + c] - stage->source->zero[c];
+                    sum += rows[ky][at * channels + c] - ZERO(stage->source, c);
                 }
             put(stage, &stage->channels[c], x, c, sum);
         }
@@ -541,11 +540,11 @@ static void total(const struct stage *stage, uint32_t row)
 static void absorb_total(const struct stage *stage)
 {
     const uint32_t channels = stage->outputs;
-    int32_t *sum = window_sums(stage);
+    accumulator *sum = window_sums(stage);
     for (uint32_t x = 0; x < stage->width; x++, sum += channels) {
-        const int8_t *from = slot(stage, 0) + (size_t)x * stage->stride_width * channels;
+        const number *from = slot(stage, 0) + (size_t)x * stage->stride_width * channels;
         for (uint32_t kx = 0; kx < stage->kernel_width; kx++)
-            for (uint32_t c = 0; c < channels; c++) sum[c] += *from++ - stage->source->zero[c];
+            for (uint32_t c = 0; c < channels; c++) sum[c] += *from++ - ZERO(stage->source, c);
     }
 }
 
@@ -554,7 +553,7 @@ struct progress {
     uint32_t made, seen;
 };
 
-static void fill(const struct stage *stage, int8_t *to, uint32_t pixels)
+static void fill(const struct stage *stage, number *to, uint32_t pixels)
 {
     const uint32_t channels = stage->source->channels;
     for (; pixels; pixels--, to += channels) {
@@ -565,7 +564,7 @@ static void fill(const struct stage *stage, int8_t *to, uint32_t pixels)
 
 static uint32_t width_of_line(const struct stage *stage)
 {
-    return stage->row_stride / stage->source->channels;
+    return stage->row_stride / (stage->source->channels * (uint32_t)sizeof(number));
 }
 
 static void prepare(const struct stage *stage)
@@ -578,7 +577,7 @@ static void prepare(const struct stage *stage)
 /* The line buffer that the next row of the source goes to. */
 static uint8_t *next_line(const struct stage *stage, const struct progress *at)
 {
-    return (uint8_t *)slot(stage, at->seen) + (size_t)stage->left * stage->source->channels;
+    return (uint8_t *)(slot(stage, at->seen) + (size_t)stage->left * stage->source->channels);
 }
 
 static void took(const struct stage *stage, struct progress *at)

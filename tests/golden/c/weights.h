@@ -5,6 +5,14 @@
 typedef uint8_t member; /* a position among the channels of a map */
 typedef uint8_t place;   /* where the values of a channel begin in a table */
 
+typedef int8_t number;        /* of a line, and a weight */
+typedef int32_t accumulator;  /* of their products */
+typedef int32_t factor;       /* of accumulators */
+typedef int64_t wide;         /* of accumulators and factors */
+typedef const number *border; /* for every channel; 0: the least one */
+#define LEAST INT8_MIN
+#define ZERO(reading, channel) ((reading)->zero[channel])
+
 /* One output channel: where its sum starts, and how the sum becomes a byte (or a logit):
    clip(((sum * multiplier + 2^(shift - 1)) >> shift) + offset, low, high). */
 struct channel {
@@ -59,25 +67,25 @@ struct map {
 
 /* A linear map of the channels of a pixel: bytes from 0 to bytes. */
 struct matrix {
-    const int8_t *weight; /* (outputs, inputs) */
+    const number *weight; /* (outputs, inputs) */
     const struct channel *channels;
     const struct table *table; /* of what comes out, where there is one */
     uint16_t inputs, outputs;
 };
 
-/* How codes of a map become line values, int8. */
+/* How codes of a map become line values. */
 struct reading {
     const struct map *map;
     const struct table *table;    /* of codes; 0 where there is a decoder */
     const struct matrix *decoder; /* from codes to channels */
-    const int8_t *zero;           /* line value of zero, for every channel */
+    const number *zero;           /* line value of zero, for every channel */
     uint16_t channels;
 };
 
 /* Line values that join the sums: (line - zero) * multiplier. */
 struct join {
     const struct reading *reading;
-    const int32_t *multiplier;
+    const factor *multiplier;
     uint32_t line_at;
     uint16_t first; /* channel of the sums that the first one joins */
 };
@@ -90,14 +98,14 @@ struct stage {
     void (*compute)(const struct stage *stage, uint32_t row);
     void (*absorb)(const struct stage *stage); /* takes rows in that are not kept */
     const struct reading *source;
-    const int8_t *weight;
+    const number *weight;
     const struct channel *channels;
     const struct join *joins;
     const struct table *table;    /* of bytes before they are codes, or before the encoder */
     const struct matrix *encoder;
     const struct map *target;     /* 0: logits */
-    const int8_t *padding;        /* line values beyond borders; 0: the least one */
-    int32_t begin;                /* of sums that rows are absorbed by */
+    border padding;               /* line values beyond borders */
+    accumulator begin;            /* of sums that rows are absorbed by */
     uint32_t rows_at, sums_at, row_at, codes_at, row_stride;
     uint16_t join_count, outputs, height, width;
     int32_t run_skip; /* from the end of a run to the next */

@@ -5,16 +5,26 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actpress.deploy.c.network import sources
-from actpress.deploy.integer import IntegerNetwork
+from actpress.deploy.integer import IntegerNetwork, Weights
 from actpress.deploy.integer.arithmetic import Array
 from actpress.deploy.memory import MemoryPlan, packed
 
-FLAGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1", "-DNET_WATCH")
+FLAGS = (
+    "-std=c99",
+    "-ffp-contract=off",
+    "-pedantic",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-O1",
+    "-DNET_WATCH",
+)
 SHIM = """
 #include <string.h>
 #include "net.h"
@@ -26,7 +36,7 @@ void net_watch(uint32_t map, const uint8_t *packed, uint32_t bytes)
     memcpy(seen + seen_bytes, packed, bytes);
     seen_bytes += bytes;
 }
-uint32_t shim_run(const uint8_t *image, int32_t *logits, uint8_t *maps)
+uint32_t shim_run(const uint8_t *image, net_output *logits, uint8_t *maps)
 {
     seen = maps, seen_bytes = 0;
     memcpy(net_input(), image, NET_INPUT_BYTES);
@@ -49,9 +59,10 @@ class HostNetwork:
     plan: MemoryPlan
     library: ctypes.CDLL
 
-    def run(self, image: Array) -> tuple[list[int], bytes]:
+    def run(self, image: Array) -> tuple[list[float], bytes]:
         """Codes of one image (h, w, c) -> logits, and all stored maps, packed."""
-        logits = np.zeros(len(self.network.stages[-1].rescale.shift), np.int32)
+        kind = np.float32 if self.network.weights is Weights.FLOAT32 else np.int32
+        logits: NDArray[Any] = np.zeros(self.network.stages[-1].rescale.channels, kind)
         maps = np.zeros(sum(block.bytes for block in self.plan.maps) + 1, np.uint8)
         data: NDArray[np.uint8] = np.ascontiguousarray(image.astype(np.uint8))
         count = self.library.shim_run(

@@ -19,7 +19,13 @@ from torch import Tensor, nn
 from actpress.calibration import calibrate
 from actpress.deploy.c import export_c
 from actpress.deploy.c.runs import pack_function, unpack_function, unrolled
-from actpress.deploy.integer import Executor, IntegerMap, IntegerNetwork, integer_network
+from actpress.deploy.integer import (
+    Executor,
+    IntegerMap,
+    IntegerNetwork,
+    Weights,
+    integer_network,
+)
 from actpress.deploy.integer.execute import image_codes
 from actpress.deploy.memory import (
     MemoryPlan,
@@ -141,7 +147,7 @@ RECIPES = st.lists(
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=16, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     recipe=RECIPES,
@@ -151,6 +157,7 @@ RECIPES = st.lists(
         st.sampled_from([Transform.IDENTITY, Transform.PCA]),
         st.sampled_from(list(Placement)),
         st.integers(1, 8),
+        st.sampled_from(list(Weights)),
     ),
     coded=st.booleans(),
     seed=st.integers(0, 1000),
@@ -160,12 +167,14 @@ def test_random_networks(
     recipe: list[tuple[str, int, int, int]],
     channels: int,
     size: tuple[int, int],
-    codecs: tuple[Transform, Placement, int],
+    codecs: tuple[Transform, Placement, int, Weights],
     seed: int,
     *,
     coded: bool,
 ) -> None:
-    transform, placement, bit_width = codecs
+    transform, placement, bit_width, weights = codecs
+    if weights is Weights.FLOAT32 and "smooth" in {kind for kind, *_ in recipe}:
+        transform = Transform.IDENTITY
     torch.manual_seed(seed)
     network = Random(recipe, channels).eval()
     images = torch.randn(12, channels, *size)
@@ -190,7 +199,7 @@ def test_random_networks(
         graph, Plan(method="test", fingerprint=graph.fingerprint, sites=sites), statistics
     )
     fit_tables(pressed, [images])
-    integers = integer_network(pressed, [images])
+    integers = integer_network(pressed, [images], weights=weights)
     layouts = {each.name: layout_of(each) for each in integers.maps}
     if coded:
         layouts = rans_layouts(integers, [images[2:]], worth=100)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from actpress.deploy.integer.arithmetic import Array
+from actpress.deploy.integer.arithmetic import Values
 
 LINE = 100
 TYPES = {
@@ -15,7 +15,13 @@ TYPES = {
     "uint16_t": np.uint16,
     "uint32_t": np.uint32,
     "int32_t": np.int32,
+    "float": np.float32,
 }
+
+
+def literal(number: np.int64 | np.float32) -> str:
+    """A number in C; the decimals of a float32 are enough to read it back."""
+    return f"{number}f" if isinstance(number, np.float32) else str(number)
 
 
 def identifier(name: str) -> str:
@@ -61,14 +67,14 @@ class Constants:
     size_bytes: int = 0
     _known: dict[tuple[str, bytes], str] = field(default_factory=dict)
 
-    def array(self, kind: str, values: Array, name: str, comment: str = "") -> str:
+    def array(self, kind: str, values: Values, name: str, comment: str = "") -> str:
         """Add an array of numbers; returns its name."""
         stored = np.ascontiguousarray(values).astype(TYPES[kind])
         assert (stored == values).all(), f"{name}: values do not fit in {kind}"
         key = kind, stored.tobytes()
         if key not in self._known:
             free = self.names.free(name)
-            numbers = wrapped(map(str, stored.ravel().tolist()))
+            numbers = wrapped(map(literal, stored.ravel()))
             note = f"/* {comment} */\n" if comment else ""
             self._add(f"{note}const {kind} {free}[{stored.size}]", numbers, stored.nbytes)
             self._known[key] = free

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from actpress.deploy.c.arrays import wrapped
+from actpress.deploy.c.arrays import literal, wrapped
 from actpress.deploy.c.network import template
 from actpress.deploy.integer import Executor, IntegerNetwork
-from actpress.deploy.integer.arithmetic import Array
+from actpress.deploy.integer.arithmetic import Array, Values
 from actpress.deploy.integer.execute import image_codes
 from actpress.deploy.memory import MemoryPlan, packed
 
@@ -54,9 +54,9 @@ def fnv(data: bytes) -> int:
     return found
 
 
-def _table(kind: str, name: str, columns: str, values: NDArray[np.int64], suffix: str = "") -> str:
+def _table(kind: str, name: str, columns: str, values: Values, suffix: str = "") -> str:
     rows = [
-        "    {\n" + wrapped(f"{each}{suffix}" for each in row) + "    },\n"
-        for row in values.tolist()
+        "    {\n" + wrapped(f"{literal(each)}{suffix}" for each in row) + "    },\n"
+        for row in values
     ]
     return f"const {kind} {name}[GOLDEN_IMAGES][{columns}] = {{\n{''.join(rows)}}};\n"

@@ -7,15 +7,14 @@ from functools import cached_property
 import numpy as np
 
 from actpress.deploy.c.arrays import Constants
-from actpress.deploy.integer import IntegerMap, Matrix, Reading, Rescale, Table
-from actpress.deploy.integer.arithmetic import Array
+from actpress.deploy.c.kinds import Kind, channels
+from actpress.deploy.integer import AnyRescale, IntegerMap, Matrix, Reading, Table
+from actpress.deploy.integer.arithmetic import Values
 from actpress.deploy.memory import CodedGroup, Group, MemoryPlan, RowLayout
 from actpress.errors import ExportError
 
 QUAD = 4
 BIAS_OF_BYTES = 128
-CHANNEL_BYTES = 16
-NO_CHANNEL = "{0, 0, 0, 0, 0, 1}"
 HALF = 16
 MOST_UINT8 = (1 << 8) - 1
 MOST_UINT16 = (1 << 16) - 1
@@ -27,12 +26,14 @@ class MapStructures:
 
     Attributes:
         plan: where maps and line buffers are.
+        kind: of weights.
         constants: arrays so far.
         descriptors: static structures of net.c, in order.
         used: operators that net.c must have.
     """
 
     plan: MemoryPlan
+    kind: Kind
     constants: Constants = field(default_factory=Constants)
     descriptors: list[str] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
@@ -58,15 +59,15 @@ class MapStructures:
             lines = reading.table
             if reading.decoder is None:
                 lines = self._of_any_code(lines, reading.map)
-            table = f"&{self.table(lines, f'{name}.lines')}"
+            table = f"&{self._line_table(lines, f'{name}.lines')}"
         decoder = "0"
         if reading.decoder is not None:
             self.used.add("decoder")
             moved = BIAS_OF_BYTES if reading.table is not None else 0
             matrix = self.matrix(reading.decoder, f"{name}.decoder", table, moved=moved)
             table, decoder = "0", f"&{matrix}"
-        zero = self.zero(reading)
-        body = f"{{ &{self.map(reading.map)}, {table}, {decoder}, {zero}, {reading.channels} }}"
+        zero = "" if self.kind.is_float else f"{self.zero(reading)}, "
+        body = f"{{ &{self.map(reading.map)}, {table}, {decoder}, {zero}{reading.channels} }}"
         return self.static("reading", body, f"{name}.reading")
 
     def map(self, stored: IntegerMap) -> str:
@@ -84,8 +85,16 @@ class MapStructures:
         return self.static("map", body, f"{stored.name}.map")
 
     def table(self, table: Table, name: str) -> str:
-        """The structure of a table; int8 values are kept as their bits."""
-        values = table.values & 0xFF
+        """The structure of a table of bytes; int8 values are kept as their bits."""
+        return self._table("table", "uint8_t", Table(table.values & 0xFF, table.start), name)
+
+    def _line_table(self, table: Table, name: str) -> str:
+        if not self.kind.is_float:
+            return self.table(table, name)
+        return self._table(self.kind.lines, self.kind.number, table, name)
+
+    def _table(self, kind: str, number: str, table: Table, name: str) -> str:
+        values = table.values
         if table.is_one:
             values = values[int(table.start[0]) :]
             start = "0"
@@ -93,16 +102,17 @@ class MapStructures:
             if table.start.max() > MOST_UINT16:
                 raise ExportError(f"{name} needs more than {MOST_UINT16} table entries")
             start = self.constants.array(self.types["START"], table.start, f"{name}_start")
-        stored = self.constants.array("uint8_t", values, f"{name}_values")
-        return self.static("table", f"{{ {stored}, {start} }}", name)
+        stored = self.constants.array(number, values, f"{name}_values")
+        return self.static(kind, f"{{ {stored}, {start} }}", name)
 
     def matrix(self, matrix: Matrix, name: str, table: str, *, moved: int) -> str:
         """The structure of a matrix; `moved` is added to what comes out."""
         outputs, inputs = matrix.weight.shape
         comment = f"{name}: ({outputs}, {inputs})"
-        weight = self.constants.array("int8_t", matrix.weight, f"{name}_weight", comment)
-        channels = self.rescaled(matrix.bias, matrix.rescale, name, moved)
-        body = f"{{ {weight}, {channels}, {table}, {inputs}, {outputs} }}"
+        weight = self.constants.array(self.kind.number, matrix.weight, f"{name}_weight", comment)
+        rescaled = self.rescaled(matrix.bias, matrix.rescale, name, moved)
+        after = "" if self.kind.is_float else f"{table}, "
+        body = f"{{ {weight}, {rescaled}, {after}{inputs}, {outputs} }}"
         return self.static("matrix", body, name)
 
     def _group(self, group: Group, name: str, *, whole: bool) -> str:
@@ -159,30 +169,21 @@ class MapStructures:
         return self.constants.array("int8_t", reading.zero, f"{reading.map.name}_zero")
 
     def rescaled(
-        self, bias: Array, rescale: Rescale, name: str, moved: int, *, groups: int = 0
+        self, bias: Values, rescale: AnyRescale, name: str, moved: int, *, groups: int = 0
     ) -> str:
         """Channels; with `groups`, those of each group filled up to a multiple of four."""
-        columns = (
-            bias,
-            rescale.multiplier,
-            rescale.offset + moved,
-            rescale.low + moved,
-            rescale.high + moved,
-            rescale.shift,
-        )
-        rows = [
-            "{" + ", ".join(map(str, row)) + "}"
-            for row in zip(*(c.tolist() for c in columns), strict=True)
-        ]
+        rows = list(channels(bias, rescale, moved))
         if groups:
             size = len(rows) // groups
-            empty = [NO_CHANNEL] * (-size % QUAD)
+            empty = [self.kind.no_channel] * (-size % QUAD)
             rows = [
                 row
                 for first in range(0, len(rows), size)
                 for row in (*rows[first : first + size], *empty)
             ]
-        return self.constants.structures("channel", rows, f"{name}_channels", CHANNEL_BYTES)
+        return self.constants.structures(
+            "channel", rows, f"{name}_channels", self.kind.channel_bytes
+        )
 
     def static(self, kind: str, body: str, name: str) -> str:
         key = kind, body

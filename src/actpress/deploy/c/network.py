@@ -6,6 +6,7 @@ from importlib.resources import files
 
 from actpress._version import __version__
 from actpress.deploy.c.arrays import wrapped
+from actpress.deploy.c.kinds import KINDS, Kind
 from actpress.deploy.c.runs import pack_function, unpack_function, unrolled
 from actpress.deploy.c.weights import Structures
 from actpress.deploy.integer import IntegerNetwork
@@ -18,7 +19,11 @@ PRINT_LOGITS = """\
     for (unsigned i = 0; i < NET_OUTPUTS; i++)
         printf("%u %ld %.6g\\n", i, (long)outputs[i], outputs[i] * NET_LOGIT_SCALE);
 """
+PRINT_FLOATS = """\
+    for (unsigned i = 0; i < NET_OUTPUTS; i++) printf("%u %.9g\\n", i, (double)outputs[i]);
+"""
 SWEPT = ("absorb_total", "absorb_largest")
+BYTE = "uint8_t"
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ def sources(network: IntegerNetwork, plan: MemoryPlan, title: str) -> Sources:
     Raises:
         ExportError: something has no C form; names the module.
     """
-    structures = Structures(plan)
+    kind = KINDS[network.weights]
+    structures = Structures(plan, kind)
     image = structures.map(network.input.map)
     chains: list[list[str]] = []
     for chain, begin in zip(plan.chains, plan.buffer_offsets, strict=True):
@@ -66,14 +72,31 @@ def sources(network: IntegerNetwork, plan: MemoryPlan, title: str) -> Sources:
     declared = "\n".join(structures.constants.declarations)
     return Sources(
         {
-            "main.c": template("main.c", PRINT=PRINT_MESSAGE if network.sent else PRINT_LOGITS),
+            "main.c": template("main.c", PRINT=_print(network, kind)),
             "net.h": _header(network, plan, named),
             "net.c": _network(network, plan, structures, chains, image, named),
-            "weights.h": template("weights.h", **structures.types, DECLARATIONS=declared),
+            "weights.h": template(
+                "weights.h",
+                **structures.types,
+                NUMBERS=_own(kind, "numbers.h"),
+                READINGS=_own(kind, "readings.h"),
+                DECLARATIONS=declared,
+            ),
             "weights.c": '#include "weights.h"\n\n' + "\n".join(structures.constants.definitions),
         },
         structures.constants.size_bytes,
     )
+
+
+def _print(network: IntegerNetwork, kind: Kind) -> str:
+    if network.sent:
+        return PRINT_MESSAGE
+    return PRINT_FLOATS if kind.is_float else PRINT_LOGITS
+
+
+def _own(kind: Kind, name: str, **values: object) -> str:
+    """A template of a kind of weights."""
+    return template(f"{kind.weights}/{name}", **values)
 
 
 def _header(network: IntegerNetwork, plan: MemoryPlan, named: Mapping[str, str]) -> str:
@@ -93,6 +116,7 @@ def _header(network: IntegerNetwork, plan: MemoryPlan, named: Mapping[str, str])
 
 def _outputs(network: IntegerNetwork, plan: MemoryPlan) -> dict[str, object]:
     """What net.h says of them."""
+    kind = KINDS[network.weights]
     if network.sent:
         return {
             "OUTPUTS": sum(plan.layouts[name].size_bytes for name in network.sent),
@@ -101,10 +125,12 @@ def _outputs(network: IntegerNetwork, plan: MemoryPlan) -> dict[str, object]:
             "SCALE": "",
         }
     return {
-        "OUTPUTS": len(network.stages[-1].rescale.shift),
-        "OUTPUT_TYPE": "int32_t",
-        "OUTPUT_MEANING": "Outputs are logits; times NET_LOGIT_SCALE they are the float network's.",
-        "SCALE": f"#define NET_LOGIT_SCALE {network.logit_scale!r}\n",
+        "OUTPUTS": network.stages[-1].rescale.channels,
+        "OUTPUT_TYPE": kind.output,
+        "OUTPUT_MEANING": "Outputs are logits."
+        if kind.is_float
+        else "Outputs are logits; times NET_LOGIT_SCALE they are the float network's.",
+        "SCALE": "" if kind.is_float else f"#define NET_LOGIT_SCALE {network.logit_scale!r}\n",
     }
 
 
@@ -116,7 +142,7 @@ def _network(
     image: str,
     named: Mapping[str, str],
 ) -> str:
-    used = structures.used
+    used, kind = structures.used, structures.kind
     stages = [stage for chain in plan.chains for stage in chain.stages]
     tallest = max(
         [s.operation.window.kernel[0] for s in stages if s.operation is not None], default=1
@@ -126,24 +152,24 @@ def _network(
         **named,
         LONGEST_CHAIN=max(len(chain.stages) for chain in plan.chains),
         TALLEST_KERNEL=tallest,
+        WORD=kind.word,
     )
-    text += template("put.c")
-    if used & {"decoder", "encoder"}:
-        text += template("matrix.c")
+    text += _own(kind, "arithmetic.c") + template("joined.c") + _own(kind, "put.c")
+    text += _matrices(used, kind)
     text += _codes(unrolled(plan, network.maps)) + template(
         "rans.c" if "coding" in used else "rows.c"
     )
-    if used & {"table", "decoder"}:
+    if "table" in used or ("decoder" in used and not kind.is_float):
         text += template("table.c")
-    text += _readers(used) + template("window.c")
+    text += _readers(used, kind) + template("window.c")
     if used & set(WITH_WINDOWS):
         text += template("window_rows.c")
     if "hand_over" in used:
         text += template("absorb.c")
     for name in (*WITH_WINDOWS, *SWEPT, "add_up"):
         if name in used:
-            text += template(f"{name}.c" if name != "add_up" else "sums.c")
-    text += _drive(used) + "\n" + "".join(structures.descriptors)
+            text += _operator(name, kind)
+    text += _drive(used, kind) + "\n" + "".join(structures.descriptors)
     return text + _main(network, plan, chains, image)
 
 
@@ -160,37 +186,35 @@ def _codes(widths: list[int]) -> str:
     )
 
 
-def _readers(used: set[str]) -> str:
-    plain = (
-        "    for (uint32_t x = 0; x < map->width; x++)\n"
-        "        for (uint32_t c = 0; c < map->channels; c++) {\n"
-        "            const struct table *table = reading->table;\n"
-        "            *line++ = table->values[(table->start ? table->start[c] : 0u) + *codes++];\n"
-        "        }\n"
-    )
-    if "decoder" not in used:
-        row = "    (void)codes_at;\n    unpack_row(reading->map, y, reading->table, line);\n"
-        return template("read.c", TO_LINES=plain, READ_ROW=row)
-    decoded = (
-        "    if (reading->decoder) {\n"
-        "        multiply(reading->decoder, map->width, codes, line);\n"
-        "        if (reading->decoder->table)\n"
-        "            look_up(reading->decoder->table, map->width, reading->channels, line);\n"
-        "        return;\n"
-        "    }\n"
-    )
-    row = (
-        "    if (reading->table) {\n"
-        "        unpack_row(reading->map, y, reading->table, line);\n"
-        "        return;\n"
-        "    }\n"
-        "    unpack_row(reading->map, y, NULL, arena(codes_at));\n"
-        "    to_lines(reading, arena(codes_at), line);\n"
-    )
-    return template("read.c", TO_LINES=decoded + plain, READ_ROW=row)
+def _matrices(used: set[str], kind: Kind) -> str:
+    """Functions that multiply: one where line values are bytes, as codes are."""
+    functions = {}
+    if "decoder" in used:
+        functions[kind.decode] = template("matrix.c", NAME=kind.decode, FROM=BYTE, TO=kind.pixel)
+    if "encoder" in used:
+        functions[kind.encode] = template("matrix.c", NAME=kind.encode, FROM=kind.pixel, TO=BYTE)
+    return (_own(kind, "finished.c") if functions else "") + "".join(functions.values())
 
 
-def _drive(used: set[str]) -> str:
+def _operator(name: str, kind: Kind) -> str:
+    if name == "add_up":
+        return template("sums.c")
+    if name != "convolve":
+        return template(f"{name}.c")
+    products = _own(kind, "products.c")
+    steps = {"INPUTS": kind.inputs, "WEIGHTS": 4 * kind.inputs}
+    helpers = "" if kind.is_float else _own(kind, "simd.c")
+    return helpers + template("convolve.c", PRODUCTS=products, **steps)
+
+
+def _readers(used: set[str], kind: Kind) -> str:
+    decodes = "decoder" in used
+    lines = (_own(kind, "decode.c") if decodes else "") + _own(kind, "to_lines.c")
+    row = _own(kind, "read.c" if decodes else "read_plain.c")
+    return template("read.c", TO_LINES=lines, READ_ROW=row)
+
+
+def _drive(used: set[str], kind: Kind) -> str:
     finish = ""
     if "table" in used:
         finish += (
@@ -201,12 +225,12 @@ def _drive(used: set[str]) -> str:
         finish += (
             "    if (stage->encoder) {\n"
             "        uint8_t *codes = arena(stage->codes_at);\n"
-            "        multiply(stage->encoder, stage->width, result, codes);\n"
+            f"        {kind.encode}(stage->encoder, stage->width, {kind.row}, codes);\n"
             "        return codes;\n"
             "    }\n"
         )
     begin = "    if (stage->absorb) begin_sums(stage);\n" if "hand_over" in used else ""
-    return template("drive.c", FINISH=finish, BEGIN=begin)
+    return template("drive.c", FILL=_own(kind, "fill.c"), FINISH=finish, BEGIN=begin)
 
 
 def _main(network: IntegerNetwork, plan: MemoryPlan, chains: list[list[str]], image: str) -> str:

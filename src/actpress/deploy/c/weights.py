@@ -16,7 +16,7 @@ from actpress.deploy.integer import (
     Stage,
     Table,
 )
-from actpress.deploy.integer.arithmetic import Array
+from actpress.deploy.integer.arithmetic import Values
 from actpress.deploy.memory import Buffers
 from actpress.deploy.memory.schedule import adds_up, aligned, window_of
 from actpress.errors import ExportError
@@ -65,10 +65,11 @@ class Structures(MapStructures):
         }
         if isinstance(stage.operation, Convolution) and source is not None:
             fields |= self._weights(stage.operation, source, name)
-            fields["padding"] = self.zero(source)
+            fields["padding"] = self._padding(source, largest=False)
         elif isinstance(stage.operation, Pool) and source is not None:
-            fields["padding"] = "0" if stage.operation.largest else self.zero(source)
-            fields["begin"] = -512 if stage.operation.largest else 0
+            largest = stage.operation.largest
+            fields["padding"] = self._padding(source, largest=largest)
+            fields["begin"] = self.kind.below_all if largest else 0
         lines = [
             f"        .{key} = {value},\n" for key, value in fields.items() if value not in (0, "0")
         ]
@@ -94,11 +95,17 @@ class Structures(MapStructures):
         self.used.add(name)
         return name
 
+    def _padding(self, source: Reading, *, largest: bool) -> str:
+        """What lies beyond borders: in integers an array, or 0 for the least line value."""
+        if self.kind.is_float:
+            return "LEAST" if largest else "0"
+        return "0" if largest else self.zero(source)
+
     def _channels(self, stage: Stage) -> str:
-        bias = np.zeros(len(stage.rescale.shift), np.int64)
+        bias: Values = np.zeros_like(stage.rescale.multiplier)
         if isinstance(stage.operation, Convolution):
             bias = stage.operation.bias
-        if stage.target is None:
+        if stage.target is None and isinstance(stage.rescale, Rescale):
             wide = stage.rescale.low.max() > -(2**31) or stage.rescale.high.min() < 2**31 - 1
             if wide:
                 raise ExportError(f"{stage.name}: an activation of logits has no C form")
@@ -106,7 +113,7 @@ class Structures(MapStructures):
             free = Rescale(stage.rescale.multiplier, stage.rescale.shift, none, none, none)
             return self.rescaled(bias, free, stage.name, 0, groups=_fours(stage))
         inner = stage.table is not None or stage.encoder is not None
-        moved = BIAS_OF_BYTES if inner else 0
+        moved = -stage.rescale.least if inner else 0
         return self.rescaled(bias, stage.rescale, stage.name, moved, groups=_fours(stage))
 
     def _stage_table(self, stage: Stage) -> str:
@@ -123,9 +130,10 @@ class Structures(MapStructures):
             return "0"
         self.used.add("encoder")
         encoder = stage.encoder
-        bias = encoder.bias - BIAS_OF_BYTES * encoder.weight.sum(axis=1)
-        moved = Matrix(encoder.weight, bias, encoder.rescale)
-        return f"&{self.matrix(moved, f'{stage.name}.encoder', '0', moved=0)}"
+        if not self.kind.is_float:
+            bias = encoder.bias - BIAS_OF_BYTES * encoder.weight.sum(axis=1)
+            encoder = Matrix(encoder.weight, bias, encoder.rescale)
+        return f"&{self.matrix(encoder, f'{stage.name}.encoder', '0', moved=0)}"
 
     def _joins(self, stage: Stage, places: list[int]) -> str:
         if not stage.addends:
@@ -137,7 +145,7 @@ class Structures(MapStructures):
 
     def _join(self, stage: Stage, addend: Addend, at: int) -> str:
         name = f"{stage.name}_join_{addend.reading.map.name}"
-        multiplier = self.constants.array("int32_t", addend.multiplier, name)
+        multiplier = self.constants.array(self.kind.multiplier, addend.multiplier, name)
         return f"{{ &{self.reading(addend.reading)}, {multiplier}, {at}, {addend.first} }}"
 
     def _weights(self, convolution: Convolution, source: Reading, name: str) -> dict[str, object]:
@@ -146,17 +154,17 @@ class Structures(MapStructures):
         comment = f"{name}: {shape}"
         if is_depthwise(convolution):
             weight = convolution.weight[:, 0].transpose(1, 2, 0)
-            stored = self.constants.array("int8_t", weight, f"{name}_weight", comment)
+            stored = self.constants.array(self.kind.number, weight, f"{name}_weight", comment)
             return {"weight": stored}
         whole = convolution.groups == 1 and convolution.window.dilation[1] == 1
-        weight = in_quads(convolution, whole=whole)
+        weight = by_fours(convolution, self.kind.inputs, whole=whole)
         step = convolution.window.dilation[1] * source.channels
         return {
-            "weight": self.constants.array("int8_t", weight, f"{name}_weight", comment),
+            "weight": self.constants.array(self.kind.number, weight, f"{name}_weight", comment),
             "groups": convolution.groups,
             "group_outputs": outputs // convolution.groups,
             "runs": weight.shape[3],
-            "run_skip": 0 if whole else step - QUAD * weight.shape[4],
+            "run_skip": 0 if whole else step - self.kind.inputs * weight.shape[4],
             "quads": weight.shape[4],
         }
 
@@ -189,15 +197,16 @@ def is_depthwise(convolution: Convolution) -> bool:
     return convolution.groups == len(convolution.bias) > 1 and convolution.weight.shape[1] == 1
 
 
-def in_quads(convolution: Convolution, *, whole: bool) -> Array:
+def by_fours(convolution: Convolution, at_once: int, *, whole: bool) -> Values:
     """Weights in the order in which `convolve` reads them.
 
     Args:
         convolution: whose weights.
+        at_once: inputs of a step.
         whole: whether all inputs of a kernel row lie one after the other.
 
     Returns:
-        Shape (groups, blocks of four outputs, kernel height, runs, quads, 4 outputs, 4 inputs).
+        Shape (groups, blocks of four outputs, kernel height, runs, steps, 4 outputs, inputs).
     """
     outputs, inputs, height, width = convolution.weight.shape
     groups = convolution.groups
@@ -206,10 +215,10 @@ def in_quads(convolution: Convolution, *, whole: bool) -> Array:
     weight = convolution.weight.transpose(0, 2, 3, 1).reshape(
         groups, per_group, height, runs, length
     )
-    room = [(0, 0), (0, -per_group % QUAD), (0, 0), (0, 0), (0, -length % QUAD)]
+    room = [(0, 0), (0, -per_group % QUAD), (0, 0), (0, 0), (0, -length % at_once)]
     weight = np.pad(weight, room)
-    blocks, quads = weight.shape[1] // QUAD, weight.shape[4] // QUAD
-    split = weight.reshape(groups, blocks, QUAD, height, runs, quads, QUAD)
+    blocks, steps = weight.shape[1] // QUAD, weight.shape[4] // at_once
+    split = weight.reshape(groups, blocks, QUAD, height, runs, steps, at_once)
     return split.transpose(0, 1, 3, 4, 5, 2, 6)
 
 

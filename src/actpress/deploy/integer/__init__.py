@@ -5,7 +5,9 @@ from actpress.deploy.integer.execute import Executor
 from actpress.deploy.integer.heads import head_of
 from actpress.deploy.integer.network import (
     Addend,
+    AnyRescale,
     Convolution,
+    FloatRescale,
     Input,
     IntegerMap,
     IntegerNetwork,
@@ -15,14 +17,17 @@ from actpress.deploy.integer.network import (
     Rescale,
     Stage,
     Table,
+    Weights,
     Window,
 )
 from actpress.deploy.integer.score import IntegerScore, integer_score
 
 __all__ = [
     "Addend",
+    "AnyRescale",
     "Convolution",
     "Executor",
+    "FloatRescale",
     "Input",
     "IntegerMap",
     "IntegerNetwork",
@@ -33,6 +38,7 @@ __all__ = [
     "Rescale",
     "Stage",
     "Table",
+    "Weights",
     "Window",
     "head_of",
     "integer_network",

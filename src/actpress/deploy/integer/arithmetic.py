@@ -1,14 +1,19 @@
 """The one rounding rule, and how real factors become a multiplier and a shift."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.int64]
 RealArray = NDArray[np.float64]
+Values = NDArray[Any]
+"""Integers in int64, or float32: of lines, weights and sums, by the network's kind of weights."""
 
 MULTIPLIER_BITS = 31
 MOST_SHIFT = 56
 WEIGHT_MAX = 127
+FLOAT_BYTES = 4
 INT8_MIN, INT8_MAX = -128, 127
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 

@@ -14,7 +14,17 @@ from actpress.deploy.freeze import DECODE, ENCODE, QUANTIZE, freeze
 from actpress.deploy.integer import layers
 from actpress.deploy.integer.activations import activation_of
 from actpress.deploy.integer.arithmetic import Array
-from actpress.deploy.integer.network import Input, IntegerMap, IntegerNetwork, Stage, Window
+from actpress.deploy.integer.float32 import Float32
+from actpress.deploy.integer.int8 import Int8
+from actpress.deploy.integer.network import (
+    Input,
+    IntegerMap,
+    IntegerNetwork,
+    Stage,
+    Weights,
+    Window,
+)
+from actpress.deploy.integer.numbers import Numbers, Target
 from actpress.deploy.integer.operands import (
     Bounds,
     Computed,
@@ -27,7 +37,7 @@ from actpress.deploy.integer.operands import (
 )
 from actpress.deploy.integer.ranges import value_ranges
 from actpress.deploy.integer.readings import LEVELS
-from actpress.deploy.integer.stages import Target, logit_stage, stage_of
+from actpress.deploy.integer.stages import logit_stage, stage_of
 from actpress.errors import ExportError
 from actpress.graph.operators import human_name, operator_of
 from actpress.graph.values import holds_tensor, shape_of
@@ -41,21 +51,25 @@ UNCHANGED = frozenset(
     | {"detach", "in_layout"}
 )
 FLATTENING = frozenset({"flatten", "view", "reshape", "squeeze"})
+KINDS: dict[Weights, Numbers] = {Weights.INT8: Int8(), Weights.FLOAT32: Float32()}
 
 
-def integer_network(pressed: CompressedModel, batches: Iterable[Tensor]) -> IntegerNetwork:
+def integer_network(
+    pressed: CompressedModel, batches: Iterable[Tensor], *, weights: Weights = Weights.INT8
+) -> IntegerNetwork:
     """The integer form of a compressed network.
 
     Args:
         pressed: with its ranges fixed, in eval mode, on the CPU.
         batches: training images as the network takes them, shape (n, c, h, w): ranges of what no
             codec bounds come from them.
+        weights: numbers between the maps.
 
     Raises:
         ExportError: an operation or a codec has no integer form; names the module.
     """
     frozen = freeze(pressed)
-    walk = _Walk(pressed, frozen, value_ranges(frozen, batches))
+    walk = _Walk(pressed, frozen, value_ranges(frozen, batches), KINDS[weights])
     for node in frozen.graph.nodes:
         walk.visit(node)
     return walk.result()
@@ -65,8 +79,13 @@ class _Walk:
     """The nodes of a frozen network, one after the other."""
 
     def __init__(
-        self, pressed: CompressedModel, frozen: fx.GraphModule, ranges: dict[str, Bounds]
+        self,
+        pressed: CompressedModel,
+        frozen: fx.GraphModule,
+        ranges: dict[str, Bounds],
+        numbers: Numbers,
     ) -> None:
+        self._numbers = numbers
         self._codecs = pressed.codecs
         self._parts = {
             f"{path}.{part}": (site, part)
@@ -94,7 +113,12 @@ class _Walk:
         """The network, once every node was visited."""
         assert self._input is not None
         assert self._logit_scale is not None
-        return IntegerNetwork(self._input, tuple(self._stages), self._logit_scale)
+        return IntegerNetwork(
+            self._input,
+            tuple(self._stages),
+            self._logit_scale,
+            weights=self._numbers.weights,
+        )
 
     def visit(self, node: fx.Node) -> None:
         """Convert one node."""
@@ -139,7 +163,7 @@ class _Walk:
         return Stored(target.map, shape, target.step, target.affine)
 
     def _store(self, value: Computed, target: Target) -> None:
-        self._stages.append(stage_of(value, target, self._ranges[value.node]))
+        self._stages.append(stage_of(value, target, self._ranges[value.node], self._numbers))
 
     def _as_int8(self, value: Computed, node: fx.Node) -> Stored:
         """A map of 8 bits for what has no codec."""
@@ -176,7 +200,7 @@ class _Walk:
         value = self._computed(given)
         if value.shape[1:] != (1, 1):
             raise ExportError(f"{value.name}: the output has pixels, expected logits (n, classes)")
-        stage, self._logit_scale = logit_stage(value)
+        stage, self._logit_scale = logit_stage(value, self._numbers)
         self._stages.append(stage)
 
     def _operator(self, node: fx.Node) -> Value:

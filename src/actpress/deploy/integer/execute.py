@@ -5,16 +5,17 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from actpress.deploy.integer.arithmetic import Array, requantize
+from actpress.deploy.integer.arithmetic import INT8_MIN, Array, Values, requantize
 from actpress.deploy.integer.network import (
     Addend,
+    AnyRescale,
     Convolution,
+    FloatRescale,
     Input,
     IntegerNetwork,
     Matrix,
     Pool,
     Reading,
-    Rescale,
     Stage,
     Window,
 )
@@ -44,11 +45,11 @@ class Executor:
         self._network = network
         self._kept = kept
 
-    def logits(self, images: NDArray[np.float32]) -> Array:
-        """Images (n, c, h, w), as the float network takes them -> integers (n, classes)."""
+    def logits(self, images: NDArray[np.float32]) -> Values:
+        """Images (n, c, h, w), as the float network takes them -> numbers (n, classes)."""
         return self.run(image_codes(self._network.input, images))[0]
 
-    def run(self, image: Array) -> tuple[Array, Mapping[str, Array]]:
+    def run(self, image: Array) -> tuple[Values, Mapping[str, Array]]:
         """Run the codes of images.
 
         Args:
@@ -60,7 +61,7 @@ class Executor:
         """
         codes = {self._network.input.map.name: image.astype(np.int64)}
         kept = dict(codes)
-        logits = np.zeros((len(image), 0), np.int64)
+        logits: Values = np.zeros((len(image), 0), np.int64)
         for stage in self._network.stages:
             if stage.target is None:
                 logits = run_stage(stage, kept)[:, 0, 0, :]
@@ -77,10 +78,10 @@ def image_codes(given: Input, images: NDArray[np.float32]) -> Array:
     return np.asarray(codes.transpose(0, 2, 3, 1), np.int64)
 
 
-def run_stage(stage: Stage, codes: Mapping[str, Array]) -> Array:
+def run_stage(stage: Stage, codes: Mapping[str, Array]) -> Values:
     """What a stage stores, (n, h, w, c): codes of its target, or logits."""
     rescale = stage.rescale
-    sums = np.zeros((1, 1), np.int64)
+    sums: Values = np.zeros((1, 1), rescale.multiplier.dtype)
     if stage.source is not None:
         line = line_values(stage.source, codes[stage.source.map.name])
         if isinstance(stage.operation, Convolution):
@@ -90,36 +91,37 @@ def run_stage(stage: Stage, codes: Mapping[str, Array]) -> Array:
             sums = pool(line, stage.operation, stage.source.zero)
     sums = sums * rescale.multiplier
     for addend in stage.addends:
-        sums = _joined(sums, addend, codes, channels=len(rescale.shift))
+        sums = _joined(sums, addend, codes, channels=rescale.channels)
     values = _finished(sums, rescale)
     if stage.table is not None:
-        values = stage.table.at(values + 128)
+        values = stage.table.at(values - rescale.least)
     return values if stage.encoder is None else apply_matrix(values, stage.encoder)
 
 
-def line_values(reading: Reading, codes: Array) -> Array:
-    """Codes (n, h, w, k) -> int8 line values (n, h, w, c), as int64."""
+def line_values(reading: Reading, codes: Array) -> Values:
+    """Codes (n, h, w, k) -> line values (n, h, w, c)."""
     if reading.decoder is None:
         assert reading.table is not None
         return reading.table.at(codes)
     values = apply_matrix(codes, reading.decoder)
-    return values if reading.table is None else reading.table.at(values + 128)
+    return values if reading.table is None else reading.table.at(values - INT8_MIN)
 
 
-def apply_matrix(values: Array, matrix: Matrix) -> Array:
+def apply_matrix(values: Values, matrix: Matrix) -> Values:
     """A linear map of the last axis, rescaled."""
-    sums = _products(values, matrix.weight) + matrix.bias
+    sums = np.zeros((*values.shape[:-1], len(matrix.bias)), matrix.bias.dtype) + matrix.bias
+    _add_products(sums, values, matrix.weight)
     return _finished(sums * matrix.rescale.multiplier, matrix.rescale)
 
 
-def convolve(line: Array, convolution: Convolution, zero: Array) -> Array:
+def convolve(line: Values, convolution: Convolution, zero: Values) -> Values:
     """Accumulators (n, h', w', outputs) of line values (n, h, w, c)."""
     window, groups = convolution.window, convolution.groups
     padded = _padded(line, window, zero)
     outputs, inputs = convolution.weight.shape[:2]
     n = len(line)
     height, width = window.size_after(*line.shape[1:3])
-    sums = np.zeros((n, height, width, groups, outputs // groups), np.int64)
+    sums = np.zeros((n, height, width, groups, outputs // groups), convolution.bias.dtype)
     sums += convolution.bias.reshape(groups, -1)
     weight = convolution.weight.reshape(groups, outputs // groups, inputs, *window.kernel)
     for row in range(window.kernel[0]):
@@ -131,14 +133,14 @@ def convolve(line: Array, convolution: Convolution, zero: Array) -> Array:
                 continue
             for group in range(groups):
                 members = seen[..., group * inputs : (group + 1) * inputs]
-                sums[..., group, :] += _products(members, weight[group, :, :, row, column])
+                _add_products(sums[..., group, :], members, weight[group, :, :, row, column])
     return sums.reshape(n, height, width, outputs)
 
 
-def pool(line: Array, operation: Pool, zero: Array) -> Array:
+def pool(line: Values, operation: Pool, zero: Values) -> Values:
     """Largest line values or sums of windows, without their zeros, (n, h', w', c)."""
     window = operation.window
-    outside = np.full_like(zero, -128) if operation.largest else zero
+    outside = np.full_like(zero, _least(zero)) if operation.largest else zero
     padded = _padded(line, window, outside)
     height, width = window.size_after(*line.shape[1:3])
     taps = [
@@ -147,10 +149,30 @@ def pool(line: Array, operation: Pool, zero: Array) -> Array:
         for column in range(window.kernel[1])
     ]
     if operation.largest:
-        largest: Array = np.max(taps, axis=0)
+        largest: Values = np.max(taps, axis=0)
         return largest - zero
-    total: Array = np.sum(taps, axis=0)
-    return total - len(taps) * zero
+    total = np.zeros_like(taps[0])
+    for tap in taps:
+        total += tap - zero
+    return total
+
+
+def _least(numbers: Values) -> float:
+    """The least line value of a kind."""
+    return float(np.finfo(np.float32).min) if numbers.dtype == np.float32 else INT8_MIN
+
+
+def _add_products(sums: Values, values: Values, weight: Values) -> None:
+    """Add values (..., i) times the transpose of weight (o, i) to sums (..., o).
+
+    float32 is added input by input, and every product is rounded before: a sum depends on that.
+    """
+    if weight.dtype != np.float32:
+        sums += _products(values, weight)
+        return
+    inputs = values.astype(np.float32)
+    for at in range(weight.shape[1]):
+        sums += inputs[..., at, None] * weight[:, at]
 
 
 def _products(values: Array, weight: Array) -> Array:
@@ -167,30 +189,33 @@ def _products(values: Array, weight: Array) -> Array:
     return total.reshape(*values.shape[:-1], len(weight))
 
 
-def _finished(sums: Array, rescale: Rescale) -> Array:
+def _finished(sums: Values, rescale: AnyRescale) -> Values:
+    if isinstance(rescale, FloatRescale):
+        found: Values = np.clip(sums + rescale.offset, rescale.low, rescale.high)
+        return found.astype(np.int64) if rescale.whole else found
     values: Array = requantize(sums, rescale.shift) + rescale.offset
     return np.clip(values, rescale.low, rescale.high)
 
 
-def _joined(sums: Array, addend: Addend, codes: Mapping[str, Array], *, channels: int) -> Array:
+def _joined(sums: Values, addend: Addend, codes: Mapping[str, Array], *, channels: int) -> Values:
     line = line_values(addend.reading, codes[addend.reading.map.name])
-    whole = np.zeros((*line.shape[:3], channels), np.int64) + sums
+    whole = np.zeros((*line.shape[:3], channels), sums.dtype) + sums
     members = slice(addend.first, addend.first + addend.reading.channels)
     whole[..., members] += (line - addend.reading.zero) * addend.multiplier
     return whole
 
 
-def _padded(line: Array, window: Window, value: Array) -> Array:
+def _padded(line: Values, window: Window, value: Values) -> Values:
     """With the value of each channel around the map."""
     (top, left), (bottom, right) = window.before, window.after
     n, height, width, channels = line.shape
-    whole = np.empty((n, height + top + bottom, width + left + right, channels), np.int64)
+    whole = np.empty((n, height + top + bottom, width + left + right, channels), line.dtype)
     whole[:] = value
     whole[:, top : top + height, left : left + width] = line
     return whole
 
 
-def _seen(padded: Array, window: Window, row: int, column: int, height: int, width: int) -> Array:
+def _seen(padded: Values, window: Window, row: int, column: int, height: int, width: int) -> Values:
     """What one position of the kernel sees, (n, height, width, c)."""
     (down, across), (by_row, by_column) = window.stride, window.dilation
     top, left = row * by_row, column * by_column

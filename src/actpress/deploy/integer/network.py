@@ -4,14 +4,24 @@
 map -> reading -> line values (int8) -> operation -> accumulators (int32) -+-> rescale -> [table]
 map -> reading -> line values (int8) ---------------------- addend --------'     -> [encoder] -> map
 ```
+
+Maps always hold integers. With weights of float32, line values and accumulators are float32, too.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from math import prod
 
 import numpy as np
 
-from actpress.deploy.integer.arithmetic import INT8_MAX, INT8_MIN, Array
+from actpress.deploy.integer.arithmetic import FLOAT_BYTES, INT8_MAX, INT8_MIN, Array, Values
+
+
+class Weights(StrEnum):
+    """Numbers between the maps: weights, and the line values that they are multiplied by."""
+
+    INT8 = "int8"
+    FLOAT32 = "float32"
 
 
 @dataclass(frozen=True)
@@ -56,20 +66,60 @@ class Rescale:
     low: Array
     high: Array
 
+    @property
+    def least(self) -> int:
+        """The least value before a table."""
+        return INT8_MIN
+
+    @property
+    def channels(self) -> int:
+        """Whose sums these are."""
+        return len(self.multiplier)
+
+
+@dataclass(frozen=True)
+class FloatRescale:
+    """`clip(sum * multiplier + offset, low, high)` in float32, per channel.
+
+    Attributes:
+        multiplier, offset, low, high: float32, shape (c,).
+        whole: what comes out loses its fraction, and is not negative; a half is part of `offset`,
+            `low` and `high`.
+    """
+
+    multiplier: Values
+    offset: Values
+    low: Values
+    high: Values
+    whole: bool
+
+    @property
+    def least(self) -> int:
+        """The least value before a table."""
+        return 0
+
+    @property
+    def channels(self) -> int:
+        """Whose sums these are."""
+        return len(self.multiplier)
+
+
+AnyRescale = Rescale | FloatRescale
+
 
 @dataclass(frozen=True)
 class Matrix:
     """A linear map of the channels of each pixel, and the way from its accumulators to symbols.
 
     Attributes:
-        weight: int8, shape (outputs, inputs).
-        bias: int32, shape (outputs,).
+        weight: int8 or float32, shape (outputs, inputs).
+        bias: int32 or float32, shape (outputs,).
         rescale: of the accumulators.
     """
 
-    weight: Array
-    bias: Array
-    rescale: Rescale
+    weight: Values
+    bias: Values
+    rescale: AnyRescale
 
 
 @dataclass(frozen=True)
@@ -77,16 +127,16 @@ class Table:
     """A function of small integers: `values[start[channel] + index]`.
 
     Attributes:
-        values: int8 line values or uint8 codes.
+        values: int8 or float32 line values, or uint8 codes.
         start: shape (c,); what the index counts from is said where the table is used.
     """
 
-    values: Array
+    values: Values
     start: Array
 
-    def at(self, index: Array) -> Array:
+    def at(self, index: Array) -> Values:
         """Values at indices (..., c)."""
-        found: Array = self.values[self.start + index]
+        found: Values = self.values[self.start + index]
         return found
 
     @property
@@ -99,12 +149,12 @@ class Table:
 class Reading:
     """How codes of a map become the line values that an operation reads.
 
-    Without a decoder, `table[code]`. With one, the decoder gives int8 values, and where there is
-    a table, it is of these values plus 128.
+    Without a decoder, `table[code]`. With one, the decoder gives line values, and where there is
+    a table, it is of these int8 values plus 128.
 
     Attributes:
         map: that is read.
-        table: to int8.
+        table: to line values.
         decoder: from codes to the channels of the value.
         zero: line value that stands for zero, shape (c,); what lies beyond a border has it.
     """
@@ -112,7 +162,7 @@ class Reading:
     map: IntegerMap
     table: Table | None
     decoder: Matrix | None
-    zero: Array
+    zero: Values
 
     @property
     def channels(self) -> int:
@@ -157,14 +207,14 @@ class Convolution:
 
     Attributes:
         window: of the kernel.
-        weight: int8, shape (outputs, inputs per group, kernel height, kernel width).
-        bias: int32, shape (outputs,), what zeros of the lines are worth taken off.
+        weight: int8 or float32, shape (outputs, inputs per group, kernel height, kernel width).
+        bias: int32 or float32, shape (outputs,), what zeros of the lines are worth taken off.
         groups: of channels.
     """
 
     window: Window
-    weight: Array
-    bias: Array
+    weight: Values
+    bias: Values
     groups: int
 
     @property
@@ -193,12 +243,12 @@ class Addend:
     Attributes:
         reading: of as many pixels as the result.
         first: channel of the result that the first channel joins.
-        multiplier: int32, shape (channels of the reading,).
+        multiplier: int32 or float32, shape (channels of the reading,).
     """
 
     reading: Reading
     first: int
-    multiplier: Array
+    multiplier: Values
 
 
 @dataclass(frozen=True)
@@ -210,10 +260,10 @@ class Stage:
         source: what the operation reads; None where there are only addends.
         operation: on line values; None without a source.
         addends: that are summed up.
-        rescale: of the sums. Gives codes of `target`, or int8 values where `table` or `encoder`
+        rescale: of the sums. Gives codes of `target`, or values for the `table` or `encoder` that
             follows.
-        table: of the int8 values plus 128.
-        encoder: from int8 values to the codes of `target`.
+        table: of 256 values, from `rescale.least` on.
+        encoder: from values to the codes of `target`.
         target: the map; None for the last stage, which gives logits.
     """
 
@@ -221,10 +271,15 @@ class Stage:
     source: Reading | None
     operation: Convolution | Pool | None
     addends: tuple[Addend, ...]
-    rescale: Rescale
+    rescale: AnyRescale
     table: Table | None
     encoder: Matrix | None
     target: IntegerMap | None
+
+    @property
+    def number_bytes(self) -> int:
+        """Of a line value."""
+        return FLOAT_BYTES if isinstance(self.rescale, FloatRescale) else 1
 
     @property
     def readings(self) -> tuple[Reading, ...]:
@@ -235,7 +290,7 @@ class Stage:
     @property
     def size(self) -> tuple[int, int, int]:
         """Channels before an encoder, height, width of the result."""
-        channels = len(self.rescale.shift)
+        channels = self.rescale.channels
         if self.source is None or self.operation is None:
             first = self.addends[0].reading.map
             return channels, first.height, first.width
@@ -267,12 +322,14 @@ class IntegerNetwork:
         stages: each reads maps of earlier ones.
         logit_scale: logits are the integers of the last stage times this.
         sent: names of the maps that are the output of the head of a network; there are no logits.
+        weights: of all stages.
     """
 
     input: Input
     stages: tuple[Stage, ...]
     logit_scale: float
     sent: tuple[str, ...] = ()
+    weights: Weights = Weights.INT8
 
     @property
     def maps(self) -> tuple[IntegerMap, ...]:

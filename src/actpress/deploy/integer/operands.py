@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from actpress.deploy.affine import AffineCodec
 from actpress.deploy.integer.activations import Activation
-from actpress.deploy.integer.arithmetic import RealArray
+from actpress.deploy.integer.arithmetic import Array, RealArray
 from actpress.deploy.integer.network import IntegerMap, Window
 
 Bounds = tuple[float, float]
@@ -54,12 +56,10 @@ class Part:
     Attributes:
         value: what joins.
         first: channel of the sum that its first channel joins.
-        sign: 1 or -1.
     """
 
     value: Stored
     first: int = 0
-    sign: int = 1
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,14 @@ class Linear:
     bias: RealArray
     window: Window
     groups: int
+
+    @property
+    def channels_read(self) -> Array:
+        """Channels of the source that each output reads, shape (outputs, inputs per group)."""
+        outputs, inputs = self.weight.shape[:2]
+        group = np.arange(outputs) // (outputs // self.groups)
+        channels: Array = group[:, None] * inputs + np.arange(inputs)
+        return channels
 
     def scaled(self, factor: RealArray, constant: RealArray) -> "Linear":
         """Followed by a factor and a constant per output."""

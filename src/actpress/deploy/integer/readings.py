@@ -14,22 +14,10 @@ from actpress.deploy.integer.arithmetic import (
     quantized_weights,
 )
 from actpress.deploy.integer.network import Matrix, Reading, Rescale, Table, int8_clip
+from actpress.deploy.integer.numbers import Line
 from actpress.deploy.integer.operands import Bounds, Stored
 
 LEVELS = 255
-
-
-@dataclass(frozen=True)
-class Line:
-    """Line values and what they mean: `(line - zero) * scale`.
-
-    Attributes:
-        reading: of a map.
-        scale: shape (c,).
-    """
-
-    reading: Reading
-    scale: RealArray
 
 
 @dataclass(frozen=True)
@@ -72,15 +60,25 @@ def line_of(value: Stored) -> Line:
     """Line values of a stored value after its activations."""
     if value.step is None:
         return _decoded(value)
-    bounds = bounds_of(value.activations)
-    if bounds is not None and bounds[0] in (0.0, -np.inf) and _never_reached(value, bounds[1]):
-        return _shifted(value, value.step, nonnegative=bounds[0] == 0)
+    if shows_symbols(value):
+        return _shifted(value, value.step, nonnegative=is_nonnegative(value))
     return _tabulated(value, value.step)
 
 
-def _never_reached(value: Stored, high: float) -> bool:
+def shows_symbols(value: Stored) -> bool:
+    """Whether symbols are read as they are, or all below zero as zero; there is no projection."""
     assert value.step is not None
-    return bool((value.map.q_max * value.step <= high).all())
+    bounds = bounds_of(value.activations)
+    if bounds is None or bounds[0] not in (0.0, -np.inf):
+        return False
+    return bool((value.map.q_max * value.step <= bounds[1]).all())
+
+
+def is_nonnegative(value: Stored) -> bool:
+    """Whether activations, all of them clamps, leave nothing below zero."""
+    bounds = bounds_of(value.activations)
+    assert bounds is not None
+    return bounds[0] == 0
 
 
 def _shifted(value: Stored, step: RealArray, *, nonnegative: bool) -> Line:
@@ -118,21 +116,29 @@ def _shifted(value: Stored, step: RealArray, *, nonnegative: bool) -> Line:
 
 def _tabulated(value: Stored, step: RealArray) -> Line:
     """The nearest line value for every symbol, on one scale."""
+    every, start = tabulated(value, step)
+    grid = Grid.of((float(every.min()), float(every.max())))
+    channels = len(step)
+    reading = Reading(
+        value.map, Table(grid.lines(every), start), None, np.full(channels, grid.zero)
+    )
+    return Line(reading, np.full(channels, grid.step))
+
+
+def tabulated(value: Stored, step: RealArray) -> tuple[RealArray, Array]:
+    """What every symbol of every channel is after activations, and where those of a channel begin.
+
+    Channels that are alike share their values.
+    """
     pieces: dict[tuple[float, int, int], RealArray] = {}
     keys = list(zip(step.tolist(), value.map.q_min.tolist(), value.map.q_max.tolist(), strict=True))
     for key in keys:
         if key not in pieces:
             symbols: RealArray = np.arange(key[1], key[2] + 1).astype(np.float64)
             pieces[key] = apply(value.activations, symbols * key[0])
-    every = np.concatenate(list(pieces.values()))
-    grid = Grid.of((float(every.min()), float(every.max())))
     first = dict(zip(pieces, np.cumsum([0, *map(len, pieces.values())])[:-1], strict=True))
     start = np.array([first[key] for key in keys], np.int64)
-    channels = len(step)
-    reading = Reading(
-        value.map, Table(grid.lines(every), start), None, np.full(channels, grid.zero)
-    )
-    return Line(reading, np.full(channels, grid.step))
+    return np.concatenate(list(pieces.values())), start
 
 
 def _decoded(value: Stored) -> Line:

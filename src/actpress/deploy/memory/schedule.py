@@ -98,20 +98,30 @@ def buffers_of(stage: Stage, following: Stage | None = None) -> Buffers:
         window, source = window_of(stage), stage.source
         slots = 1 if adds_up(stage) else span(window)
         across = source.map.width + window.before[1] + window.after[1]
-        row_stride = across * source.channels
+        row_stride = across * source.channels * stage.number_bytes
         rows = slots * row_stride + WORD - 1  # quads of inputs are read up to three bytes further
         sums = width * channels * 4 if adds_up(stage) else 0
-    joins = tuple(addend.reading.map.width * addend.reading.channels for addend in stage.addends)
+    joins = tuple(
+        addend.reading.map.width * addend.reading.channels * stage.number_bytes
+        for addend in stage.addends
+    )
     for reading in stage.readings:
         if reading.decoder is not None:
             codes = max(codes, reading.map.width * reading.map.channels)
     if stage.encoder is not None:
         codes = max(codes, width * len(stage.encoder.weight))
-    row = width * channels * (WORD if stage.target is None else 1)
+    row = width * channels * _value_bytes(stage)
     in_join = _join_under_row(stage)
     in_next = in_join is None and following is not None and _hands_on_in_place(stage, following)
     row = 0 if in_next or in_join is not None else row
     return Buffers(rows, slots, row_stride, joins, sums, row, codes, in_join, in_next)
+
+
+def _value_bytes(stage: Stage) -> int:
+    """Of the row that is computed: logits, line values for an encoder, or codes."""
+    if stage.target is None:
+        return WORD
+    return 1 if stage.encoder is None else stage.number_bytes
 
 
 def _join_under_row(stage: Stage) -> int | None:

@@ -3,12 +3,12 @@
 static void absorb_largest(const struct stage *stage)
 {
     const uint32_t channels = stage->outputs;
-    int32_t *found = window_sums(stage);
+    accumulator *found = window_sums(stage);
     for (uint32_t x = 0; x < stage->width; x++, found += channels) {
-        const int8_t *from = slot(stage, 0) + (size_t)x * stage->stride_width * channels;
+        const number *from = slot(stage, 0) + (size_t)x * stage->stride_width * channels;
         for (uint32_t kx = 0; kx < stage->kernel_width; kx++)
             for (uint32_t c = 0; c < channels; c++, from++) {
-                const int32_t value = *from - stage->source->zero[c];
+                const accumulator value = *from - ZERO(stage->source, c);
                 if (value > found[c]) found[c] = value;
             }
     }

@@ -3,19 +3,10 @@
 struct progress {
     uint32_t made, seen;
 };
-
-static void fill(const struct stage *stage, int8_t *to, uint32_t pixels)
-{
-    const uint32_t channels = stage->source->channels;
-    for (; pixels; pixels--, to += channels) {
-        if (stage->padding) memcpy(to, stage->padding, channels);
-        else memset(to, INT8_MIN, channels);
-    }
-}
-
+@FILL@
 static uint32_t width_of_line(const struct stage *stage)
 {
-    return stage->row_stride / stage->source->channels;
+    return stage->row_stride / (stage->source->channels * (uint32_t)sizeof(number));
 }
 
 static void prepare(const struct stage *stage)
@@ -27,7 +18,7 @@ static void prepare(const struct stage *stage)
 /* The line buffer that the next row of the source goes to. */
 static uint8_t *next_line(const struct stage *stage, const struct progress *at)
 {
-    return (uint8_t *)slot(stage, at->seen) + (size_t)stage->left * stage->source->channels;
+    return (uint8_t *)(slot(stage, at->seen) + (size_t)stage->left * stage->source->channels);
 }
 
 static void took(const struct stage *stage, struct progress *at)

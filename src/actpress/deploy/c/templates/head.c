@@ -21,10 +21,10 @@
 #define LONGEST_CHAIN @LONGEST_CHAIN@
 #define TALLEST_KERNEL @TALLEST_KERNEL@
 
-static uint32_t arena_words[NET_ARENA_BYTES / 4u];
+static @WORD@ arena_words[NET_ARENA_BYTES / 4u];
 
 static uint8_t *arena(uint32_t offset) { return (uint8_t *)arena_words + offset; }
 
-static int8_t *lines(uint32_t offset) { return (int8_t *)arena_words + offset; }
+static number *lines(uint32_t offset) { return (number *)(void *)arena(offset); }
 
 static uint8_t *result; /* the row that is being computed */

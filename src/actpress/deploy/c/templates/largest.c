@@ -3,17 +3,17 @@
 static void largest(const struct stage *stage, uint32_t row)
 {
     const uint32_t channels = stage->source->channels;
-    const int8_t *rows[TALLEST_KERNEL];
+    const number *rows[TALLEST_KERNEL];
     window_rows(stage, row, rows);
     for (uint32_t x = 0; x < stage->width; x++)
         for (uint32_t c = 0; c < channels; c++) {
-            int32_t found = INT8_MIN;
+            number found = LEAST;
             for (uint32_t ky = 0; ky < stage->kernel_height; ky++)
                 for (uint32_t kx = 0; kx < stage->kernel_width; kx++) {
                     const size_t at = (size_t)x * stage->stride_width + kx * stage->dilation_width;
-                    const int32_t value = rows[ky][at * channels + c];
+                    const number value = rows[ky][at * channels + c];
                     if (value > found) found = value;
                 }
-            put(stage, &stage->channels[c], x, c, found - stage->source->zero[c]);
+            put(stage, &stage->channels[c], x, c, found - ZERO(stage->source, c));
         }
 }

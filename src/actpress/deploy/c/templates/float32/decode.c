@@ -1,0 +1,4 @@
+    if (reading->decoder) {
+        decode(reading->decoder, map->width, codes, (number *)(void *)line);
+        return;
+    }

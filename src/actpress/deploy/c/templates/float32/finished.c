@@ -1,0 +1,5 @@
+
+static float finished(float sum, const struct channel *channel)
+{
+    return clip(sum * channel->multiplier + channel->offset, channel->low, channel->high);
+}
