@@ -146,23 +146,20 @@ static const uint8_t same[256] = {
     250, 251, 252, 253, 254, 255,
 };
 
-/* Some channels of a row of pixels; table 0 leaves codes as they are. */
+/* Some channels of a row of pixels; their values begin at `values`, or for each at its start. */
 static void unpack_members(const uint8_t *from, const struct map *map, const struct group *group,
-                           const struct table *table, uint8_t *to)
+                           const uint8_t *values, const place *start, uint8_t *to)
 {
-    static const struct table none = {same, 0};
-    const uint8_t *const values = table ? table->values : none.values;
-    const place *const start = table ? table->start : none.start;
     uint32_t left = (uint32_t)map->width * group->count, j = 0;
     while (left) {
-        uint8_t codes[BLOCK];
+        uint8_t bytes[BLOCK];
         const uint32_t count = left < BLOCK ? left : BLOCK;
-        unpack_run(from, group->bits, count, same, codes);
+        unpack_run(from, group->bits, count, start ? same : values, bytes);
         from += BLOCK / 8u * group->bits;
         left -= count;
         for (uint32_t i = 0; i < count; i++) {
             const uint32_t channel = group->members ? group->members[j] : j;
-            to[channel] = values[(start ? start[channel] : 0u) + codes[i]];
+            to[channel] = start ? values[start[channel] + bytes[i]] : bytes[i];
             if (++j == group->count) j = 0, to += map->channels;
         }
     }
@@ -194,12 +191,15 @@ static uint8_t *stored(const struct map *map, uint32_t y)
 static void unpack_groups(const struct map *map, const uint8_t *from, const struct table *table,
                           uint8_t *to)
 {
+    const uint8_t *const values = table ? table->values : same;
+    const place *const start = table ? table->start : NULL;
     for (uint32_t g = 0; g < map->group_count; g++) {
         const struct group *group = &map->groups[g];
-        if (!group->members && table && !table->start)
-            unpack_run(from, group->bits, (uint32_t)map->width * group->count, table->values, to);
+        const uint8_t *const own = values + (table && table->group_start ? table->group_start[g] : 0u);
+        if (!group->members && !start)
+            unpack_run(from, group->bits, (uint32_t)map->width * group->count, own, to);
         else
-            unpack_members(from, map, group, table, to);
+            unpack_members(from, map, group, own, start, to);
         from += group->row_bytes;
     }
 }
@@ -643,7 +643,7 @@ static const struct group image_groups[] = {
     { 0, 1, 12, 8 },
 };
 static const struct map image_map = { image_groups, 0, 0, 12, 1, 1, 12, 12 };
-static const struct table image_lines = { image_lines_values, 0 };
+static const struct table image_lines = { image_lines_values, 0, 0 };
 static const struct reading image_reading = { &image_map, &image_lines, 0, image_zero, 1 };
 static const struct code code = { code_symbol_at, code_shares };
 static const struct coded_group first_coded_groups[] = {
@@ -657,7 +657,7 @@ static const struct group first_groups[] = {
     { first_of_2_bits, 2, 6, 2 },
 };
 static const struct map first_map = { first_groups, &first_coding, 344, 13, 3, 4, 12, 12 };
-static const struct table first_lines = { first_lines_values, 0 };
+static const struct table first_lines = { first_lines_values, 0, 0 };
 static const struct reading first_reading = { &first_map, &first_lines, 0, first_zero, 4 };
 static const struct map second_map = { 0, 0, 0, 18, 0, 4, 12, 12 };
 static const struct reading second_reading = { &second_map, &first_lines, 0, first_zero, 4 };
@@ -665,7 +665,7 @@ static const struct join add_joins[] = {
     { &first_reading, add_join_first, 224, 0 },
 };
 static const struct map joined_map = { 0, 0, 0, 24, 0, 4, 12, 12 };
-static const struct table joined_lines = { joined_lines_values, 0 };
+static const struct table joined_lines = { joined_lines_values, 0, 0 };
 static const struct reading joined_reading = { &joined_map, &joined_lines, 0, first_zero, 4 };
 static const struct group pooled_groups[] = {
     { 0, 4, 4, 8 },

@@ -21,10 +21,12 @@ struct channel {
     uint8_t shift;
 };
 
-/* A function of a byte for every channel: values[start[channel] + byte]; start 0: one for all. */
+/* A function of a byte for every channel: values[start[channel] + byte]; start 0: one for all, or one
+   for each group of channels of a packed map. */
 struct table {
     const uint8_t *values;
     const place *start;
+    const place *group_start;
 };
 
 /* Channels of a map whose codes have one width; members 0: all of them, in order. */

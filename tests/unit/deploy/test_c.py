@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from actpress.deploy.integer import (
     Executor,
     IntegerMap,
     IntegerNetwork,
+    Table,
     Weights,
     integer_network,
 )
@@ -39,6 +41,7 @@ from actpress.errors import ExportError, RunError
 from actpress.graph import capture
 from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.pressing import CompressedModel, fit_tables, press
+from tests.golden.test_c import network as golden_network
 from tests.unit.deploy.conftest import Pressing
 from tests.unit.deploy.host_c import on_host
 from tests.unit.deploy.test_integer import Sums
@@ -264,6 +267,30 @@ def test_runs_of_every_width(tmp_path: Path, bits: int) -> None:
         bit = ((codes[:count, None] >> np.arange(bits)) & 1).astype(np.uint8).ravel()
         expected += [*np.packbits(bit, bitorder="little").tolist(), *codes[:count].tolist()]
     assert [int(each) for each in said.split()] == expected
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_channels_of_a_width_that_begin_alike_share_their_start(
+    tmp_path: Path, *, alike: bool
+) -> None:
+    made = golden_network()
+    first, second = made.stages[:2]
+    assert first.target is not None
+    assert second.source is not None
+    assert first.target.bits.tolist() == [3, 3, 2, 0]
+    values = np.concatenate([np.arange(8), np.arange(8) - 20, [9, 7, 5, 3], [1]])
+    table = Table(values, np.array([8, 8 if alike else 0, 16, 20]))
+    source = replace(second.source, table=table)
+    made = replace(made, stages=(first, replace(second, source=source), *made.stages[2:]))
+    plan = memory_plan(made, cascades=False)
+
+    host = on_host(made, plan, tmp_path)
+    declared = (tmp_path / "weights.h").read_text()
+    assert f"const uint8_t first_lines_start[{3 if alike else 4}];" in declared
+    codes = np.random.default_rng(0).integers(0, 256, (5, *made.input.map.shape[1:], 1))
+    logits, maps = Executor(made).run(codes)
+    for at, image in enumerate(codes):
+        assert host.run(image) == (logits[at].tolist(), host.expected(maps, at))
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ class MapStructures:
             lines = reading.table
             if reading.decoder is None:
                 lines = self._of_any_code(lines, reading.map)
-            table = f"&{self._line_table(lines, f'{name}.lines')}"
+            table = f"&{self._line_table(lines, reading.map, f'{name}.lines')}"
         decoder = "0"
         if reading.decoder is not None:
             self.used.add("decoder")
@@ -86,24 +86,40 @@ class MapStructures:
 
     def table(self, table: Table, name: str) -> str:
         """The structure of a table of bytes; int8 values are kept as their bits."""
-        return self._table("table", "uint8_t", Table(table.values & 0xFF, table.start), name)
+        values = self._table_values("uint8_t", table, name)
+        return self.static("table", f"{{ {values}, {self._starts(table, name)}, 0 }}", name)
 
-    def _line_table(self, table: Table, name: str) -> str:
-        if not self.kind.is_float:
+    def _line_table(self, table: Table, read: IntegerMap, name: str) -> str:
+        if self.kind.is_float:
+            values = self._table_values("float", table, name)
+            return self.static("line_table", f"{{ {values}, {self._starts(table, name)} }}", name)
+        starts = self._group_starts(table, read)
+        if starts is None:
             return self.table(table, name)
-        return self._table(self.kind.lines, self.kind.number, table, name)
+        values = self._table_values("uint8_t", table, name)
+        return self.static("table", f"{{ {values}, 0, {self._starts(starts, name)} }}", name)
 
-    def _table(self, kind: str, number: str, table: Table, name: str) -> str:
-        values = table.values
+    def _group_starts(self, table: Table, read: IntegerMap) -> Table | None:
+        """The table of the groups of a packed map; None where their channels differ."""
+        layout = self.plan.layouts[read.name]
+        if table.is_one or read.name not in self.plan.offsets or layout.coding is not None:
+            return None
+        starts = [np.unique(table.start[list(group.members)]) for group in layout.groups]
+        alike = all(len(each) == 1 for each in starts)
+        return Table(table.values, np.concatenate(starts)) if alike else None
+
+    def _table_values(self, number: str, table: Table, name: str) -> str:
+        values = table.values[int(table.start[0]) :] if table.is_one else table.values
+        if number == "uint8_t":
+            values = values & MOST_UINT8
+        return self.constants.array(number, values, f"{name}_values")
+
+    def _starts(self, table: Table, name: str) -> str:
         if table.is_one:
-            values = values[int(table.start[0]) :]
-            start = "0"
-        else:
-            if table.start.max() > MOST_UINT16:
-                raise ExportError(f"{name} needs more than {MOST_UINT16} table entries")
-            start = self.constants.array(self.types["START"], table.start, f"{name}_start")
-        stored = self.constants.array(number, values, f"{name}_values")
-        return self.static(kind, f"{{ {stored}, {start} }}", name)
+            return "0"
+        if table.start.max() > MOST_UINT16:
+            raise ExportError(f"{name} needs more than {MOST_UINT16} table entries")
+        return self.constants.array(self.types["START"], table.start, f"{name}_start")
 
     def matrix(self, matrix: Matrix, name: str, table: str, *, moved: int) -> str:
         """The structure of a matrix; `moved` is added to what comes out."""

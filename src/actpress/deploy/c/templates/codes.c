@@ -48,23 +48,20 @@ NOT_INLINE static void pack_run(const uint8_t *from, uint32_t bits, uint32_t cou
 static const uint8_t same[256] = {
 @SAME@};
 
-/* Some channels of a row of pixels; table 0 leaves codes as they are. */
+/* Some channels of a row of pixels; their values begin at `values`, or for each at its start. */
 static void unpack_members(const uint8_t *from, const struct map *map, const struct group *group,
-                           const struct table *table, uint8_t *to)
+                           const uint8_t *values, const place *start, uint8_t *to)
 {
-    static const struct table none = {same, 0};
-    const uint8_t *const values = table ? table->values : none.values;
-    const place *const start = table ? table->start : none.start;
     uint32_t left = (uint32_t)map->width * group->count, j = 0;
     while (left) {
-        uint8_t codes[BLOCK];
+        uint8_t bytes[BLOCK];
         const uint32_t count = left < BLOCK ? left : BLOCK;
-        unpack_run(from, group->bits, count, same, codes);
+        unpack_run(from, group->bits, count, start ? same : values, bytes);
         from += BLOCK / 8u * group->bits;
         left -= count;
         for (uint32_t i = 0; i < count; i++) {
             const uint32_t channel = group->members ? group->members[j] : j;
-            to[channel] = values[(start ? start[channel] : 0u) + codes[i]];
+            to[channel] = start ? values[start[channel] + bytes[i]] : bytes[i];
             if (++j == group->count) j = 0, to += map->channels;
         }
     }
@@ -96,12 +93,15 @@ static uint8_t *stored(const struct map *map, uint32_t y)
 static void unpack_groups(const struct map *map, const uint8_t *from, const struct table *table,
                           uint8_t *to)
 {
+    const uint8_t *const values = table ? table->values : same;
+    const place *const start = table ? table->start : NULL;
     for (uint32_t g = 0; g < map->group_count; g++) {
         const struct group *group = &map->groups[g];
-        if (!group->members && table && !table->start)
-            unpack_run(from, group->bits, (uint32_t)map->width * group->count, table->values, to);
+        const uint8_t *const own = values + (table && table->group_start ? table->group_start[g] : 0u);
+        if (!group->members && !start)
+            unpack_run(from, group->bits, (uint32_t)map->width * group->count, own, to);
         else
-            unpack_members(from, map, group, table, to);
+            unpack_members(from, map, group, own, start, to);
         from += group->row_bytes;
     }
 }
