@@ -146,40 +146,54 @@ static const uint8_t same[256] = {
     250, 251, 252, 253, 254, 255,
 };
 
+/* A run of channels of a group of `count`. */
+static inline uint32_t first_of(const struct run *runs, uint32_t r) { return runs ? runs[r].first : 0u; }
+
+static inline uint32_t end_of(const struct run *runs, uint32_t r, uint32_t count)
+{
+    return runs ? (uint32_t)runs[r].first + runs[r].count : count;
+}
+
 /* Some channels of a row of pixels; their values begin at `values`, or for each at its start. */
 static void unpack_members(const uint8_t *from, const struct map *map, const struct group *group,
                            const uint8_t *values, const place *start, uint8_t *to)
 {
-    uint32_t left = (uint32_t)map->width * group->count, j = 0;
-    while (left) {
-        uint8_t bytes[BLOCK];
-        const uint32_t count = left < BLOCK ? left : BLOCK;
-        unpack_run(from, group->bits, count, start ? same : values, bytes);
-        from += BLOCK / 8u * group->bits;
-        left -= count;
-        for (uint32_t i = 0; i < count; i++) {
-            const uint32_t channel = group->members ? group->members[j] : j;
-            to[channel] = start ? values[start[channel] + bytes[i]] : bytes[i];
-            if (++j == group->count) j = 0, to += map->channels;
+    uint8_t bytes[BLOCK];
+    const uint8_t *byte = bytes, *end = bytes;
+    uint32_t left = (uint32_t)map->width * group->count;
+    for (uint32_t x = 0; x < map->width; x++, to += map->channels)
+        for (uint32_t r = 0; r < group->run_count; r++) {
+            const uint32_t last = end_of(group->runs, r, group->count);
+            for (uint32_t channel = first_of(group->runs, r); channel < last; channel++, byte++) {
+                if (byte == end) {
+                    const uint32_t count = left < BLOCK ? left : BLOCK;
+                    unpack_run(from, group->bits, count, start ? same : values, bytes);
+                    from += BLOCK / 8u * group->bits;
+                    left -= count;
+                    byte = bytes, end = bytes + count;
+                }
+                to[channel] = start ? values[start[channel] + *byte] : *byte;
+            }
         }
-    }
 }
 
 static void pack_members(const uint8_t *from, const struct map *map, const struct group *group,
                          uint8_t *to)
 {
-    uint32_t left = (uint32_t)map->width * group->count, j = 0;
-    while (left) {
-        uint8_t codes[BLOCK];
-        const uint32_t count = left < BLOCK ? left : BLOCK;
-        for (uint32_t i = 0; i < count; i++) {
-            codes[i] = from[group->members[j]];
-            if (++j == group->count) j = 0, from += map->channels;
+    uint8_t codes[BLOCK];
+    uint32_t count = 0;
+    for (uint32_t x = 0; x < map->width; x++, from += map->channels)
+        for (uint32_t r = 0; r < group->run_count; r++) {
+            const uint32_t last = end_of(group->runs, r, group->count);
+            for (uint32_t channel = first_of(group->runs, r); channel < last; channel++) {
+                codes[count++] = from[channel];
+                if (count < BLOCK) continue;
+                pack_run(codes, group->bits, BLOCK, to);
+                to += BLOCK / 8u * group->bits;
+                count = 0;
+            }
         }
-        pack_run(codes, group->bits, count, to);
-        to += BLOCK / 8u * group->bits;
-        left -= count;
-    }
+    pack_run(codes, group->bits, count, to);
 }
 
 static uint8_t *stored(const struct map *map, uint32_t y)
@@ -196,7 +210,7 @@ static void unpack_groups(const struct map *map, const uint8_t *from, const stru
     for (uint32_t g = 0; g < map->group_count; g++) {
         const struct group *group = &map->groups[g];
         const uint8_t *const own = values + (table && table->group_start ? table->group_start[g] : 0u);
-        if (!group->members && !start)
+        if (!group->runs && !start)
             unpack_run(from, group->bits, (uint32_t)map->width * group->count, own, to);
         else
             unpack_members(from, map, group, own, start, to);
@@ -209,7 +223,7 @@ static void pack_groups(const struct map *map, const uint8_t *codes, uint8_t *to
     for (uint32_t g = 0; g < map->group_count; g++) {
         const struct group *group = &map->groups[g];
         if (!group->bits) continue;
-        if (!group->members)
+        if (!group->runs)
             pack_run(codes, group->bits, (uint32_t)map->width * group->count, to);
         else
             pack_members(codes, map, group, to);
@@ -266,19 +280,18 @@ NOT_INLINE static void decode_run(struct rans *rans, const struct code *code, ui
 static void decode_members(struct rans *rans, const struct map *map,
                            const struct coded_group *group, const struct table *table, uint8_t *to)
 {
-    uint32_t left = (uint32_t)map->width * group->count, j = 0;
-    while (left) {
-        uint8_t codes[BLOCK] = {0};
-        const uint32_t count = left < BLOCK ? left : BLOCK;
-        if (group->code) decode_run(rans, group->code, count, same, codes);
-        left -= count;
-        for (uint32_t i = 0; i < count; i++) {
-            const uint32_t channel = group->members ? group->members[j] : j;
-            to[channel] = table ? table->values[(table->start ? table->start[channel] : 0u) + codes[i]]
-                                : codes[i];
-            if (++j == group->count) j = 0, to += map->channels;
+    const uint8_t *const values = table ? table->values : same;
+    const place *const start = table ? table->start : NULL;
+    for (uint32_t x = 0; x < map->width; x++, to += map->channels)
+        for (uint32_t r = 0; r < group->run_count; r++) {
+            const uint32_t first = first_of(group->runs, r);
+            const uint32_t count = end_of(group->runs, r, group->count) - first;
+            uint8_t *const at = to + first;
+            if (group->code) decode_run(rans, group->code, count, start ? same : values, at);
+            else memset(at, start ? 0 : values[0], count);
+            if (!start) continue;
+            for (uint32_t i = 0; i < count; i++) at[i] = values[start[first + i] + at[i]];
         }
-    }
 }
 
 static void decode_row(const struct map *map, const uint8_t *from, const uint8_t *end,
@@ -289,7 +302,7 @@ static void decode_row(const struct map *map, const uint8_t *from, const uint8_t
         rans.state = rans.state << 8 | (rans.from != end ? *rans.from++ : 0u);
     for (uint32_t g = 0; g < map->coding->group_count; g++) {
         const struct coded_group *group = &map->coding->groups[g];
-        if (!group->members && group->code && !(table && table->start))
+        if (!group->runs && group->code && !(table && table->start))
             decode_run(&rans, group->code, (uint32_t)map->width * group->count,
                        table ? table->values : same, to);
         else
@@ -310,16 +323,19 @@ NOT_INLINE static uint32_t encode_row(const struct map *map, const uint8_t *code
         const uint8_t *pixel = codes + (size_t)map->width * map->channels;
         while (pixel != codes) {
             pixel -= map->channels;
-            for (uint32_t j = group->count; j--;) {
-                const uint32_t share = shares[pixel[group->members ? group->members[j] : j]];
-                const uint32_t frequency = share >> 16, whole = frequency << RANS_FULL;
-                while (state >= whole) {
-                    if (to == begin) return 0;
-                    *--to = (uint8_t)state;
-                    state >>= 8;
+            for (uint32_t r = group->run_count; r--;) {
+                const uint8_t *const first = pixel + first_of(group->runs, r);
+                for (const uint8_t *code = pixel + end_of(group->runs, r, group->count); code != first;) {
+                    const uint32_t share = shares[*--code];
+                    const uint32_t frequency = share >> 16, whole = frequency << RANS_FULL;
+                    while (state >= whole) {
+                        if (to == begin) return 0;
+                        *--to = (uint8_t)state;
+                        state >>= 8;
+                    }
+                    const uint32_t turns = state / frequency;
+                    state = (turns << RANS_BITS) + (state - turns * frequency) + FIRST_SLOT(share);
                 }
-                const uint32_t turns = state / frequency;
-                state = (turns << RANS_BITS) + (state - turns * frequency) + FIRST_SLOT(share);
             }
         }
     }
@@ -640,21 +656,21 @@ NOT_INLINE static void run_chain(const struct stage *stages, uint32_t count)
 }
 
 static const struct group image_groups[] = {
-    { 0, 1, 12, 8 },
+    { 0, 1, 1, 12, 8 },
 };
 static const struct map image_map = { image_groups, 0, 0, 12, 1, 1, 12, 12 };
 static const struct table image_lines = { image_lines_values, 0, 0 };
 static const struct reading image_reading = { &image_map, &image_lines, 0, image_zero, 1 };
 static const struct code code = { code_symbol_at, code_shares };
 static const struct coded_group first_coded_groups[] = {
-    { &code, first_coded, 3 },
-    { 0, first_coded_2, 1 },
+    { &code, first_coded, 3, 1 },
+    { 0, first_coded_2, 1, 1 },
 };
 static const struct coding first_coding = { first_coded_groups, 2, 1 };
 static const struct group first_groups[] = {
-    { first_coded_2, 1, 0, 0 },
-    { first_of_1_bits, 1, 2, 1 },
-    { first_of_2_bits, 2, 6, 2 },
+    { first_coded_2, 1, 1, 0, 0 },
+    { first_of_1_bits, 1, 1, 2, 1 },
+    { first_of_2_bits, 2, 1, 6, 2 },
 };
 static const struct map first_map = { first_groups, &first_coding, 344, 13, 3, 4, 12, 12 };
 static const struct table first_lines = { first_lines_values, 0, 0 };
@@ -668,7 +684,7 @@ static const struct map joined_map = { 0, 0, 0, 24, 0, 4, 12, 12 };
 static const struct table joined_lines = { joined_lines_values, 0, 0 };
 static const struct reading joined_reading = { &joined_map, &joined_lines, 0, first_zero, 4 };
 static const struct group pooled_groups[] = {
-    { 0, 4, 4, 8 },
+    { 0, 4, 1, 4, 8 },
 };
 static const struct map pooled_map = { pooled_groups, 0, 344, 4, 1, 4, 1, 1 };
 static const struct reading pooled_reading = { &pooled_map, &image_lines, 0, pooled_zero, 4 };

@@ -66,20 +66,20 @@ const uint32_t code_shares[8] = {
     34734080, 9305582, 8519009, 8518880, 3144799, 1637424, 850968, 850956,
 };
 
-const uint8_t first_coded[3] = {
-    0, 1, 2,
+const struct run first_coded[1] = {
+    {0, 3},
 };
 
-const uint8_t first_coded_2[1] = {
-    3,
+const struct run first_coded_2[1] = {
+    {3, 1},
 };
 
-const uint8_t first_of_1_bits[1] = {
-    2,
+const struct run first_of_1_bits[1] = {
+    {2, 1},
 };
 
-const uint8_t first_of_2_bits[2] = {
-    0, 1,
+const struct run first_of_2_bits[1] = {
+    {0, 2},
 };
 
 /* first: (4, 1, 3, 3) */

@@ -29,10 +29,16 @@ struct table {
     const place *group_start;
 };
 
-/* Channels of a map whose codes have one width; members 0: all of them, in order. */
+/* Channels that lie side by side. */
+struct run {
+    member first, count;
+};
+
+/* Channels of a map whose codes have one width; runs 0: all of them. */
 struct group {
-    const member *members;
+    const struct run *runs;
     uint16_t count;
+    uint16_t run_count;
     uint16_t row_bytes;
     uint8_t bits;
 };
@@ -47,8 +53,9 @@ struct code {
 /* Channels of a map that have one code; code 0: of one symbol. */
 struct coded_group {
     const struct code *code;
-    const member *members;
+    const struct run *runs;
     uint16_t count;
+    uint16_t run_count;
 };
 
 /* Of rows that are rANS streams. Those that do not fit in row_bytes are packed, without the
@@ -121,10 +128,10 @@ extern const int8_t image_zero[1];
 extern const struct channel first_channels[4];
 extern const uint8_t code_symbol_at[1024];
 extern const uint32_t code_shares[8];
-extern const uint8_t first_coded[3];
-extern const uint8_t first_coded_2[1];
-extern const uint8_t first_of_1_bits[1];
-extern const uint8_t first_of_2_bits[2];
+extern const struct run first_coded[1];
+extern const struct run first_coded_2[1];
+extern const struct run first_of_1_bits[1];
+extern const struct run first_of_2_bits[1];
 extern const int8_t first_weight[48];
 extern const uint8_t first_lines_values[8];
 extern const int8_t first_zero[4];

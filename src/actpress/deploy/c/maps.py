@@ -1,6 +1,6 @@
 """Maps as C structures, with the codes of their rows and how they are read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,6 +18,7 @@ BIAS_OF_BYTES = 128
 HALF = 16
 MOST_UINT8 = (1 << 8) - 1
 MOST_UINT16 = (1 << 16) - 1
+MEMBER_BYTES = {"uint8_t": 1, "uint16_t": 2}
 
 
 @dataclass
@@ -132,14 +133,21 @@ class MapStructures:
         return self.static("matrix", body, name)
 
     def _group(self, group: Group, name: str, *, whole: bool) -> str:
-        members = "0"
-        if not whole:
-            listed = np.array(group.members)
-            kind = self.types["MEMBER"]
-            members = self.constants.array(kind, listed, f"{name}_of_{group.bits}_bits")
+        runs, count = self._runs(group.members, f"{name}_of_{group.bits}_bits", whole=whole)
         if group.row_bytes > MOST_UINT16:
             raise ExportError(f"{name}: a row takes {group.row_bytes:,} bytes, expected 65,535")
-        return f"{{ {members}, {len(group.members)}, {group.row_bytes}, {group.bits} }}"
+        sizes = f"{len(group.members)}, {count}, {group.row_bytes}, {group.bits}"
+        return f"{{ {runs}, {sizes} }}"
+
+    def _runs(self, members: Sequence[int], name: str, *, whole: bool) -> tuple[str, int]:
+        """Channels that lie side by side, first and number, and how many such runs there are."""
+        if whole:
+            return "0", 1
+        listed = np.array(members)
+        runs = np.split(listed, np.flatnonzero(np.diff(listed) != 1) + 1)
+        rows = [f"{{{run[0]}, {len(run)}}}" for run in runs]
+        size = 2 * MEMBER_BYTES[self.types["MEMBER"]]
+        return self.constants.structures("run", rows, name, size), len(rows)
 
     def _coding(self, layout: RowLayout, name: str) -> str:
         if layout.coding is None:
@@ -156,17 +164,15 @@ class MapStructures:
         return f"&{self.static('coding', body, f'{name}.coding')}"
 
     def _coded_group(self, group: CodedGroup, name: str, *, whole: bool) -> str:
-        code, members = "0", "0"
+        code = "0"
         if group.table is not None:
             negated = -np.array(group.table.firsts) & MOST_UINT16
             shares = np.array(group.table.frequencies) << HALF | negated
             symbol_at = self.constants.array("uint8_t", group.table.code_at, "code_symbol_at")
             stored = self.constants.array("uint32_t", shares, "code_shares")
             code = f"&{self.static('code', f'{{ {symbol_at}, {stored} }}', 'code')}"
-        if not whole:
-            listed = np.array(group.members)
-            members = self.constants.array(self.types["MEMBER"], listed, f"{name}_coded")
-        return f"{{ {code}, {members}, {len(group.members)} }}"
+        runs, count = self._runs(group.members, f"{name}_coded", whole=whole)
+        return f"{{ {code}, {runs}, {len(group.members)}, {count} }}"
 
     def _of_any_code(self, table: Table, stored: IntegerMap) -> Table:
         """With values for all that a row which was damaged may be decoded to."""

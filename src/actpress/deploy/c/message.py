@@ -42,7 +42,10 @@ def stream_of(head: Head, network: IntegerNetwork, messages: Sequence[bytes]) ->
 
 def _symbols(codes: Array, stored: IntegerMap, codec: SiteCodec, shape: Sequence[int]) -> Tensor:
     """Codes (n, h, w, channels) as symbols (n, k, ...) of a site of shape (c, ...)."""
-    symbols = torch.from_numpy(codes + stored.q_min).permute(0, 3, 1, 2).to(torch.int32)
+    own = codes + stored.q_min
+    if stored.order is not None:
+        own = own[..., np.argsort(stored.order)]
+    symbols = torch.from_numpy(own).permute(0, 3, 1, 2).to(torch.int32)
     projection = codec.projection
     if isinstance(projection, IdentityProjection) and projection.kept is not None:
         symbols = symbols[:, projection.kept]  # dropped channels are of no bits, but no symbols

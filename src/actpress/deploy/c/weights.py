@@ -80,7 +80,7 @@ class Structures(MapStructures):
         if operation is None:
             name = "add_up"
         elif isinstance(operation, Convolution):
-            name = "depthwise" if is_depthwise(operation) else "convolve"
+            name = "depthwise" if operation.is_depthwise else "convolve"
         elif adds_up(stage):
             name = "hand_over"
         else:
@@ -152,7 +152,7 @@ class Structures(MapStructures):
         outputs = len(convolution.bias)
         shape = convolution.weight.shape
         comment = f"{name}: {shape}"
-        if is_depthwise(convolution):
+        if convolution.is_depthwise:
             weight = convolution.weight[:, 0].transpose(1, 2, 0)
             stored = self.constants.array(self.kind.number, weight, f"{name}_weight", comment)
             return {"weight": stored}
@@ -188,13 +188,8 @@ def _row_at(buffers: Buffers, joins: Sequence[int], own: int) -> object:
 def _fours(stage: Stage) -> int:
     """Groups whose outputs are computed by fours; 0 for other operations."""
     operation = stage.operation
-    dense = isinstance(operation, Convolution) and not is_depthwise(operation)
+    dense = isinstance(operation, Convolution) and not operation.is_depthwise
     return operation.groups if isinstance(operation, Convolution) and dense else 0
-
-
-def is_depthwise(convolution: Convolution) -> bool:
-    """One input and one output for every group."""
-    return convolution.groups == len(convolution.bias) > 1 and convolution.weight.shape[1] == 1
 
 
 def by_fours(convolution: Convolution, at_once: int, *, whole: bool) -> Values:

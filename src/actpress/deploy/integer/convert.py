@@ -35,6 +35,7 @@ from actpress.deploy.integer.operands import (
     Value,
     sum_of,
 )
+from actpress.deploy.integer.order import by_width
 from actpress.deploy.integer.ranges import value_ranges
 from actpress.deploy.integer.readings import LEVELS
 from actpress.deploy.integer.stages import logit_stage, stage_of
@@ -113,12 +114,13 @@ class _Walk:
         """The network, once every node was visited."""
         assert self._input is not None
         assert self._logit_scale is not None
-        return IntegerNetwork(
+        made = IntegerNetwork(
             self._input,
             tuple(self._stages),
             self._logit_scale,
             weights=self._numbers.weights,
         )
+        return by_width(made)
 
     def visit(self, node: fx.Node) -> None:
         """Convert one node."""

@@ -32,6 +32,8 @@ class IntegerMap:
         name: of the site or module that it is the value of.
         channels, height, width: of the symbols; a vector has one pixel.
         q_min, q_max: range of each channel, shape (channels,).
+        order: the channel or component of the codec that each is, shape (channels,); None where
+            they are in its order.
     """
 
     name: str
@@ -40,6 +42,7 @@ class IntegerMap:
     width: int
     q_min: Array
     q_max: Array
+    order: Array | None = None
 
     @property
     def bits(self) -> Array:
@@ -216,6 +219,11 @@ class Convolution:
     weight: Values
     bias: Values
     groups: int
+
+    @property
+    def is_depthwise(self) -> bool:
+        """One input and one output for every group."""
+        return self.groups == len(self.bias) > 1 and self.weight.shape[1] == 1
 
     @property
     def macs_per_pixel(self) -> int:

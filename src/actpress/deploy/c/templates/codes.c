@@ -48,40 +48,54 @@ NOT_INLINE static void pack_run(const uint8_t *from, uint32_t bits, uint32_t cou
 static const uint8_t same[256] = {
 @SAME@};
 
+/* A run of channels of a group of `count`. */
+static inline uint32_t first_of(const struct run *runs, uint32_t r) { return runs ? runs[r].first : 0u; }
+
+static inline uint32_t end_of(const struct run *runs, uint32_t r, uint32_t count)
+{
+    return runs ? (uint32_t)runs[r].first + runs[r].count : count;
+}
+
 /* Some channels of a row of pixels; their values begin at `values`, or for each at its start. */
 static void unpack_members(const uint8_t *from, const struct map *map, const struct group *group,
                            const uint8_t *values, const place *start, uint8_t *to)
 {
-    uint32_t left = (uint32_t)map->width * group->count, j = 0;
-    while (left) {
-        uint8_t bytes[BLOCK];
-        const uint32_t count = left < BLOCK ? left : BLOCK;
-        unpack_run(from, group->bits, count, start ? same : values, bytes);
-        from += BLOCK / 8u * group->bits;
-        left -= count;
-        for (uint32_t i = 0; i < count; i++) {
-            const uint32_t channel = group->members ? group->members[j] : j;
-            to[channel] = start ? values[start[channel] + bytes[i]] : bytes[i];
-            if (++j == group->count) j = 0, to += map->channels;
+    uint8_t bytes[BLOCK];
+    const uint8_t *byte = bytes, *end = bytes;
+    uint32_t left = (uint32_t)map->width * group->count;
+    for (uint32_t x = 0; x < map->width; x++, to += map->channels)
+        for (uint32_t r = 0; r < group->run_count; r++) {
+            const uint32_t last = end_of(group->runs, r, group->count);
+            for (uint32_t channel = first_of(group->runs, r); channel < last; channel++, byte++) {
+                if (byte == end) {
+                    const uint32_t count = left < BLOCK ? left : BLOCK;
+                    unpack_run(from, group->bits, count, start ? same : values, bytes);
+                    from += BLOCK / 8u * group->bits;
+                    left -= count;
+                    byte = bytes, end = bytes + count;
+                }
+                to[channel] = start ? values[start[channel] + *byte] : *byte;
+            }
         }
-    }
 }
 
 static void pack_members(const uint8_t *from, const struct map *map, const struct group *group,
                          uint8_t *to)
 {
-    uint32_t left = (uint32_t)map->width * group->count, j = 0;
-    while (left) {
-        uint8_t codes[BLOCK];
-        const uint32_t count = left < BLOCK ? left : BLOCK;
-        for (uint32_t i = 0; i < count; i++) {
-            codes[i] = from[group->members[j]];
-            if (++j == group->count) j = 0, from += map->channels;
+    uint8_t codes[BLOCK];
+    uint32_t count = 0;
+    for (uint32_t x = 0; x < map->width; x++, from += map->channels)
+        for (uint32_t r = 0; r < group->run_count; r++) {
+            const uint32_t last = end_of(group->runs, r, group->count);
+            for (uint32_t channel = first_of(group->runs, r); channel < last; channel++) {
+                codes[count++] = from[channel];
+                if (count < BLOCK) continue;
+                pack_run(codes, group->bits, BLOCK, to);
+                to += BLOCK / 8u * group->bits;
+                count = 0;
+            }
         }
-        pack_run(codes, group->bits, count, to);
-        to += BLOCK / 8u * group->bits;
-        left -= count;
-    }
+    pack_run(codes, group->bits, count, to);
 }
 
 static uint8_t *stored(const struct map *map, uint32_t y)
@@ -98,7 +112,7 @@ static void unpack_groups(const struct map *map, const uint8_t *from, const stru
     for (uint32_t g = 0; g < map->group_count; g++) {
         const struct group *group = &map->groups[g];
         const uint8_t *const own = values + (table && table->group_start ? table->group_start[g] : 0u);
-        if (!group->members && !start)
+        if (!group->runs && !start)
             unpack_run(from, group->bits, (uint32_t)map->width * group->count, own, to);
         else
             unpack_members(from, map, group, own, start, to);
@@ -111,7 +125,7 @@ static void pack_groups(const struct map *map, const uint8_t *codes, uint8_t *to
     for (uint32_t g = 0; g < map->group_count; g++) {
         const struct group *group = &map->groups[g];
         if (!group->bits) continue;
-        if (!group->members)
+        if (!group->runs)
             pack_run(codes, group->bits, (uint32_t)map->width * group->count, to);
         else
             pack_members(codes, map, group, to);

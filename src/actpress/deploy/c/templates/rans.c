@@ -48,19 +48,18 @@ NOT_INLINE static void decode_run(struct rans *rans, const struct code *code, ui
 static void decode_members(struct rans *rans, const struct map *map,
                            const struct coded_group *group, const struct table *table, uint8_t *to)
 {
-    uint32_t left = (uint32_t)map->width * group->count, j = 0;
-    while (left) {
-        uint8_t codes[BLOCK] = {0};
-        const uint32_t count = left < BLOCK ? left : BLOCK;
-        if (group->code) decode_run(rans, group->code, count, same, codes);
-        left -= count;
-        for (uint32_t i = 0; i < count; i++) {
-            const uint32_t channel = group->members ? group->members[j] : j;
-            to[channel] = table ? table->values[(table->start ? table->start[channel] : 0u) + codes[i]]
-                                : codes[i];
-            if (++j == group->count) j = 0, to += map->channels;
+    const uint8_t *const values = table ? table->values : same;
+    const place *const start = table ? table->start : NULL;
+    for (uint32_t x = 0; x < map->width; x++, to += map->channels)
+        for (uint32_t r = 0; r < group->run_count; r++) {
+            const uint32_t first = first_of(group->runs, r);
+            const uint32_t count = end_of(group->runs, r, group->count) - first;
+            uint8_t *const at = to + first;
+            if (group->code) decode_run(rans, group->code, count, start ? same : values, at);
+            else memset(at, start ? 0 : values[0], count);
+            if (!start) continue;
+            for (uint32_t i = 0; i < count; i++) at[i] = values[start[first + i] + at[i]];
         }
-    }
 }
 
 static void decode_row(const struct map *map, const uint8_t *from, const uint8_t *end,
@@ -71,7 +70,7 @@ static void decode_row(const struct map *map, const uint8_t *from, const uint8_t
         rans.state = rans.state << 8 | (rans.from != end ? *rans.from++ : 0u);
     for (uint32_t g = 0; g < map->coding->group_count; g++) {
         const struct coded_group *group = &map->coding->groups[g];
-        if (!group->members && group->code && !(table && table->start))
+        if (!group->runs && group->code && !(table && table->start))
             decode_run(&rans, group->code, (uint32_t)map->width * group->count,
                        table ? table->values : same, to);
         else
@@ -92,16 +91,19 @@ NOT_INLINE static uint32_t encode_row(const struct map *map, const uint8_t *code
         const uint8_t *pixel = codes + (size_t)map->width * map->channels;
         while (pixel != codes) {
             pixel -= map->channels;
-            for (uint32_t j = group->count; j--;) {
-                const uint32_t share = shares[pixel[group->members ? group->members[j] : j]];
-                const uint32_t frequency = share >> 16, whole = frequency << RANS_FULL;
-                while (state >= whole) {
-                    if (to == begin) return 0;
-                    *--to = (uint8_t)state;
-                    state >>= 8;
+            for (uint32_t r = group->run_count; r--;) {
+                const uint8_t *const first = pixel + first_of(group->runs, r);
+                for (const uint8_t *code = pixel + end_of(group->runs, r, group->count); code != first;) {
+                    const uint32_t share = shares[*--code];
+                    const uint32_t frequency = share >> 16, whole = frequency << RANS_FULL;
+                    while (state >= whole) {
+                        if (to == begin) return 0;
+                        *--to = (uint8_t)state;
+                        state >>= 8;
+                    }
+                    const uint32_t turns = state / frequency;
+                    state = (turns << RANS_BITS) + (state - turns * frequency) + FIRST_SLOT(share);
                 }
-                const uint32_t turns = state / frequency;
-                state = (turns << RANS_BITS) + (state - turns * frequency) + FIRST_SLOT(share);
             }
         }
     }

@@ -14,10 +14,16 @@ struct table {
     const place *group_start;
 };
 
-/* Channels of a map whose codes have one width; members 0: all of them, in order. */
+/* Channels that lie side by side. */
+struct run {
+    member first, count;
+};
+
+/* Channels of a map whose codes have one width; runs 0: all of them. */
 struct group {
-    const member *members;
+    const struct run *runs;
     uint16_t count;
+    uint16_t run_count;
     uint16_t row_bytes;
     uint8_t bits;
 };
@@ -32,8 +38,9 @@ struct code {
 /* Channels of a map that have one code; code 0: of one symbol. */
 struct coded_group {
     const struct code *code;
-    const member *members;
+    const struct run *runs;
     uint16_t count;
+    uint16_t run_count;
 };
 
 /* Of rows that are rANS streams. Those that do not fit in row_bytes are packed, without the
