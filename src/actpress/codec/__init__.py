@@ -9,7 +9,6 @@ from actpress.codec.entropy import (
     fit_network_tables,
     laplace_entropy_bits,
 )
-from actpress.codec.mixing import gradients_in_bfloat16
 from actpress.codec.mixture_codec import WIDEST, MixtureCodec
 from actpress.codec.packing import Packing
 from actpress.codec.passing import Probe, Transport, carried_by, seen_by
@@ -33,6 +32,7 @@ from actpress.codec.ranges import (
     unpack_indices,
 )
 from actpress.codec.site_codec import CodecOutput, SiteCodec, all_finite
+from actpress.codec.training_pass import gradients_in_bfloat16
 from actpress.codec.transform import (
     FAMILIES,
     Basis,

@@ -18,6 +18,7 @@ from actpress.codec.projection import (
     pixel_by_pixel,
 )
 from actpress.codec.ranges import Quantizers, index_bits, on_grid, packed_ranges, widths_of
+from actpress.codec.training_pass import pass_in_training, trains_compiled
 from actpress.codec.transform import unfolded_bits
 from actpress.errors import StreamError
 from actpress.kernels import as_planes, quantize
@@ -53,7 +54,8 @@ class SiteCodec(nn.Module):
 
     Three faces: `forward` gives x_hat and differentiable bits; `encode` / `decode` convert between
     x and integer symbols; `compress` / `decompress` between x and bytes. In eval mode and on one
-    machine, `decompress(compress(x))` equals `forward(x).x_hat` bit for bit.
+    machine, `decompress(compress(x))` equals `forward(x).x_hat` bit for bit; where a gradient of it
+    is wanted, up to rounding.
 
     Gradients pass the rounding straight through and stop at the clamp; that of a step is then LSQ's
     (Esser et al. 2020, arXiv 1902.08153, equation 3).
@@ -140,6 +142,9 @@ class SiteCodec(nn.Module):
     @in_float32
     def forward(self, x: Tensor) -> CodecOutput:
         """Compress and decompress x, shape (n, c, ...)."""
+        transport = transport_of(self)
+        if transport is None and trains_compiled(self.projection, x, self.step):
+            return self._forward_in_training(x)
         z = self.projection.encode(x, self.step)
         if torch.is_grad_enabled() and z.numel():
             q, mean_abs = quantize(z, self.q_min, self.q_max)
@@ -148,13 +153,21 @@ class SiteCodec(nn.Module):
             if isinstance(self.projection, LinearProjection):  # decoding takes them so
                 z = pixel_by_pixel(z)
             q, rate_bits = self._symbols(z), self.rate_scale * 0
-        transport = transport_of(self)
         if transport is not None:
             q = transport.carry(self, x, q)
         x_hat = self.projection.decode(q, self.step)
         for probe in probes_of(self):
             probe.update(self, x, q, x_hat)
         return CodecOutput(x_hat, rate_bits)
+
+    def _forward_in_training(self, x: Tensor) -> CodecOutput:
+        """The same for a linear projection, on the CPU, with gradients."""
+        passed = pass_in_training(x, self.projection, self.step, self.q_min, self.q_max)
+        for probe in probes_of(self):
+            q = (passed.y_hat / per_component(self.step.detach(), x)).round()
+            probe.update(self, x, q, passed.x_hat)
+        pixels = passed.y_hat[0, 0].numel()
+        return CodecOutput(passed.x_hat, self._rate_bits(passed.mean_abs, pixels))
 
     @in_float32
     def encode(self, x: Tensor) -> Tensor:
