@@ -6,6 +6,7 @@ from actpress.graph.dense import DenseLayer, Neighbours
 from actpress.graph.freed import give_back_freed
 from actpress.graph.gradients import GradientWatch, Visit
 from actpress.graph.macs import macs_per_image
+from actpress.graph.merged_norms import with_merged_norms
 from actpress.graph.mode import eval_mode
 from actpress.graph.observe import all_values, site_values, values_before
 from actpress.graph.rewrite import CODECS_PATH, RewrittenNetwork, insert_codecs
@@ -41,5 +42,6 @@ __all__ = [
     "split_network",
     "unwrapped",
     "values_before",
+    "with_merged_norms",
     "working_bytes",
 ]

@@ -15,13 +15,18 @@ from torch import Tensor, nn
 from actpress.codec import gradients_in_bfloat16
 from actpress.data.dataset import Split
 from actpress.errors import TuningError
-from actpress.graph import Graph, hash_weights
+from actpress.graph import Graph, hash_weights, with_merged_norms
 from actpress.pressing import CompressedModel
 from actpress.settings import Trainable, TuneSettings
 from actpress.tasks.nest import floats, mapped
 from actpress.team import ALONE, Team
 from actpress.tune.checkpoint import Checkpoint
-from actpress.tune.learned import Learned, learned_parameters, optimizer_of
+from actpress.tune.learned import (
+    Learned,
+    learned_parameters,
+    network_parameters,
+    optimizer_of,
+)
 from actpress.tune.losses import prediction_loss, reconstruction
 from actpress.tune.order import epoch_order
 from actpress.tune.precision import mixed_precision
@@ -154,12 +159,17 @@ class TuningRun:
         device = next(pressed.buffers()).device
         self.teacher.to(device)
         self.device = device
-        self._predict = Teacher(self.teacher)
+        quick = device.type == "cpu" and not settings.mixed_precision
+        self._predict = Teacher(with_merged_norms(self.teacher) if quick else self.teacher)
         self.keep_last, self.adjust, self.settle = keep_last, adjust, settle
         if learned is None:
             images = next(train.batches(settings.batch_size))[0]
             learned = learned_parameters(pressed, settings, images.to(device))
         self.optimizer = optimizer_of(pressed, learned)
+        own = network_parameters(pressed, settings).parameters
+        fixed = quick and not any(parameter.requires_grad for parameter in own)
+        network = pressed.eval().network.eval_module
+        self._network = with_merged_norms(network) if fixed else network
         self.identity = _identity(pressed, graph, settings, bound) + purpose
         self.holdout = holdout.take(settings.validation_images)
         self.validation = Validation(
@@ -261,7 +271,8 @@ class TuningRun:
                 teacher = self._predict(x)
         lower = gradients_in_bfloat16(allowed=settings.mixed_precision is True)
         with self._reconstruction() as probe, self._mixed_precision(self.pressed), lower:
-            output, rate_bits = self.pressed.forward_with_rate(x)
+            output, rates = self._network(x)
+            rate_bits = torch.stack(rates).sum()
             loss = prediction_loss(self.task, floats(output), target, teacher, settings)
             if probe is not None:
                 loss = loss + settings.reconstruction * probe.loss()
