@@ -22,7 +22,7 @@ from actpress.codec import (
     quantizer_bits,
 )
 from actpress.cost import Objective, use_of_plan
-from actpress.graph import Graph, Site
+from actpress.graph import Graph, Site, give_back_freed
 from actpress.plan import GroupPlan, Placement, SitePlan, Transform
 from actpress.pressing import covering_step
 from actpress.settings import NumberBits
@@ -111,6 +111,7 @@ def _seen(
             )
             for tally in tallies[name, placement]
         ]
+        give_back_freed()  # between values and gradients it would pile up until the batch ends
 
     shown = visit_gradients(graph, images, tallies, see, seed=seed, part=team.part)
     for place in places:  # noqa: B007 - `see` reads it

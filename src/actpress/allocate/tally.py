@@ -1,6 +1,7 @@
 """What the states of one kind would store and lose, counted batch by batch on search images."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,9 @@ COUNTED_VALUES, COUNTED_IMAGES = 1 << 20, (8, 64)
 """Symbols are counted on so many of the values that the search images make at a site, but on no
 fewer and no more images than these. `GROUPS` tables of 25 contexts hardly change with more; and
 counting takes ten times as long as rounding."""
+
+COUNTS = 1 << 23
+"""Counts of symbols, of four bytes each, that are held at once, unless one state has more."""
 
 ROUNDED = 2.0**-20
 """Share of a value that is lost by computing it in float32, roughly and at most."""
@@ -117,15 +121,21 @@ class Tally:
         wanted = min(max(COUNTED_VALUES // y[0].numel(), least), most)
         counted = min(max(wanted - place.first, 0), len(y))
         columns, too_fine = self._columns(y) if counted else _uncounted(len(self.ranks))
-        found = tally_states(y, pull, self.steps, self.ranks, columns, counted)
-        bits = [
-            0.0 if counts is None else grouped_entropy_bits(counts, -int(lowest))
-            for counts, lowest in zip(found.counts, columns.lowest, strict=True)
-        ]
+        squared, pulled, bits = list[Tensor](), list[Tensor](), list[float]()
+        for own in self._counted_together(columns):
+            part = Columns(columns.lowest[own], columns.levels[own], columns.contexts[own])
+            found = tally_states(y, pull, self.steps[own], self.ranks[own], part, counted)
+            squared.append(found.squared)
+            pulled.append(found.pulled)
+            bits += [
+                0.0 if counts is None else grouped_entropy_bits(counts, -int(lowest))
+                for counts, lowest in zip(found.counts, part.lowest, strict=True)
+            ]
+        squares = torch.cat(squared)
         return Tallies(
-            independent=found.squared @ self.sensitivity,
-            squared=found.squared.sum(1),
-            coherent=found.pulled.square().sum(1),
+            independent=squares @ self.sensitivity,
+            squared=squares.sum(1),
+            coherent=torch.cat(pulled).square().sum(1),
             bits=torch.tensor(bits, dtype=torch.float64),
             too_fine=too_fine,
             images=len(value),
@@ -175,6 +185,17 @@ class Tally:
         if self.offer.transform == "identity":
             return len(self.basis.variances)
         return max(int((self.basis.variances > step**2 / 12).sum()), 1)
+
+    def _counted_together(self, columns: Columns) -> Iterator[slice]:
+        """States whose counts take at most `COUNTS` together, one after the other, one at least."""
+        sizes = (torch.tensor(self.ranks) * columns.contexts * columns.levels).tolist()
+        first = taken = 0
+        for state, size in enumerate(sizes):
+            if state > first and taken + size > COUNTS:
+                yield slice(first, state)
+                first, taken = state, 0
+            taken += size
+        yield slice(first, len(sizes))
 
     def _columns(self, y: Tensor) -> tuple[Columns, Tensor]:
         """The symbols that each state makes of components, shape (n, K, ...).

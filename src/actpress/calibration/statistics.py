@@ -27,6 +27,7 @@ class Statistics:
         fisher: sums of `fisher_information` by site name; empty when it was not measured.
         fisher_images: that these sums are over.
         blocks: side of the blocks of pixels that were observed, by site name; 1 for the others.
+        bases: that were found so far, by site and transform.
     """
 
     fingerprint: str
@@ -35,9 +36,7 @@ class Statistics:
     fisher: Mapping[str, Tensor] = field(default_factory=dict)
     fisher_images: int = 0
     blocks: Mapping[str, int] = field(default_factory=dict)
-    _bases: dict[tuple[str, str], Basis] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    bases: dict[tuple[str, str], Basis] = field(default_factory=dict, repr=False, compare=False)
 
     def basis(self, site: str, transform: str) -> Basis:
         """The basis of a transform at a site, its matrices in float32.
@@ -50,16 +49,20 @@ class Statistics:
                 information without it; names the site.
         """
         key = (site, str(transform))
-        if key not in self._bases:
+        if key not in self.bases:
             own, block = self.sites[site], self.block(site)
             moments = Moments(
                 own.covariance, self.fisher.get(site), len(own.total) // block**2, block
             )
             try:
-                self._bases[key] = family_of(transform).fit(moments).single()
+                self.bases[key] = family_of(transform).fit(moments).single()
             except CalibrationError as error:
                 raise CalibrationError(f"site {site}: {error}") from error
-        return self._bases[key]
+        return self.bases[key]
+
+    def bases_of(self, site: str) -> dict[tuple[str, str], Basis]:
+        """Those of a site that were found so far, by site and transform."""
+        return {key: basis for key, basis in self.bases.items() if key[0] == site}
 
     def basis_of(self, site: SitePlan) -> Basis:
         """The whole basis of a planned site; for the identity the unit vectors."""
@@ -77,10 +80,13 @@ class Statistics:
     def chosen(cls, parts: Sequence["Statistics"], plan: Plan) -> "Statistics":
         """Of several passes that observed a network differently, what a plan needs at each site.
 
+        Bases that a pass has found of what a site stores come along.
+
         Raises:
             CalibrationError: no pass observed a site as the plan stores it.
         """
         sites, fisher = dict[str, SiteStatistics](), dict[str, Tensor]()
+        bases = dict[tuple[str, str], Basis]()
         for site in plan:
             part = next((part for part in parts if part.observed(site)), None)
             if part is None:
@@ -91,10 +97,11 @@ class Statistics:
             sites[site.site] = part.sites[site.site]
             if site.site in part.fisher:
                 fisher[site.site] = part.fisher[site.site]
+            bases |= part.bases_of(site.site)
         placements = {site.site: site.placement for site in plan}
         blocks = {site.site: site.block for site in plan}
         images = max((part.fisher_images for part in parts), default=0)
-        return cls(plan.fingerprint, placements, sites, fisher, images, blocks)
+        return cls(plan.fingerprint, placements, sites, fisher, images, blocks, bases)
 
     def observed(self, site: SitePlan) -> bool:
         """Whether these are statistics of what a plan stores at a site."""

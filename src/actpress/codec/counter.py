@@ -21,7 +21,8 @@ MOST_CONTEXT_LEVELS = 128
 class SymbolCounter:
     """A probe that counts the symbols and the squared error of one codec, `name` in messages.
 
-    With tables fitted it counts by the contexts that these tell apart; without, by all of them.
+    With tables fitted it counts by the contexts that these tell apart, and the symbols that the
+    codec may have; without, by all contexts, and the symbols that occur.
 
     Attributes:
         lowest: symbol of the first column.
@@ -37,9 +38,9 @@ class SymbolCounter:
         self.lowest = 0
         self.counts = torch.zeros(codec.rank, 0, 0, dtype=torch.int64, device=codec.step.device)
         if codec.tables is not None:
-            self.lowest = codec.tables.lowest
-            levels = codec.tables.frequencies.shape[1]
-            self.counts = self.counts.new_zeros(codec.rank, codec.table_of.shape[1], levels)
+            self.lowest, highest = codec.symbol_range()
+            shape = codec.rank, codec.table_of.shape[1], highest - self.lowest + 1
+            self.counts = self.counts.new_zeros(shape)
 
     def update(self, codec: SiteCodec, x: Tensor, q: Tensor, x_hat: Tensor) -> None:
         """Add one batch."""

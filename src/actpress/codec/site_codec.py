@@ -296,12 +296,18 @@ class SiteCodec(nn.Module):
         if hasattr(self.projection, "round_to_stored"):
             self.projection.round_to_stored()
 
+    def symbol_range(self) -> tuple[int, int]:
+        """Least and largest symbol that any component may have."""
+        return int(self.q_min.min()), int(self.q_max.max())
+
     def code_lengths_bits(self) -> Tensor:
         """Ideal code length of every symbol, shape (k, contexts, levels), float64.
 
-        The first level is the tables' lowest symbol.
+        The levels are those of `symbol_range`.
         """
-        return self._tables().code_lengths_bits().to(self.step.device)[self.table_of.long()]
+        tables, (low, high) = self._tables(), self.symbol_range()
+        lengths = tables.code_lengths_bits()[:, low - tables.lowest : high - tables.lowest + 1]
+        return lengths.to(self.step.device)[self.table_of.long()]
 
     def fixed_bits(self) -> Tensor:
         """Bits of plain packing per symbol of each component, shape (k,), int64."""
