@@ -4,6 +4,7 @@ What the baselines without a projection share.
 """
 
 import math
+from collections.abc import Callable
 from time import perf_counter
 
 import torch
@@ -13,7 +14,7 @@ from actpress.codec import on_grid
 from actpress.errors import BudgetError
 from actpress.pipeline.bound import ROUNDING, PriceBound
 from actpress.pipeline.job import Job, Outcome
-from actpress.pipeline.learn import UNTRAINED
+from actpress.pipeline.learn import SMALLEST_STEP, UNTRAINED, tied_steps
 from actpress.pipeline.scaling import scale_steps
 from actpress.plan import Plan
 from actpress.pressing import CompressedModel
@@ -24,9 +25,6 @@ from actpress.tune import (
     network_parameters,
     tune,
 )
-
-SMALLEST_SHARE = 0.05
-"""A step is kept above this share of where it began."""
 
 
 def train_steps(
@@ -39,10 +37,12 @@ def train_steps(
     finest: float = 0.0,
     attempt: str = "tune",
 ) -> Outcome:
-    """Press a plan without projections and train its steps, one for each channel.
+    """Press a plan without projections and train its steps.
 
-    The original has one step per tensor; one per channel can only do better. With
-    `Trainable.NETWORK` the network's weights are trained as well.
+    Where what codecs need is counted, a site has one step, as a tensor in the original: one for
+    each channel would have to be fetched. Where activations alone are counted, each channel has its
+    own, which can only do better. With `Trainable.NETWORK` the network's weights are trained as
+    well.
 
     Args:
         job: data and settings.
@@ -66,13 +66,7 @@ def train_steps(
         pressed = job.press(plan, statistics)
     pressing_s = perf_counter() - began
     bound = PriceBound(job, pressed, job.target() if hold_bits else math.inf)
-    floors = {name: SMALLEST_SHARE * codec.step.clone() for name, codec in pressed.codecs.items()}
-
-    @torch.no_grad()
-    def keep_positive(_step: int, _optimizer: torch.optim.Optimizer) -> None:
-        for name, codec in pressed.codecs.items():
-            codec.step.copy_(torch.maximum(codec.step, floors[name]))
-
+    one_each = job.objective.kind.counts_codecs
     job.progress.start("tune", settings.steps)
     report = tune(
         pressed,
@@ -85,7 +79,7 @@ def train_steps(
         purpose=method,
         settle=bound.settle if hold_bits else None,
         checkpoint=None if job.folder is None else job.folder / f"{attempt}.pt",
-        adjust=keep_positive,
+        adjust=tied_steps(pressed) if one_each else kept_positive(pressed),
         on_step=lambda step: job.progress.advance(1, f"loss {step.loss:.4f}"),
         team=job.team,
     )
@@ -94,6 +88,18 @@ def train_steps(
     bound.finish()
     variant = UNTRAINED if report.loss_after >= report.loss_before else ""
     return Outcome(pressed, statistics, method, variant, tune_seconds=pressing_s + report.seconds)
+
+
+def kept_positive(pressed: CompressedModel) -> Callable[[int, torch.optim.Optimizer], None]:
+    """What keeps steps above a share of where they began while they are trained."""
+    floors = {name: SMALLEST_STEP * codec.step.clone() for name, codec in pressed.codecs.items()}
+
+    @torch.no_grad()
+    def keep(_step: int, _optimizer: torch.optim.Optimizer) -> None:
+        for name, codec in pressed.codecs.items():
+            codec.step.copy_(torch.maximum(codec.step, floors[name]))
+
+    return keep
 
 
 def _scaled_to_fit(job: Job, plan: Plan, statistics: Statistics, finest: float) -> CompressedModel:

@@ -78,6 +78,21 @@ def test_a_fixed_budget_is_met_by_the_widths(job: Make, method: Method) -> None:
         assert nominal > 0.9 * allowed
 
 
+@pytest.mark.parametrize("method", [lsq, layerwise_ilp, layerwise_search])
+@pytest.mark.parametrize("budget", ["2x (fixed, batch 1)", "2x (fixed, activations)"])
+def test_steps_of_channels_are_trained_where_they_cost_nothing(
+    job: Make, method: Method, budget: str
+) -> None:
+    """Widths that just meet a budget leave nothing for steps that have to be fetched."""
+    given = job(budget, tune=replace(SMALL.tune, steps=8, lr_scale=10))
+    outcome = method(given)
+    assert outcome.variant == "", "training helped, and was kept"
+    assert given.price(outcome.pressed) <= given.objective.target(given.graph.sites, given.budget)
+    codecs = outcome.pressed.codecs.values()
+    differ = any(len(codec.step.unique()) > 1 for codec in codecs)
+    assert differ == ("activations" in budget)
+
+
 @pytest.mark.parametrize("method", BASELINES)
 def test_accuracy_budgets_are_refused(job: Make, method: Method) -> None:
     with pytest.raises(BudgetError, match=f"{method.__name__} has no budget of quality"):
