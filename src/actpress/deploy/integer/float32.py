@@ -125,8 +125,9 @@ def _bounds(name: str, activations: Sequence[Activation]) -> Bounds:
     """
     bounds = bounds_of(activations)
     if bounds is None:
+        refused = next(each.name for each in activations if each.bounds is None)
         raise ExportError(
-            f"{name}: {activations[-1].name} beside a projection has no float32 form; compress "
+            f"{name}: {refused} beside a projection has no float32 form; compress "
             f"that site with --transform identity, or export with int8 weights"
         )
     return bounds
