@@ -58,9 +58,9 @@ REMARKS = """
   one was expanded to needs few components: what has one symbol only is left out of all products but
   the first, whose magnitudes the rate wants. Behind a depthwise convolution all components have
   symbols, and all six products stay whole. With `--mixed-precision`, where the processor has
-  matrices of bfloat16 (AMX), the four of the way back are in bfloat16, and the two forward ones stay
-  in float32, since symbols depend on them. It is not the default, and not measured here, as what it
-  costs in accuracy was not measured either.
+  matrices of bfloat16 (AMX), the four of the way back are in bfloat16, and the two forward ones
+  stay in float32, since symbols depend on them. It is not the default, and not measured here, as
+  what it costs in accuracy was not measured either.
 - *Tuning, what comes before the first codec* is the same in every epoch where the network's weights
   stay, and not kept: it is one convolution of the images.
 - *Decoding in context*: 1.9x where it was measured before, on another machine, whose processor took
