@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OF_CODECS = (
-    r"^(un)?pack_|^(en|de)code_|^code(_|$)|^same$|_lines(_\d+)?_(values|start)|_of_\d+_bits"
-    r"|_coded(_\d+)?$"
+    r"^(un)?pack_|^(en|de)code_|^code(_|$)|^same$|^look_up$|_lines(_\d+)?_(values|start|spans)"
+    r"|_of_\d+_bits|_coded(_\d+)?$"
 )
 SIZED = 4
 """Columns of a symbol that has a size: address, size, kind, name."""

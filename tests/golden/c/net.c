@@ -71,6 +71,19 @@ static inline void put(const struct stage *stage, const struct channel *channel,
         ((int32_t *)(void *)result)[output] = value;
 }
 
+/* Bytes of pixels; they may stay where they are. */
+NOT_INLINE static void look_up(const struct table *table, uint32_t pixels, uint32_t channels,
+                               const uint8_t *from, uint8_t *to)
+{
+    const struct span *const spans = table->spans;
+    for (; pixels; pixels--)
+        for (uint32_t c = 0, s = 0; c < channels; s++) {
+            const uint8_t *const values = table->values + (spans ? spans[s].start : 0u);
+            const uint32_t end = spans ? spans[s].last + 1u : channels;
+            for (; c < end; c++) *to++ = values[*from++];
+        }
+}
+
 /* The last symbols of a run, too few for a whole step. */
 static void unpack_rest(const uint8_t *from, uint32_t bits, uint32_t count,
                         const uint8_t *table, uint8_t *to)
@@ -154,9 +167,9 @@ static inline uint32_t end_of(const struct run *runs, uint32_t r, uint32_t count
     return runs ? (uint32_t)runs[r].first + runs[r].count : count;
 }
 
-/* Some channels of a row of pixels; their values begin at `values`, or for each at its start. */
+/* Some channels of a row of pixels. */
 static void unpack_members(const uint8_t *from, const struct map *map, const struct group *group,
-                           const uint8_t *values, const place *start, uint8_t *to)
+                           const uint8_t *values, uint8_t *to)
 {
     uint8_t bytes[BLOCK];
     const uint8_t *byte = bytes, *end = bytes;
@@ -167,12 +180,12 @@ static void unpack_members(const uint8_t *from, const struct map *map, const str
             for (uint32_t channel = first_of(group->runs, r); channel < last; channel++, byte++) {
                 if (byte == end) {
                     const uint32_t count = left < BLOCK ? left : BLOCK;
-                    unpack_run(from, group->bits, count, start ? same : values, bytes);
+                    unpack_run(from, group->bits, count, values, bytes);
                     from += BLOCK / 8u * group->bits;
                     left -= count;
                     byte = bytes, end = bytes + count;
                 }
-                to[channel] = start ? values[start[channel] + *byte] : *byte;
+                to[channel] = *byte;
             }
         }
 }
@@ -205,17 +218,17 @@ static uint8_t *stored(const struct map *map, uint32_t y)
 static void unpack_groups(const struct map *map, const uint8_t *from, const struct table *table,
                           uint8_t *to)
 {
-    const uint8_t *const values = table ? table->values : same;
-    const place *const start = table ? table->start : NULL;
+    const uint8_t *const values = table && !table->spans ? table->values : same;
     for (uint32_t g = 0; g < map->group_count; g++) {
         const struct group *group = &map->groups[g];
         const uint8_t *const own = values + (table && table->group_start ? table->group_start[g] : 0u);
-        if (!group->runs && !start)
+        if (!group->runs)
             unpack_run(from, group->bits, (uint32_t)map->width * group->count, own, to);
         else
-            unpack_members(from, map, group, own, start, to);
+            unpack_members(from, map, group, own, to);
         from += group->row_bytes;
     }
+    if (table && table->spans) look_up(table, map->width, map->channels, to, to);
 }
 
 static void pack_groups(const struct map *map, const uint8_t *codes, uint8_t *to)
@@ -276,38 +289,35 @@ NOT_INLINE static void decode_run(struct rans *rans, const struct code *code, ui
     rans->from = from;
 }
 
-/* Some channels of a row of pixels; table 0 leaves codes as they are. */
+/* Some channels of a row of pixels. */
 static void decode_members(struct rans *rans, const struct map *map,
-                           const struct coded_group *group, const struct table *table, uint8_t *to)
+                           const struct coded_group *group, const uint8_t *values, uint8_t *to)
 {
-    const uint8_t *const values = table ? table->values : same;
-    const place *const start = table ? table->start : NULL;
     for (uint32_t x = 0; x < map->width; x++, to += map->channels)
         for (uint32_t r = 0; r < group->run_count; r++) {
             const uint32_t first = first_of(group->runs, r);
             const uint32_t count = end_of(group->runs, r, group->count) - first;
             uint8_t *const at = to + first;
-            if (group->code) decode_run(rans, group->code, count, start ? same : values, at);
-            else memset(at, start ? 0 : values[0], count);
-            if (!start) continue;
-            for (uint32_t i = 0; i < count; i++) at[i] = values[start[first + i] + at[i]];
+            if (group->code) decode_run(rans, group->code, count, values, at);
+            else memset(at, values[0], count);
         }
 }
 
 static void decode_row(const struct map *map, const uint8_t *from, const uint8_t *end,
                        const struct table *table, uint8_t *to)
 {
+    const uint8_t *const values = table && !table->spans ? table->values : same;
     struct rans rans = {0, from, end};
     for (uint32_t i = 0; i < RANS_STATE; i++)
         rans.state = rans.state << 8 | (rans.from != end ? *rans.from++ : 0u);
     for (uint32_t g = 0; g < map->coding->group_count; g++) {
         const struct coded_group *group = &map->coding->groups[g];
-        if (!group->runs && group->code && !(table && table->start))
-            decode_run(&rans, group->code, (uint32_t)map->width * group->count,
-                       table ? table->values : same, to);
+        if (!group->runs && group->code)
+            decode_run(&rans, group->code, (uint32_t)map->width * group->count, values, to);
         else
-            decode_members(&rans, map, group, table, to);
+            decode_members(&rans, map, group, values, to);
     }
+    if (table && table->spans) look_up(table, map->width, map->channels, to, to);
 }
 
 /* Codes from the last to the first, so that they are decoded from the first on; the stream ends
@@ -351,11 +361,9 @@ NOT_INLINE static void unpack_dropped(const struct map *map, const uint8_t *from
                            uint8_t *to)
 {
     unpack_groups(map, from, NULL, to);
-    for (uint32_t x = 0; x < map->width; x++)
-        for (uint32_t c = 0; c < map->channels; c++, to++) {
-            const uint32_t code = (uint32_t)*to << map->coding->dropped & 0xffu;
-            *to = table ? table->values[(table->start ? table->start[c] : 0u) + code] : (uint8_t)code;
-        }
+    for (uint32_t i = 0; i < (uint32_t)map->width * map->channels; i++)
+        to[i] = (uint8_t)(to[i] << map->coding->dropped);
+    if (table) look_up(table, map->width, map->channels, to, to);
 }
 
 /* A row of a map, through a table of codes; table 0 leaves codes as they are. */
@@ -401,11 +409,7 @@ NOT_INLINE static void pack_row(const struct map *map, uint32_t y, uint8_t *code
 static void to_lines(const struct reading *reading, const uint8_t *codes, uint8_t *line)
 {
     const struct map *map = reading->map;
-    for (uint32_t x = 0; x < map->width; x++)
-        for (uint32_t c = 0; c < map->channels; c++) {
-            const struct table *table = reading->table;
-            *line++ = table->values[(table->start ? table->start[c] : 0u) + *codes++];
-        }
+    look_up(reading->table, map->width, map->channels, codes, line);
 }
 
 /* A row of a stored map -> line values. */

@@ -21,11 +21,17 @@ struct channel {
     uint8_t shift;
 };
 
-/* A function of a byte for every channel: values[start[channel] + byte]; start 0: one for all, or one
-   for each group of channels of a packed map. */
+/* Channels whose values begin alike: from the one after the span before to the last. */
+struct span {
+    member last;
+    place start;
+};
+
+/* A function of a byte for every channel: values[start + byte]; spans 0: one for all, or one for each
+   group of channels of a packed map. */
 struct table {
     const uint8_t *values;
-    const place *start;
+    const struct span *spans;
     const place *group_start;
 };
 

@@ -42,6 +42,7 @@ from actpress.graph import capture
 from actpress.plan import Placement, Plan, SitePlan, Transform
 from actpress.pressing import CompressedModel, fit_tables, press
 from tests.golden.test_c import network as golden_network
+from tests.golden.test_c import plan_of as golden_plan
 from tests.unit.deploy.conftest import Pressing
 from tests.unit.deploy.host_c import on_host
 from tests.unit.deploy.test_integer import Sums
@@ -286,9 +287,30 @@ def test_channels_of_a_width_that_begin_alike_share_their_start(
 
     host = on_host(made, plan, tmp_path)
     declared = (tmp_path / "weights.h").read_text()
-    assert f"const uint8_t first_lines_start[{3 if alike else 4}];" in declared
+    kept = "uint8_t first_lines_start[3]" if alike else "struct span first_lines_spans[4]"
+    assert f"const {kept};" in declared
     codes = np.random.default_rng(0).integers(0, 256, (5, *made.input.map.shape[1:], 1))
     logits, maps = Executor(made).run(codes)
+    for at, image in enumerate(codes):
+        assert host.run(image) == (logits[at].tolist(), host.expected(maps, at))
+
+
+@pytest.mark.parametrize(("start", "spans"), [([8, 8, 16, 20], 3), ([8, 0, 8, 20], 4)])
+def test_channels_of_a_coded_map_share_their_start_side_by_side(
+    tmp_path: Path, start: list[int], spans: int
+) -> None:
+    made = golden_network()
+    first, second = made.stages[:2]
+    assert second.source is not None
+    values = np.concatenate([np.arange(8), np.arange(8) - 20, [9, 7, 5, 3], [1]])
+    source = replace(second.source, table=Table(values, np.array(start)))
+    made = replace(made, stages=(first, replace(second, source=source), *made.stages[2:]))
+    plan = golden_plan(made)
+
+    host = on_host(made, plan, tmp_path)
+    assert f"struct span first_lines_spans[{spans}];" in (tmp_path / "weights.h").read_text()
+    codes = np.random.default_rng(0).integers(0, 256, (20, *made.input.map.shape[1:], 1))
+    logits, maps = Executor(made, plan.kept).run(codes)
     for at, image in enumerate(codes):
         assert host.run(image) == (logits[at].tolist(), host.expected(maps, at))
 

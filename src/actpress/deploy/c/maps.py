@@ -18,7 +18,7 @@ BIAS_OF_BYTES = 128
 HALF = 16
 MOST_UINT8 = (1 << 8) - 1
 MOST_UINT16 = (1 << 16) - 1
-MEMBER_BYTES = {"uint8_t": 1, "uint16_t": 2}
+NUMBER_BYTES = {"uint8_t": 1, "uint16_t": 2}
 
 
 @dataclass
@@ -49,7 +49,9 @@ class MapStructures:
         stages = [stage for chain in self.plan.chains for stage in chain.stages]
         tables = [reading.table for stage in stages for reading in stage.readings]
         tables += [stage.table for stage in stages]
-        starts = [int(table.start.max()) for table in tables if table is not None]
+        own = [table for table in tables if table is not None]
+        members += [len(table.start) - 1 for table in own if not table.is_one]
+        starts = [int(table.start.max()) for table in own]
         return {"MEMBER": _smallest(members), "START": _smallest(starts)}
 
     def reading(self, reading: Reading) -> str:
@@ -88,7 +90,7 @@ class MapStructures:
     def table(self, table: Table, name: str) -> str:
         """The structure of a table of bytes; int8 values are kept as their bits."""
         values = self._table_values("uint8_t", table, name)
-        return self.static("table", f"{{ {values}, {self._starts(table, name)}, 0 }}", name)
+        return self.static("table", f"{{ {values}, {self._spans(table, name)}, 0 }}", name)
 
     def _line_table(self, table: Table, read: IntegerMap, name: str) -> str:
         if self.kind.is_float:
@@ -113,13 +115,22 @@ class MapStructures:
         values = table.values[int(table.start[0]) :] if table.is_one else table.values
         if number == "uint8_t":
             values = values & MOST_UINT8
+        if not table.is_one and table.start.max() > MOST_UINT16:
+            raise ExportError(f"{name} needs more than {MOST_UINT16} table entries")
         return self.constants.array(number, values, f"{name}_values")
+
+    def _spans(self, table: Table, name: str) -> str:
+        """Channels side by side whose values begin alike: the last one, and where they begin."""
+        if table.is_one:
+            return "0"
+        lasts = np.append(np.flatnonzero(np.diff(table.start)), len(table.start) - 1)
+        rows = [f"{{{last}, {table.start[last]}}}" for last in lasts]
+        size = 2 * max(NUMBER_BYTES[self.types[each]] for each in ("MEMBER", "START"))
+        return self.constants.structures("span", rows, f"{name}_spans", size)
 
     def _starts(self, table: Table, name: str) -> str:
         if table.is_one:
             return "0"
-        if table.start.max() > MOST_UINT16:
-            raise ExportError(f"{name} needs more than {MOST_UINT16} table entries")
         return self.constants.array(self.types["START"], table.start, f"{name}_start")
 
     def matrix(self, matrix: Matrix, name: str, table: str, *, moved: int) -> str:
@@ -146,7 +157,7 @@ class MapStructures:
         listed = np.array(members)
         runs = np.split(listed, np.flatnonzero(np.diff(listed) != 1) + 1)
         rows = [f"{{{run[0]}, {len(run)}}}" for run in runs]
-        size = 2 * MEMBER_BYTES[self.types["MEMBER"]]
+        size = 2 * NUMBER_BYTES[self.types["MEMBER"]]
         return self.constants.structures("run", rows, name, size), len(rows)
 
     def _coding(self, layout: RowLayout, name: str) -> str:

@@ -156,11 +156,8 @@ def _network(
     )
     text += _own(kind, "arithmetic.c") + template("joined.c") + _own(kind, "put.c")
     text += _matrices(used, kind)
-    text += _codes(unrolled(plan, network.maps)) + template(
-        "rans.c" if "coding" in used else "rows.c"
-    )
-    if "table" in used or ("decoder" in used and not kind.is_float):
-        text += template("table.c")
+    text += template("table.c") + _codes(unrolled(plan, network.maps))
+    text += template("rans.c" if "coding" in used else "rows.c")
     text += _readers(used, kind) + template("window.c")
     if used & set(WITH_WINDOWS):
         text += template("window_rows.c")
@@ -219,7 +216,7 @@ def _drive(used: set[str], kind: Kind) -> str:
     if "table" in used:
         finish += (
             "    if (stage->table)\n"
-            "        look_up(stage->table, stage->width, stage->outputs, result);\n"
+            "        look_up(stage->table, stage->width, stage->outputs, result, result);\n"
         )
     if "encoder" in used:
         finish += (

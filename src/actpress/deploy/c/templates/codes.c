@@ -56,9 +56,9 @@ static inline uint32_t end_of(const struct run *runs, uint32_t r, uint32_t count
     return runs ? (uint32_t)runs[r].first + runs[r].count : count;
 }
 
-/* Some channels of a row of pixels; their values begin at `values`, or for each at its start. */
+/* Some channels of a row of pixels. */
 static void unpack_members(const uint8_t *from, const struct map *map, const struct group *group,
-                           const uint8_t *values, const place *start, uint8_t *to)
+                           const uint8_t *values, uint8_t *to)
 {
     uint8_t bytes[BLOCK];
     const uint8_t *byte = bytes, *end = bytes;
@@ -69,12 +69,12 @@ static void unpack_members(const uint8_t *from, const struct map *map, const str
             for (uint32_t channel = first_of(group->runs, r); channel < last; channel++, byte++) {
                 if (byte == end) {
                     const uint32_t count = left < BLOCK ? left : BLOCK;
-                    unpack_run(from, group->bits, count, start ? same : values, bytes);
+                    unpack_run(from, group->bits, count, values, bytes);
                     from += BLOCK / 8u * group->bits;
                     left -= count;
                     byte = bytes, end = bytes + count;
                 }
-                to[channel] = start ? values[start[channel] + *byte] : *byte;
+                to[channel] = *byte;
             }
         }
 }
@@ -107,17 +107,17 @@ static uint8_t *stored(const struct map *map, uint32_t y)
 static void unpack_groups(const struct map *map, const uint8_t *from, const struct table *table,
                           uint8_t *to)
 {
-    const uint8_t *const values = table ? table->values : same;
-    const place *const start = table ? table->start : NULL;
+    const uint8_t *const values = table && !table->spans ? table->values : same;
     for (uint32_t g = 0; g < map->group_count; g++) {
         const struct group *group = &map->groups[g];
         const uint8_t *const own = values + (table && table->group_start ? table->group_start[g] : 0u);
-        if (!group->runs && !start)
+        if (!group->runs)
             unpack_run(from, group->bits, (uint32_t)map->width * group->count, own, to);
         else
-            unpack_members(from, map, group, own, start, to);
+            unpack_members(from, map, group, own, to);
         from += group->row_bytes;
     }
+    if (table && table->spans) look_up(table, map->width, map->channels, to, to);
 }
 
 static void pack_groups(const struct map *map, const uint8_t *codes, uint8_t *to)

@@ -44,38 +44,35 @@ NOT_INLINE static void decode_run(struct rans *rans, const struct code *code, ui
     rans->from = from;
 }
 
-/* Some channels of a row of pixels; table 0 leaves codes as they are. */
+/* Some channels of a row of pixels. */
 static void decode_members(struct rans *rans, const struct map *map,
-                           const struct coded_group *group, const struct table *table, uint8_t *to)
+                           const struct coded_group *group, const uint8_t *values, uint8_t *to)
 {
-    const uint8_t *const values = table ? table->values : same;
-    const place *const start = table ? table->start : NULL;
     for (uint32_t x = 0; x < map->width; x++, to += map->channels)
         for (uint32_t r = 0; r < group->run_count; r++) {
             const uint32_t first = first_of(group->runs, r);
             const uint32_t count = end_of(group->runs, r, group->count) - first;
             uint8_t *const at = to + first;
-            if (group->code) decode_run(rans, group->code, count, start ? same : values, at);
-            else memset(at, start ? 0 : values[0], count);
-            if (!start) continue;
-            for (uint32_t i = 0; i < count; i++) at[i] = values[start[first + i] + at[i]];
+            if (group->code) decode_run(rans, group->code, count, values, at);
+            else memset(at, values[0], count);
         }
 }
 
 static void decode_row(const struct map *map, const uint8_t *from, const uint8_t *end,
                        const struct table *table, uint8_t *to)
 {
+    const uint8_t *const values = table && !table->spans ? table->values : same;
     struct rans rans = {0, from, end};
     for (uint32_t i = 0; i < RANS_STATE; i++)
         rans.state = rans.state << 8 | (rans.from != end ? *rans.from++ : 0u);
     for (uint32_t g = 0; g < map->coding->group_count; g++) {
         const struct coded_group *group = &map->coding->groups[g];
-        if (!group->runs && group->code && !(table && table->start))
-            decode_run(&rans, group->code, (uint32_t)map->width * group->count,
-                       table ? table->values : same, to);
+        if (!group->runs && group->code)
+            decode_run(&rans, group->code, (uint32_t)map->width * group->count, values, to);
         else
-            decode_members(&rans, map, group, table, to);
+            decode_members(&rans, map, group, values, to);
     }
+    if (table && table->spans) look_up(table, map->width, map->channels, to, to);
 }
 
 /* Codes from the last to the first, so that they are decoded from the first on; the stream ends
@@ -119,11 +116,9 @@ NOT_INLINE static void unpack_dropped(const struct map *map, const uint8_t *from
                            uint8_t *to)
 {
     unpack_groups(map, from, NULL, to);
-    for (uint32_t x = 0; x < map->width; x++)
-        for (uint32_t c = 0; c < map->channels; c++, to++) {
-            const uint32_t code = (uint32_t)*to << map->coding->dropped & 0xffu;
-            *to = table ? table->values[(table->start ? table->start[c] : 0u) + code] : (uint8_t)code;
-        }
+    for (uint32_t i = 0; i < (uint32_t)map->width * map->channels; i++)
+        to[i] = (uint8_t)(to[i] << map->coding->dropped);
+    if (table) look_up(table, map->width, map->channels, to, to);
 }
 
 /* A row of a map, through a table of codes; table 0 leaves codes as they are. */

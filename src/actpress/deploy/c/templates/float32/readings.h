@@ -1,4 +1,4 @@
-/* Line values of a byte for every channel, as in `struct table`. */
+/* Line values of a byte for every channel: values[start[channel] + byte]; start 0: one for all. */
 struct line_table {
     const number *values;
     const place *start;

@@ -1,5 +1,1 @@
-    for (uint32_t x = 0; x < map->width; x++)
-        for (uint32_t c = 0; c < map->channels; c++) {
-            const struct table *table = reading->table;
-            *line++ = table->values[(table->start ? table->start[c] : 0u) + *codes++];
-        }
+    look_up(reading->table, map->width, map->channels, codes, line);
