@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from actpress.allocate.packed_tally import PackedTally
-from actpress.allocate.states import PINNED_BITS, Offer, Place, SiteStates, State
+from actpress.allocate.states import PINNED_BITS, Offer, Place, Shown, SiteStates, State
 from actpress.allocate.tally import Tally
 from actpress.budget import View
 from actpress.calibration import SiteStatistics, Statistics, visit_gradients
@@ -105,17 +105,17 @@ def _seen(
     own: dict[tuple[str, Placement], list[Any]] = {}
 
     def see(name: str, placement: Placement, value: Tensor, gradient: Tensor) -> None:
-        own[name, placement] = [
-            tally.seen(
-                as_blocks(value, tally.offer.block), as_blocks(gradient, tally.offer.block), place
-            )
-            for tally in tallies[name, placement]
-        ]
+        wanted = tallies[name, placement]
+        shown = {
+            block: Shown(as_blocks(value, block), as_blocks(gradient, block), place)
+            for block in {tally.offer.block for tally in wanted}
+        }
+        own[name, placement] = [tally.seen(shown[tally.offer.block]) for tally in wanted]
         give_back_freed()  # between values and gradients it would pile up until the batch ends
 
-    shown = visit_gradients(graph, images, tallies, see, seed=seed, part=team.part)
+    batches = visit_gradients(graph, images, tallies, see, seed=seed, part=team.part)
     for place in places:  # noqa: B007 - `see` reads it
-        next(shown)
+        next(batches)
         yield dict(own)
 
 

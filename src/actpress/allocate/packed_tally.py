@@ -6,13 +6,10 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from actpress.allocate.states import Offer, Place
+from actpress.allocate.states import Offer, Shown
 from actpress.allocate.tally import finest_reach
 from actpress.codec import WIDEST, Basis, on_grid
 from actpress.plan import GroupPlan
-
-SAMPLES = 4096
-"""Values of each component that quantizers are chosen on, at most."""
 
 SHRINK, SHRINKS = 2**-0.25, 20
 """Steps that are tried for a width, each so much smaller than the one before."""
@@ -23,7 +20,9 @@ SLOPES = 18
 
 @dataclass
 class PackedTally:
-    """Samples of the components of a site, and what each width would lose.
+    """Samples of a site's values, and what each width of its components would lose.
+
+    Kinds that differ by their transform alone hold the same samples, which are many, once.
 
     Attributes:
         offer: the kind.
@@ -46,31 +45,16 @@ class PackedTally:
         """Whether zero lies between two levels: a projection's offset takes half a step."""
         return self.offer.transform != "identity"
 
-    @torch.no_grad()
-    def seen(self, value: Tensor, gradient: Tensor, place: Place) -> tuple[Tensor, int]:
-        """Some columns of a batch of values, shape (n, K, ...), and positions of a component.
-
-        Each image gives about as many as any other.
-        """
-        del gradient  # the statistics' Fisher information tells how sensitive components are
-        columns = value.transpose(0, 1).flatten(1)
-        before, after = (
-            -(-SAMPLES * number // place.images)
-            for number in (place.first, place.first + len(value))
-        )
-        # Drawn, as a stride would meet some columns of pixels, such as those of an edge, alone.
-        generator = torch.Generator().manual_seed(place.first)
-        drawn = torch.randperm(columns.shape[1], generator=generator)[: after - before]
-        centred = columns[:, drawn.to(columns.device)] - self.mean.float()[:, None]
-        if self.offer.transform != "identity":
-            centred = self.basis.vectors.float() @ centred
-        return centred, value[0, 0].numel()
+    def seen(self, shown: Shown) -> tuple[Tensor, int]:
+        """Some columns of a batch as they are, and positions of a component."""
+        return shown.columns, shown.value[0, 0].numel()
 
     def add(self, seen: tuple[Tensor, int]) -> None:
         """Keep what was seen of a batch."""
         columns, self.positions = seen
         self.parts.append(columns)
 
+    @torch.no_grad()
     def choices(self) -> list[tuple[tuple[GroupPlan, ...], float, float]]:
         """Groups of components, estimated loss in nats, and mean squared error of a component.
 
@@ -109,7 +93,9 @@ class PackedTally:
 
     def _errors(self) -> tuple[Tensor, Tensor]:
         """Squared error of each component at each width 0..8, and its best step; both (K, 9)."""
-        y = torch.cat(self.parts, dim=1)
+        y = torch.cat(self.parts, dim=1) - self.mean.float()[:, None]
+        if self.offer.transform != "identity":
+            y = self.basis.vectors.float() @ y
         reach = y.abs().amax(1).clamp(min=max(finest_reach(self.mean), 1e-30))
         errors, steps = [y.square().mean(1)], [torch.ones_like(reach)]
         for width in range(1, WIDEST + 1):

@@ -185,7 +185,8 @@ class SearchTask:
         single = SingleSites(self.graph, codecs, placements, self.task)
         losses = single.losses(self.images.split(images_at_once(self.graph, MOST_CHUNK)), self.team)
         self.node_evals += single.node_evals
-        give_back_freed()
+        del single
+        give_back_freed(networks=True)
         return losses
 
 

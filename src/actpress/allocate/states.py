@@ -2,11 +2,18 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
 
 from actpress.cost import Objective, SiteUse
 from actpress.plan import Placement, SitePlan
 
 PINNED_BITS = 8
+
+SAMPLES = 4096
+"""Values of each component that quantizers of fixed widths are chosen on, at most."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,34 @@ class Place:
 
     first: int
     images: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A batch at a site, as the kinds of states see it that have the same blocks of pixels.
+
+    Attributes:
+        value: shape (n, K, ...), cut into blocks.
+        gradient: of the score, likewise.
+        place: where the batch stands.
+    """
+
+    value: Tensor
+    gradient: Tensor
+    place: Place
+
+    @cached_property
+    def columns(self) -> Tensor:
+        """Some of the values of all components, shape (K, s); each image gives about as many."""
+        before, after = (
+            -(-SAMPLES * number // self.place.images)
+            for number in (self.place.first, self.place.first + len(self.value))
+        )
+        columns = self.value.transpose(0, 1).flatten(1)
+        # Drawn, as a stride would meet some columns of pixels, such as those of an edge, alone.
+        generator = torch.Generator().manual_seed(self.place.first)
+        drawn = torch.randperm(columns.shape[1], generator=generator)[: after - before]
+        return columns[:, drawn.to(columns.device)]
 
 
 @dataclass(frozen=True)

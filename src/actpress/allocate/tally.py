@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from actpress.allocate.states import Offer, Place
+from actpress.allocate.states import Offer, Shown
 from actpress.codec import Basis, contexts_for, on_grid, per_component, stored_step
 from actpress.kernels import Columns, tally_states
 from actpress.plan import SHIFTS_PER_OCTAVE
@@ -112,14 +112,14 @@ class Tally:
         self.ranks = [self._rank(float(step)) for step in base]
 
     @torch.no_grad()
-    def seen(self, value: Tensor, gradient: Tensor, place: Place) -> Tallies:
-        """Of a batch: the value and the score's gradient, shape (n, K, ...) cut into blocks."""
-        y, pull = self._components(value), gradient
+    def seen(self, shown: Shown) -> Tallies:
+        """Of a batch."""
+        y, pull = self._components(shown.value), shown.gradient
         if self.offer.transform != "identity":
-            pull = mixed(self.basis.inverse.T.float(), gradient)
+            pull = mixed(self.basis.inverse.T.float(), pull)
         least, most = COUNTED_IMAGES
         wanted = min(max(COUNTED_VALUES // y[0].numel(), least), most)
-        counted = min(max(wanted - place.first, 0), len(y))
+        counted = min(max(wanted - shown.place.first, 0), len(y))
         columns, too_fine = self._columns(y) if counted else _uncounted(len(self.ranks))
         squared, pulled, bits = list[Tensor](), list[Tensor](), list[float]()
         for own in self._counted_together(columns):
@@ -138,7 +138,7 @@ class Tally:
             coherent=torch.cat(pulled).square().sum(1),
             bits=torch.tensor(bits, dtype=torch.float64),
             too_fine=too_fine,
-            images=len(value),
+            images=len(y),
             counted=counted,
             positions=y[0, 0].numel(),
         )

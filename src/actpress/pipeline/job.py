@@ -269,7 +269,7 @@ class Job:
         agreed = self.team.from_first(lambda: plan)
         pressed = press(self.graph, agreed, statistics)
         fit_tables(pressed, self.calibration_batches())
-        give_back_freed()
+        give_back_freed(networks=True)
         return pressed
 
     @property
