@@ -32,7 +32,7 @@ from actpress.codec.ranges import (
     unpack_indices,
 )
 from actpress.codec.site_codec import CodecOutput, SiteCodec, all_finite
-from actpress.codec.training_pass import gradients_in_bfloat16
+from actpress.codec.training_pass import gradients_in_bfloat16, in_training
 from actpress.codec.transform import (
     FAMILIES,
     Basis,
@@ -84,6 +84,7 @@ __all__ = [
     "fit_network_tables",
     "gradients_in_bfloat16",
     "in_float32",
+    "in_training",
     "index_bits",
     "laplace_entropy_bits",
     "on_grid",

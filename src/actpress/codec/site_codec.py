@@ -54,8 +54,8 @@ class SiteCodec(nn.Module):
 
     Three faces: `forward` gives x_hat and differentiable bits; `encode` / `decode` convert between
     x and integer symbols; `compress` / `decompress` between x and bytes. In eval mode and on one
-    machine, `decompress(compress(x))` equals `forward(x).x_hat` bit for bit; where a gradient of it
-    is wanted, up to rounding.
+    machine, `decompress(compress(x))` equals `forward(x).x_hat` bit for bit, but for what is
+    computed `in_training`.
 
     Gradients pass the rounding straight through and stop at the clamp; that of a step is then LSQ's
     (Esser et al. 2020, arXiv 1902.08153, equation 3).

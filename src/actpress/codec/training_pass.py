@@ -17,7 +17,18 @@ from actpress.kernels import pass_gradients, quantize_pixels
 WHOLE_VECTOR = 16
 """Components are left out of products by so many."""
 
+_training: ContextVar[bool] = ContextVar("actpress_training", default=False)
 _lower: ContextVar[bool] = ContextVar("actpress_gradients_in_bfloat16", default=False)
+
+
+@contextmanager
+def in_training() -> Iterator[None]:
+    """What is computed in the block serves training alone: values may differ by rounding."""
+    token = _training.set(True)
+    try:
+        yield
+    finally:
+        _training.reset(token)
 
 
 @contextmanager
@@ -55,11 +66,13 @@ class Passed(NamedTuple):
 
 
 def trains_compiled(projection: object, x: Tensor, step: Tensor) -> bool:
-    """Whether `pass_in_training` is for them: a gradient is wanted, of values on the CPU.
+    """Whether `pass_in_training` is for them: training wants a gradient, of values on the CPU.
 
     Torch's compiler makes loops of its own.
     """
-    if not isinstance(projection, LinearProjection) or not torch.is_grad_enabled():
+    if not (_training.get() and torch.is_grad_enabled()):
+        return False
+    if not isinstance(projection, LinearProjection):
         return False
     learning = any(each.requires_grad for each in (x, step, *projection.parameters()))
     on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()

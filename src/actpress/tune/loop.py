@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actpress.codec import gradients_in_bfloat16
+from actpress.codec import gradients_in_bfloat16, in_training
 from actpress.data.dataset import Split
 from actpress.errors import TuningError
 from actpress.graph import Graph, hash_weights, with_merged_norms
@@ -271,7 +271,8 @@ class TuningRun:
                 teacher = self._predict(x)
         lower = gradients_in_bfloat16(allowed=settings.mixed_precision is True)
         with self._reconstruction() as probe, self._mixed_precision(self.pressed), lower:
-            output, rates = self._network(x)
+            with in_training():
+                output, rates = self._network(x)
             rate_bits = torch.stack(rates).sum()
             loss = prediction_loss(self.task, floats(output), target, teacher, settings)
             if probe is not None:
