@@ -70,13 +70,12 @@ def trains_compiled(projection: object, x: Tensor, step: Tensor) -> bool:
 
     Torch's compiler makes loops of its own.
     """
-    if not (_training.get() and torch.is_grad_enabled()):
+    if torch.compiler.is_compiling() or not (_training.get() and torch.is_grad_enabled()):
         return False
     if not isinstance(projection, LinearProjection):
         return False
     learning = any(each.requires_grad for each in (x, step, *projection.parameters()))
-    on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
-    return learning and on_cpu and x.numel() > 0
+    return learning and x.device.type == "cpu" and x.numel() > 0
 
 
 def pass_in_training(
