@@ -1,5 +1,6 @@
 """Tuning: resumable to the bit, frozen where it must be, bounded in its bits."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -14,11 +15,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from actpress.codec.training_pass import pass_in_training
 from actpress.data.dataset import Dataset, Split
 from actpress.errors import DataError, TuningError
 from actpress.graph import Graph
 from actpress.plan import Transform
 from actpress.pressing import CompressedModel, fit_tables
+from actpress.stream import through_bytes
 from actpress.tasks import CLASSIFICATION
 from actpress.tune import (
     Learned,
@@ -160,6 +163,29 @@ def test_a_process_killed_after_its_first_checkpoint_resumes_to_the_bit(
     whole, _ = train(checkpoint=tmp_path / "whole.pt")
     assert_same(state(whole), state(resumed))
     assert_same(last_state(tmp_path / "whole.pt"), last_state(path))
+
+
+def test_training_alone_takes_the_training_pass(
+    train: Callable[..., Any], images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a network gives with gradients on, outside of training, is what its bytes give."""
+    module = importlib.import_module("actpress.codec.site_codec")
+    passed: list[tuple[int, ...]] = []
+
+    def recorded(x: Tensor, *rest: Any) -> Any:
+        passed.append(tuple(x.shape))
+        return pass_in_training(x, *rest)
+
+    monkeypatch.setattr(module, "pass_in_training", recorded)
+    pressed, _ = train()
+    assert passed
+    passed.clear()
+    with through_bytes(pressed), torch.no_grad():
+        restored = pressed(images)
+    output = pressed(images.clone().requires_grad_())
+    assert output.requires_grad
+    assert output.equal(restored)
+    assert not passed
 
 
 def test_mixed_precision_trains_almost_the_same(train: Callable[..., Any]) -> None:
