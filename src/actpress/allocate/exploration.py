@@ -63,14 +63,7 @@ def explore(
         on_batch: called with the share of the batches that is done.
         team: shares the batches, which all its processes are given whole.
     """
-    tallies: dict[tuple[str, Placement], list[AnyTally]] = defaultdict(list)
-    for placement, (name, kinds) in product(Placement, offers.items()):
-        for offer in kinds:
-            if offer.placement is placement:
-                statistics = _observed(parts, name, offer)
-                tallies[name, placement].append(
-                    _tally(offer, statistics, name, graph, objective.view)
-                )
+    tallies = _tallies(graph, parts, offers, objective.view)
     shown = _seen(graph, images, tallies, seed, team)
     for number, batch in enumerate(team.in_order(shown), start=1):
         for where, seen in batch.items():
@@ -88,6 +81,23 @@ def explore(
     return [
         SiteStates(site.name, tuple(found[site.name])) for site in graph.sites if found[site.name]
     ]
+
+
+def _tallies(
+    graph: Graph,
+    parts: Sequence[Statistics],
+    offers: Mapping[str, Sequence[Offer]],
+    view: View,
+) -> dict[tuple[str, Placement], list[AnyTally]]:
+    """Of all kinds of states, but for those that come to the same as one before them."""
+    found: dict[tuple[str, Placement], list[AnyTally]] = defaultdict(list)
+    for placement, (name, kinds) in product(Placement, offers.items()):
+        for offer in kinds:
+            if offer.placement is placement:
+                tally = _tally(offer, _observed(parts, name, offer), name, graph, view)
+                if not _is_known(tally, found[name, placement]):
+                    found[name, placement].append(tally)
+    return found
 
 
 def _seen(
@@ -131,7 +141,8 @@ def _tally(offer: Offer, statistics: Statistics, site: str, graph: Graph, view: 
     if offer.transform == Transform.IDENTITY:
         channels = graph.site(site).channels
         unit = torch.eye(channels, dtype=torch.float64)
-        basis, mean = Basis(unit, own.outer.diagonal() / own.count, unit), torch.zeros(channels)
+        basis = Basis(unit, own.outer.diagonal() / own.count, unit).single()
+        mean = torch.zeros(channels)
     else:
         basis, mean = statistics.basis(site, offer.transform), own.mean
     # E[g_j^2] of the components, summed over the pixels of an image.
@@ -142,6 +153,15 @@ def _tally(offer: Offer, statistics: Statistics, site: str, graph: Graph, view: 
         return Tally(offer, basis, mean, sensitivity)
     unsigned = offer.transform == Transform.IDENTITY and not float(own.minimum.min()) < 0
     return PackedTally(offer, basis, mean, sensitivity, unsigned)
+
+
+def _is_known(tally: AnyTally, others: Sequence[AnyTally]) -> bool:
+    """Whether a kind comes to the same as one before it, which then costs no more to store."""
+    match tally:
+        case Tally():
+            return any(isinstance(other, Tally) and tally.is_like(other) for other in others)
+        case PackedTally():
+            return any(isinstance(other, PackedTally) and tally.is_like(other) for other in others)
 
 
 def _states(site: Site, tally: AnyTally, number_bits: NumberBits) -> list[State]:

@@ -18,7 +18,7 @@ def offers_of(site: Site, transforms: Collection[str], *, block: int | None) -> 
 
     Projections come before the activation, where the layer before can take in the encoder, and
     after it; without an activation the two are one. The identity comes after it, and with a step
-    for each channel besides.
+    for each channel besides. Of kinds that may come to the same the cheaper is first.
 
     Args:
         site: of the graph.
@@ -58,7 +58,7 @@ def ruled_offers(
 
 def _offers(site: Site, transforms: Collection[str], block: int | None) -> Iterator[Offer]:
     both = (Placement.PRE_ACT, Placement.POST_ACT) if site.activation else (Placement.POST_ACT,)
-    for transform in transforms:
+    for transform in (name for name in (Transform.IDENTITY, *FAMILIES) if name in transforms):
         if transform == Transform.IDENTITY:
             yield Offer(Placement.POST_ACT, transform)
             yield Offer(Placement.POST_ACT, transform, shaped=True)

@@ -30,11 +30,8 @@ CHUNK_BYTES = 1 << 28
 
 MOST_CHUNK = 64
 
-NEAR = 0.85, 1.15
-"""Shares of the target between which what the path comes by is measured."""
-
 REACH = 3.0, 12.0
-"""Ratios between which that is done for a budget of accuracy."""
+"""Ratios between which what the path comes by is measured for a budget of accuracy."""
 
 EXPLORING, LEFT = 1 / 3, 0.5
 """Share of the work that exploring is, and what each round of measuring leaves of the rest,
@@ -232,9 +229,7 @@ def search(work: SearchTask, kinds: Mapping[str, Sequence[Offer]], target: float
     )
     reference = objective.reference(work.graph.sites)
     aim = target or reference / math.sqrt(math.prod(REACH))
-    low, high = (aim * share for share in NEAR)
-    if not target:
-        low, high = reference / REACH[1], reference / REACH[0]
+    low, high = (aim, aim) if target else (reference / REACH[1], reference / REACH[0])
     for number in range(settings.rounds):
         factors = corrections(sites, work.measured)
         believed = [site.corrected(factors) for site in sites]

@@ -66,8 +66,9 @@ class ScaledPcaFamily:
 
     def fit(self, moments: Moments) -> Basis:
         check_covariance(moments.covariance)
-        # A power of two, so that what is stored is exact.
-        scale = torch.exp2(torch.round(torch.log2(_scales(moments))))
+        # Powers of two, so that what is stored is exact; 1 where all are alike, which is PCA.
+        octaves = torch.round(torch.log2(_scales(moments)))
+        scale = torch.exp2(octaves - octaves.min())
         vectors, variances = principal_components(moments.covariance * torch.outer(scale, scale))
         factors = {"scale": scale, "vectors": vectors}
         return Basis(vectors * scale, variances, vectors.T / scale[:, None], factors)
