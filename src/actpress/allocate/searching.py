@@ -41,9 +41,9 @@ LEAST_FACTOR, MOST_FACTOR = 0.2, 100.0
 """Of a correction: measured loss over the estimate."""
 
 HOPE = 0.75
-"""What a kind of states is taken for before it is measured, times its mean correction elsewhere.
-Corrections of one kind are apart by about a factor of 1.3. Without such a guess, what is not
-measured yet would look better than all that is, and nearly every kind would have to be."""
+"""What a kind of states is taken for before it is measured, times what its corrections elsewhere
+and those of others at its site suggest. Without such a guess, what is not measured yet would look
+better than all that is, and nearly every kind would have to be."""
 
 
 @dataclass(frozen=True)
@@ -274,17 +274,29 @@ def corrections(
     sites: Sequence[SiteStates], measured: Mapping[tuple[str, Offer], float]
 ) -> dict[tuple[str, Offer], float]:
     """Corrections of all kinds: those measured, and what is hoped of the others (see `HOPE`)."""
+    hoped = _hopes(measured)
+    kinds = [(site.site, state.offer) for site in sites for state in site.states]
+    return {kind: measured[kind] if kind in measured else hoped(*kind) for kind in kinds}
+
+
+def _hopes(measured: Mapping[tuple[str, Offer], float]) -> Callable[[str, Offer], float]:
+    """What corrections of kinds that were not measured are taken for.
+
+    The mean of their offer elsewhere, and as far from it as other offers at their site are from
+    theirs; that as if one more had been measured there, with nothing out of the usual.
+    """
     logs: dict[Offer, list[float]] = defaultdict(list)
     for (_, offer), factor in measured.items():
         logs[offer].append(math.log(factor))
-    hoped = {offer: HOPE * math.exp(fmean(own)) for offer, own in logs.items()}
-    return {
-        (site.site, state.offer): measured.get(
-            (site.site, state.offer), hoped.get(state.offer, 1.0)
-        )
-        for site in sites
-        for state in site.states
-    }
+    usual = {offer: fmean(own) for offer, own in logs.items()}
+    apart: dict[str, list[float]] = defaultdict(lambda: [0.0])
+    for (site, offer), factor in measured.items():
+        apart[site].append(math.log(factor) - usual[offer])
+
+    def hoped(site: str, offer: Offer) -> float:
+        return HOPE * math.exp(usual[offer] + fmean(apart[site])) if offer in usual else 1.0
+
+    return hoped
 
 
 def _measured(

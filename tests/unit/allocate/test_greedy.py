@@ -194,6 +194,24 @@ def test_what_was_not_measured_is_corrected_like_its_kind() -> None:
     )
 
 
+def test_what_was_not_measured_is_corrected_like_other_kinds_of_its_site() -> None:
+    other = Offer(Placement.PRE_ACT, "pca")
+    sites = [
+        SiteStates(name, tuple(replace(state(10, 0.5), offer=offer) for offer in (OFFER, other)))
+        for name in "abc"
+    ]
+    measured = {("a", OFFER): 2.0, ("b", OFFER): 8.0, ("c", other): 5.0}
+    found = corrections(sites, measured)
+    assert found == pytest.approx(
+        measured
+        | {
+            ("a", other): HOPE * 5.0 * 0.5**0.5,  # half of the octave below the usual 4
+            ("b", other): HOPE * 5.0 * 2.0**0.5,
+            ("c", OFFER): HOPE * 4.0,
+        }
+    )
+
+
 def test_a_loss_that_is_no_number_is_as_bad_as_can_be() -> None:
     factors = [bounded(factor) for factor in (float("nan"), float("inf"), 3.0, 0.0)]
     assert factors == [MOST_FACTOR, MOST_FACTOR, 3.0, LEAST_FACTOR]
