@@ -139,7 +139,9 @@ def stages(point: Point) -> dict[str, float]:
     path = clock.time("path", lambda: greedy_path(ladders, job.objective))
     levels = path[len(path) // 2].levels
     states = [ladder[level] for ladder, level in zip(ladders, levels, strict=True)]
-    task = SearchTask(graph, parts, images, job.objective, settings.search, graph.task)
+    task = SearchTask(
+        graph, parts, images, job.images_with_gradients, job.objective, settings.search, graph.task
+    )
     clock.time("measure losses", lambda: task.measure(states))
     plan = Plan(
         method="gdr",

@@ -106,7 +106,13 @@ def measured(images: int, *, whole: bool) -> Row:
     if not whole:
         return {**row, "environment": environment()}
     work = SearchTask(
-        graph, parts, job.search_images(), job.objective, job.settings.search, graph.task
+        graph,
+        parts,
+        job.search_images(),
+        job.images_with_gradients,
+        job.objective,
+        job.settings.search,
+        graph.task,
     )
     plan = search(work, kinds, job.planned_target()).plan_within(job.target(), method="gdr")
     note("search")

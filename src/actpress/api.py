@@ -172,6 +172,7 @@ def _folder_of(team: Team, folder: Path | str | Held | None) -> Iterator[Path | 
 def _made(job: Job, method: str, plan: Plan | None, source: Source) -> Result:
     """What a method makes, or a plan that is given instead, and what that is worth."""
     graph, test, task = job.graph, job.data.test, job.data.task
+    job.check_memory()
     job.progress.start("float network", len(test))
     reference = refer(
         graph.eval_module,

@@ -25,11 +25,6 @@ from actpress.settings import SEARCHED, NumberBits
 from actpress.tasks import Task
 from actpress.team import ALONE, Team
 
-CHUNK_BYTES = 1 << 28
-"""About as much memory is taken by the values and gradients of a batch."""
-
-MOST_CHUNK = 64
-
 REACH = 3.0, 12.0
 """Ratios between which what the path comes by is measured for a budget of accuracy."""
 
@@ -144,6 +139,7 @@ class SearchTask:
         graph: the captured network.
         parts: calibrations with Fisher information, see `explore`.
         images: search images (training split), shape (n, c, h, w).
+        batch: images whose values and gradients are held at once.
         objective: prices of states.
         settings: how.
         task: what outputs mean.
@@ -156,6 +152,7 @@ class SearchTask:
     graph: Graph
     parts: Sequence[Statistics]
     images: Tensor
+    batch: int
     objective: Objective
     settings: SearchSettings
     task: Task
@@ -163,12 +160,6 @@ class SearchTask:
     team: Team = ALONE
     node_evals: int = 0
     measured: dict[tuple[str, Offer], float] = field(default_factory=dict)
-
-    def chunks(self) -> tuple[Tensor, ...]:
-        """The images in batches that fit into memory."""
-        values = sum(site.values for site in self.graph.sites)
-        size = max(min(CHUNK_BYTES // (8 * values), MOST_CHUNK), 1)
-        return tuple(self.images.split(size))
 
     def codec(self, site: SitePlan) -> nn.Module:
         """Of a planned site, without tables."""
@@ -180,7 +171,7 @@ class SearchTask:
         codecs = {state.plan.site: self.codec(state.plan) for state in states}
         placements = {state.plan.site: state.plan.placement for state in states}
         single = SingleSites(self.graph, codecs, placements, self.task)
-        losses = single.losses(self.images.split(images_at_once(self.graph, MOST_CHUNK)), self.team)
+        losses = single.losses(self.images.split(images_at_once(self.graph, self.batch)), self.team)
         self.node_evals += single.node_evals
         del single
         give_back_freed(networks=True)
@@ -220,7 +211,7 @@ def search(work: SearchTask, kinds: Mapping[str, Sequence[Offer]], target: float
         work.graph,
         work.parts,
         kinds,
-        work.chunks(),
+        work.images.split(work.batch),
         objective,
         seed=settings.seed or 0,
         number_bits=settings.number_bits,

@@ -38,6 +38,7 @@ class Asked:
     seed: int
     calibration_images: int
     search_images: int
+    working_mib: int
     width_steps: int
     groups: int | None
     block: int | None

@@ -102,6 +102,7 @@ def settings_of(asked: Asked) -> Settings:
     return Settings(
         calibration_images=asked.calibration_images,
         search_images=asked.search_images,
+        working_mib=asked.working_mib,
         search=search,
         tune=tune,
         block=asked.block,

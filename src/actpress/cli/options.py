@@ -148,6 +148,12 @@ SearchOption = Annotated[
     int,
     typer.Option("--search-images", min=1, help="Held-out training images that try moves."),
 ]
+WorkingOption = Annotated[
+    int,
+    typer.Option(
+        "--working-mib", min=1, help="Memory for values of images while a network is searched."
+    ),
+]
 WidthStepsOption = Annotated[
     int,
     typer.Option(

@@ -13,7 +13,7 @@ from actpress.graph.rewrite import CODECS_PATH, RewrittenNetwork, insert_codecs
 from actpress.graph.sites import Site, default_placement
 from actpress.graph.split import SplitNetwork, split_network
 from actpress.graph.weights import check_weights_finite, hash_weights
-from actpress.graph.working import images_at_once, working_bytes
+from actpress.graph.working import bytes_with_gradients, images_at_once, working_bytes
 from actpress.graph.wrappers import unwrapped
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "SplitNetwork",
     "Visit",
     "all_values",
+    "bytes_with_gradients",
     "capture",
     "check_weights_finite",
     "default_placement",

@@ -11,6 +11,10 @@ VALUES_AT_ONCE = 6_500_000
 """Of the largest site: memory that is larger is asked of the system anew for every layer, and left
 cold, so that larger batches are slower."""
 
+WITH_GRADIENTS = 64
+"""Bytes for a value of a site: eight hold it and its gradient, the others what goes forward and
+back between sites, and components and errors of it."""
+
 IN_A_CODEC = 3
 """A codec holds components, symbols and result at once, each as large as its input at most."""
 
@@ -24,6 +28,11 @@ def images_at_once(graph: Graph, most: int) -> int:
     """
     largest = max((site.values for site in graph.sites), default=1)
     return max(min(most, VALUES_AT_ONCE // largest), 1)
+
+
+def bytes_with_gradients(graph: Graph) -> int:
+    """Memory that the values and gradients of an image take, and what is computed of them."""
+    return WITH_GRADIENTS * sum(site.values for site in graph.sites)
 
 
 def working_bytes(module: fx.GraphModule) -> int:

@@ -1,5 +1,6 @@
 """What every method is given, and what it hands back."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,7 +18,7 @@ from actpress.cost import EnergyModel, Objective, SiteUse, partners_of, use_of
 from actpress.data.dataset import Dataset, Split
 from actpress.errors import BudgetError, PlanError
 from actpress.evaluation import Comparison, Judged, PathPoint, Reference, judge, refer
-from actpress.graph import Graph, Site, give_back_freed, images_at_once
+from actpress.graph import Graph, Site, bytes_with_gradients, give_back_freed, images_at_once
 from actpress.pipeline.progress import Progress, Silence
 from actpress.pipeline.settings import Settings, held_out_size
 from actpress.plan import Placement, Plan, SitePlan
@@ -38,14 +39,8 @@ ROUNDING = 1e-9
 BATCH = 100
 
 RATE_IMAGES = 300
-FISHER_BATCH = 64
-
-FISHER_VALUES = 40_000_000
-"""Of all sites, in a batch that gradients are computed of, at most; several times their memory is
-taken."""
-
-DECODER_BYTES = 2 << 30
-"""About as much memory is taken by the values of the images that decoders are fitted on."""
+WITH_GRADIENTS = 64
+"""Images that gradients are computed of at once, at most."""
 
 LIVE_VALUES = 6
 """Values of the largest site's size that live while both networks run side by side, roughly."""
@@ -167,7 +162,7 @@ class Job:
         if not self.settings.decoder_images:
             return None
         largest_bytes = 4 * max(site.values for site in self.graph.sites)
-        affordable = max(DECODER_BYTES // (LIVE_VALUES * largest_bytes), 1)
+        affordable = max(self.settings.working_memory // (LIVE_VALUES * largest_bytes), 1)
         return self._shared(self.data.train.take(min(self.settings.decoder_images, affordable)))
 
     def rate_batches(self) -> Shared[Tensor]:
@@ -201,9 +196,33 @@ class Job:
         return self.data.holdout.take(held_out_size(self.data, self.settings))
 
     @property
+    def images_with_gradients(self) -> int:
+        """Images whose values and gradients are held at once, one at least."""
+        return max(min(self._affordable, WITH_GRADIENTS), 1)
+
+    def check_memory(self) -> None:
+        """Refuse working memory that does not hold a single image, before any work.
+
+        Raises:
+            BudgetError: it does not; says what would.
+        """
+        if not self._affordable:
+            needed = math.ceil(bytes_with_gradients(self.graph) / (1 << 20))
+            raise BudgetError(
+                f"a working memory of {self.settings.working_mib} MiB does not hold the values and "
+                f"gradients of one image; this network needs at least {needed} MiB"
+            )
+
+    @property
     def _batch(self) -> int:
         """Images that run through the network at once."""
-        return images_at_once(self.graph, BATCH)
+        without_gradients = max(2 * self._affordable, 1)
+        return images_at_once(self.graph, min(without_gradients, BATCH))
+
+    @property
+    def _affordable(self) -> int:
+        """Images whose values and gradients fit into the working memory."""
+        return self.settings.working_memory // bytes_with_gradients(self.graph)
 
     def _searched_holdout(self) -> int:
         return len(self.data.holdout) - held_out_size(self.data, self.settings)
@@ -253,8 +272,7 @@ class Job:
 
     def _with_fisher(self, watches: Sequence[Watch]) -> list[Statistics]:
         statistics, images = self._calibrate(watches), self.search_images()
-        values = sum(site.values for site in self.graph.sites)
-        batches = images.split(max(min(FISHER_BATCH, FISHER_VALUES // values), 1))
+        batches = images.split(self.images_with_gradients)
         found = fisher_of(self.graph, batches, watches, seed=self.settings.seed, team=self.team)
         return [
             replace(own, fisher=fisher, fisher_images=len(images))

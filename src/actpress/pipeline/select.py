@@ -40,6 +40,7 @@ def select(job: Job, *, method: str) -> Outcome:
         job.graph,
         parts,
         job.search_images(),
+        job.images_with_gradients,
         job.objective,
         job.settings.search,
         job.graph.task,

@@ -10,6 +10,7 @@ from actpress.settings import (
     CALIBRATION_IMAGES,
     MAX_BLOCK,
     SEARCH_IMAGES,
+    WORKING_MIB,
     TuneSettings,
     WidthSettings,
 )
@@ -25,12 +26,16 @@ class Settings:
         search_images: held-out training images on which moves are tried; never more than half of
             them all, see `Job.search_images`.
         decoder_images: training images on which decoders are fitted in closed form, fewer where
-            they would need more memory than `DECODER_BYTES`; 0 leaves them as PCA made them.
+            they would need more than `working_mib`; 0 leaves them as PCA made them.
         holdout_images: other held-out training images, which decide a budget of quality.
         block: side of the blocks of pixels that are projected together, where it divides a site's
             height and width and leaves at most `MOST_COMPONENTS` components. None is pixel by
             pixel, and 2 for transforms that take blocks alone.
         search, tune, widths: see there.
+        working_mib: MiB for the values of images that a search and what it gives need at once. Less
+            takes smaller batches, so that sums are rounded otherwise, and maybe fewer images for
+            decoders. The network, torch itself, the images, and what is kept of each site (bases
+            and statistics) come on top.
         groups: of equal size, of the components of a site, that learn their widths together; None
             cuts where a spectrum falls.
 
@@ -44,6 +49,7 @@ class Settings:
     decoder_images: int = 512
     holdout_images: int = 5000
     block: int | None = None
+    working_mib: int = WORKING_MIB
     search: SearchSettings = field(default_factory=SearchSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
     widths: WidthSettings = field(default_factory=WidthSettings)
@@ -58,6 +64,11 @@ class Settings:
                 f"one seed; set tune.seed alone, with search.seed None"
             )
         object.__setattr__(self, "search", replace(self.search, seed=self.tune.seed))
+
+    @property
+    def working_memory(self) -> int:
+        """In bytes."""
+        return self.working_mib << 20
 
     @property
     def seed(self) -> int:

@@ -52,6 +52,9 @@ MEMORY_PJ_PER_BIT = {
 CALIBRATION_IMAGES = 1000
 SEARCH_IMAGES = 128
 
+WORKING_MIB = 2048
+"""For the values of images while a network is searched and pressed."""
+
 MAX_IMAGES = 256
 """Of a frame of a stream that is decoded."""
 
