@@ -52,7 +52,7 @@ MEMORY_PJ_PER_BIT = {
 CALIBRATION_IMAGES = 1000
 SEARCH_IMAGES = 128
 
-WORKING_MIB = 2048
+WORKING_MIB = 1024
 """For the values of images while a network is searched and pressed."""
 
 MAX_IMAGES = 256
