@@ -8,7 +8,7 @@ from actpress.budget import View
 from actpress.evaluation.metrics import Metrics, PathPoint, SiteMetrics
 from actpress.report.quantities import KIB_BITS, kib, ratio
 from actpress.report.svg import AFTER, BEFORE, INK, QUIET, place, render
-from actpress.report.ticks import even_ticks
+from actpress.report.ticks import decade_ticks, even_ticks
 from actpress.report.wording import view_of
 
 WIDE_PX = 880
@@ -60,6 +60,7 @@ def path_chart(metrics: Metrics, *, width_px: int = WIDE_PX) -> str:
         losses = [max(point.loss, 1e-6) for point in path]
         _draw_path(axes, path, losses, "estimated loss, nats per image")
         axes.set_yscale("log")
+        decade_ticks(axes.yaxis)
         even_ticks(axes.xaxis, 8)
         axes.set_xlabel("bits/value")
 

@@ -72,6 +72,13 @@ def test_path_of_one_move_is_drawn(metrics: Metrics) -> None:
     assert "estimated loss, nats per image" in drawn
 
 
+def test_labels_are_plain_text(metrics: Metrics) -> None:
+    svgs = [traffic_chart(metrics), path_chart(metrics), *(own.svg for own in spectra(metrics))]
+    shown = [text for svg in svgs for text in texts(svg)]
+    assert any(re.fullmatch(r"[125]e-\d", text) for text in texts(path_chart(metrics)))
+    assert not any("$" in text or "\\" in text for text in shown)  # formulas are not typeset
+
+
 def test_path_tells_where_it_ends(metrics: Metrics) -> None:
     label = parsed(path_chart(metrics)).get("aria-label")
     assert label is not None

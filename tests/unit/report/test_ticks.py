@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from matplotlib.figure import Figure
 
-from actpress.report.ticks import even_ticks, percent_ticks
+from actpress.report.ticks import decade_ticks, even_ticks, percent_ticks
 
 
 @pytest.mark.parametrize("top", [0.37, 3.0, 7.5, 96.0, 1234.0])
@@ -39,4 +39,29 @@ def test_shares_have_the_digits_that_tell_them_apart(
     inside = [
         place for place in axes.yaxis.get_majorticklocs() if low - 1e-9 <= place <= high + 1e-9
     ]
+    assert [formatter(place) for place in inside] == labels
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (3e-4, 2e-2, ["5e-4", "1e-3", "2e-3", "5e-3", "1e-2", "2e-2"]),
+        (8e-5, 0.4, ["1e-4", "1e-3", "1e-2", "1e-1"]),
+        (0.6, 6.0, ["1", "2", "5"]),
+        (9.0, 2100.0, ["1e1", "1e2", "1e3"]),
+    ],
+)
+def test_logarithmic_axes_have_several_plain_labels(
+    low: float, high: float, labels: list[str]
+) -> None:
+    axes = Figure().add_axes((0, 0, 1, 1))
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    decade_ticks(axes.yaxis)
+    inside = [
+        place
+        for place in axes.yaxis.get_majorticklocs()
+        if low <= place * (1 + 1e-9) and place <= high * (1 + 1e-9)
+    ]
+    formatter = axes.yaxis.get_major_formatter()
     assert [formatter(place) for place in inside] == labels
