@@ -42,22 +42,32 @@ def fit_decoders(pressed: CompressedModel, graph: Graph, inputs: Iterable[Tensor
     references = [site_values(graph, batch, placements) for batch in inputs]
     codecs = pressed.codecs
 
-    def sums() -> Iterator[tuple[str, _LeastSquares]]:
+    def sums() -> Iterator[tuple[str, _LeastSquares | None]]:
         for given, reference in zip(passes, references, strict=True):
             path, x = next(given)
             name, target = next(reference)
             assert names[path] == name, "both networks compute their sites in one order"
-            codec = codecs[name]
-            y_hat = codec.encode(x) * per_component(codec.step, x)
-            yield name, _LeastSquares.of(y_hat, as_blocks(target, codec.block))
+            codec, part = codecs[name], None
+            if _fitted(codec) is not None:
+                y_hat = codec.encode(x) * per_component(codec.step, x)
+                part = _LeastSquares.of(y_hat, as_blocks(target, codec.block))
+            yield name, part
 
     for _ in pressed.plan:
         fit: _LeastSquares | None = None
-        name = ""
-        for name, part in team.in_order(sums()):  # noqa: B007 - all are of one site
-            fit = part if fit is None else fit.plus(part)
-        if fit is not None:
-            fit.solve_into(codecs[name])
+        projection: LinearProjection | None = None
+        for name, part in team.in_order(sums()):  # all are of one site
+            fit = part if fit is None or part is None else fit.plus(part)
+            projection = _fitted(codecs[name])
+        if fit is not None and projection is not None:
+            fit.solve_into(projection)
+
+
+def _fitted(codec: SiteCodec) -> LinearProjection | None:
+    """The projection whose decoder is free to be another than the encoder's transpose, if it is."""
+    projection = codec.projection
+    free = isinstance(projection, LinearProjection) and projection.family.trained
+    return projection if free else None
 
 
 @dataclass(frozen=True)
@@ -91,11 +101,8 @@ class _LeastSquares:
             self.columns + other.columns,
         )
 
-    def solve_into(self, codec: SiteCodec) -> None:
+    def solve_into(self, projection: LinearProjection) -> None:
         """Minimise |target - D y_hat - offset|^2 plus the price of leaving the present D."""
-        projection = codec.projection
-        if not isinstance(projection, LinearProjection) or not projection.family.trained:
-            return
         present = torch.cat([projection.decoder.T, projection.offset[None]]).double()
         own, cross = self.own.to(present.device), self.cross.to(present.device)
         price = RIDGE * own.diagonal().clamp(min=1e-12 * self.columns)
