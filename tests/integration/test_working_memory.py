@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from torch import nn
@@ -58,6 +59,12 @@ def test_a_search_keeps_to_its_working_memory() -> None:
     assert grown[32] < 32 + BESIDE_MIB
     assert grown[32] + 100 < grown[512] < 512 + BESIDE_MIB
     assert prices[32] == pytest.approx(prices[512], rel=0.02)  # both within a budget's last 2 %
+
+
+@pytest.mark.parametrize("mib", [0, -1, 1.5])
+def test_memory_is_told_in_whole_mib(mib: Any) -> None:
+    with pytest.raises(BudgetError, match=f"whole number of MiB, one at least, not {mib}"):
+        Settings(working_mib=mib)
 
 
 def test_memory_for_less_than_an_image_is_refused(dataset: Dataset) -> None:

@@ -41,6 +41,7 @@ class Settings:
 
     Raises:
         PlanError: a block has no such side.
+        BudgetError: `working_mib` is no whole number above zero.
         TuningError: `search.seed` is another one than `tune.seed`; a job has one seed.
     """
 
@@ -58,6 +59,10 @@ class Settings:
     def __post_init__(self) -> None:
         if self.block is not None and not 1 <= self.block <= MAX_BLOCK:
             raise PlanError(f"a block has a side of 1 to {MAX_BLOCK} pixels, not {self.block}")
+        if self.working_mib < 1 or self.working_mib % 1:
+            raise BudgetError(
+                f"working_mib is a whole number of MiB, one at least, not {self.working_mib}"
+            )
         if self.search.seed not in (None, self.tune.seed):
             raise TuningError(
                 f"search.seed is {self.search.seed}, but tune.seed is {self.tune.seed}: a job has "
