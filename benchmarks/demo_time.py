@@ -52,8 +52,9 @@ def processor_seconds(command: list[str], folder: str, variables: dict[str, str]
         command, cwd=folder, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     if status:
-        message = f"{command} ended with status {os.waitstatus_to_exitcode(status)}"
+        message = f"{command} ended with status {process.returncode}"
         raise RuntimeError(message)
     return usage.ru_utime + usage.ru_stime
 

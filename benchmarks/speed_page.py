@@ -69,8 +69,8 @@ REMARKS = """
   trial run, which no committed command repeats.
 - *Tuning, what comes before the first codec* is the same in every epoch where the network's weights
   stay, and not kept: it is one convolution of the images.
-- *Decoding in context* hangs on the processor: a row of ResNet18 at commit 5dddedd, taken out
-  since, had 1.51x.
+- *Decoding in context*: a row of ResNet18 at commit 5dddedd, taken out since, had 1.51x. Whether
+  the processor or the code made the difference was not measured.
 - *Decoding without contexts*: one stream's eight states as one vector are not faster than eight
   written out, as every step waits for its tables; taking two streams by turns, as decoding in
   context does, was tried and came out slower once escapes were handled; rows of few pixels, where

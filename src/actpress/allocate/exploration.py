@@ -95,8 +95,9 @@ def _tallies(
         for offer in kinds:
             if offer.placement is placement:
                 tally = _tally(offer, _observed(parts, name, offer), name, graph, view)
-                if not _is_known(tally, found[name, placement]):
-                    found[name, placement].append(tally)
+                known = found[name, placement]
+                if not any(_come_to_the_same(tally, other) for other in known):
+                    known.append(tally)
     return found
 
 
@@ -155,13 +156,17 @@ def _tally(offer: Offer, statistics: Statistics, site: str, graph: Graph, view: 
     return PackedTally(offer, basis, mean, sensitivity, unsigned)
 
 
-def _is_known(tally: AnyTally, others: Sequence[AnyTally]) -> bool:
-    """Whether a kind comes to the same as one before it, which then costs no more to store."""
-    match tally:
-        case Tally():
-            return any(isinstance(other, Tally) and tally.is_like(other) for other in others)
-        case PackedTally():
-            return any(isinstance(other, PackedTally) and tally.is_like(other) for other in others)
+def _come_to_the_same(one: AnyTally, other: AnyTally) -> bool:
+    """Whether two kinds of states of one value differ in nothing but what they store."""
+    if isinstance(one, Tally) and isinstance(other, Tally) and not one.steps.equal(other.steps):
+        return False
+    return (
+        one.offer.block == other.offer.block
+        and (one.offer.transform == Transform.IDENTITY)
+        == (other.offer.transform == Transform.IDENTITY)
+        and torch.equal(one.basis.vectors, other.basis.vectors)
+        and torch.equal(one.basis.inverse, other.basis.inverse)
+    )
 
 
 def _states(site: Site, tally: AnyTally, number_bits: NumberBits) -> list[State]:

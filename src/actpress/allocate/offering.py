@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 
 from actpress.allocate.states import Offer
-from actpress.codec import FAMILIES, MOST_COMPONENTS, divides
+from actpress.codec import FAMILIES, MOST_COMPONENTS, divides, family_of
 from actpress.errors import PlanError
 from actpress.graph import Site
 from actpress.plan import Placement, Transform
@@ -25,6 +25,9 @@ def offers_of(site: Site, transforms: Collection[str], *, block: int | None) -> 
         transforms: names of those that may be used.
         block: side of the blocks of pixels of projections, where it divides the site's map; None is
             pixel by pixel, and `BLOCK` for transforms that take blocks alone.
+
+    Raises:
+        PlanError: there is no such transform.
     """
     return tuple(dict.fromkeys(_offers(site, transforms, block)))
 
@@ -58,7 +61,7 @@ def ruled_offers(
 
 def _offers(site: Site, transforms: Collection[str], block: int | None) -> Iterator[Offer]:
     both = (Placement.PRE_ACT, Placement.POST_ACT) if site.activation else (Placement.POST_ACT,)
-    for transform in (name for name in (Transform.IDENTITY, *FAMILIES) if name in transforms):
+    for transform in _cheapest_first(transforms):
         if transform == Transform.IDENTITY:
             yield Offer(Placement.POST_ACT, transform)
             yield Offer(Placement.POST_ACT, transform, shaped=True)
@@ -67,6 +70,14 @@ def _offers(site: Site, transforms: Collection[str], block: int | None) -> Itera
         if side is not None:
             for placement in both:
                 yield Offer(placement, transform, side)
+
+
+def _cheapest_first(transforms: Collection[str]) -> list[str]:
+    """Transforms in the order of their registry."""
+    for name in transforms:
+        if name != Transform.IDENTITY:
+            family_of(name)  # raises where there is none
+    return [name for name in (Transform.IDENTITY, *FAMILIES) if name in transforms]
 
 
 def _side(site: Site, transform: str, block: int | None) -> int | None:

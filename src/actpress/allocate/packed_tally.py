@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from actpress.allocate.states import Offer, Shown
-from actpress.allocate.tally import finest_reach, same_components
+from actpress.allocate.tally import finest_reach
 from actpress.codec import WIDEST, Basis, on_grid
 from actpress.plan import GroupPlan
 
@@ -44,10 +44,6 @@ class PackedTally:
     def between_levels(self) -> bool:
         """Whether zero lies between two levels: a projection's offset takes half a step."""
         return self.offer.transform != "identity"
-
-    def is_like(self, other: "PackedTally") -> bool:
-        """Whether its states are those of another kind of the same value."""
-        return same_components(self.offer, other.offer, self.basis, other.basis)
 
     def seen(self, shown: Shown) -> tuple[Tensor, int]:
         """Some columns of a batch as they are, and positions of a component."""

@@ -49,7 +49,7 @@ class SearchSettings:
         criterion: what makes a move the next one.
         transforms: that sites may take.
         number_bits: of a stored number of a projection's matrices.
-        rounds: times that the loss of what the path comes by near the target is measured, one site
+        rounds: times that the loss of what the path takes at the target is measured, one site
             at a time, and estimates of these kinds of states are corrected by it. Estimates hear of
             small errors alone; among many kinds the one that is underestimated most would win.
             Where there is a target, kinds that no round measured are not taken.

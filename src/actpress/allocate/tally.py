@@ -111,12 +111,6 @@ class Tally:
         self.steps = on_grid_rows(base[:, None] * torch.exp2(-shape)[None])
         self.ranks = [self._rank(float(step)) for step in base]
 
-    def is_like(self, other: "Tally") -> bool:
-        """Whether its states are those of another kind of the same value."""
-        return same_components(self.offer, other.offer, self.basis, other.basis) and torch.equal(
-            self.steps, other.steps
-        )
-
     @torch.no_grad()
     def seen(self, shown: Shown) -> Tallies:
         """Of a batch."""
@@ -219,16 +213,6 @@ class Tally:
             found.append((lowest, levels, contexts_for(y, levels)))
         columns = Columns(*(torch.tensor(column) for column in zip(*found, strict=True)))
         return columns, torch.tensor(too_fine)
-
-
-def same_components(one: Offer, other: Offer, basis: Basis, other_basis: Basis) -> bool:
-    """Whether two kinds of states of one value differ in nothing but what they are stored as."""
-    return (
-        one.block == other.block
-        and (one.transform == "identity") == (other.transform == "identity")
-        and torch.equal(basis.vectors, other_basis.vectors)
-        and torch.equal(basis.inverse, other_basis.inverse)
-    )
 
 
 def finest_reach(mean: Tensor) -> float:

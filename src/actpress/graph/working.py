@@ -11,7 +11,7 @@ VALUES_AT_ONCE = 6_500_000
 """Of the largest site: memory that is larger is asked of the system anew for every layer, and left
 cold, so that larger batches are slower."""
 
-WITH_GRADIENTS = 64
+BYTES_WITH_GRADIENTS = 64
 """Bytes for a value of a site: eight hold it and its gradient, the others what goes forward and
 back between sites, and components and errors of it."""
 
@@ -32,7 +32,7 @@ def images_at_once(graph: Graph, most: int) -> int:
 
 def bytes_with_gradients(graph: Graph) -> int:
     """Memory that the values and gradients of an image take, and what is computed of them."""
-    return WITH_GRADIENTS * sum(site.values for site in graph.sites)
+    return BYTES_WITH_GRADIENTS * sum(site.values for site in graph.sites)
 
 
 def working_bytes(module: fx.GraphModule) -> int:

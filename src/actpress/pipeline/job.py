@@ -39,7 +39,7 @@ ROUNDING = 1e-9
 BATCH = 100
 
 RATE_IMAGES = 300
-WITH_GRADIENTS = 64
+MOST_WITH_GRADIENTS = 64
 """Images that gradients are computed of at once, at most."""
 
 LIVE_VALUES = 6
@@ -198,7 +198,7 @@ class Job:
     @property
     def images_with_gradients(self) -> int:
         """Images whose values and gradients are held at once, one at least."""
-        return max(min(self._affordable, WITH_GRADIENTS), 1)
+        return max(min(self._affordable, MOST_WITH_GRADIENTS), 1)
 
     def check_memory(self) -> None:
         """Refuse working memory that does not hold a single image, before any work.

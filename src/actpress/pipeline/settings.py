@@ -73,7 +73,7 @@ class Settings:
     @property
     def working_memory(self) -> int:
         """In bytes."""
-        return self.working_mib << 20
+        return int(self.working_mib) << 20
 
     @property
     def seed(self) -> int:

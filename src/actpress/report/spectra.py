@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from actpress.evaluation.metrics import Metrics, SiteMetrics
 from actpress.report.quantities import percent
 from actpress.report.svg import AFTER, BEFORE, INK, place, render
-from actpress.report.ticks import power_of_ten
+from actpress.report.ticks import one_digit
 
 _WIDTH_PX = 168
 _HEIGHT_PX = 104
@@ -73,7 +73,7 @@ def _scale(axes: Axes, components: int, decades: int) -> None:
     axes.set_ylim(0.7 * 10.0**-decades, 1.5)
     axes.yaxis.set_major_locator(FixedLocator([10.0**-decades, 10.0 ** -(decades // 2), 1.0]))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _position: power_of_ten(share)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _position: one_digit(share)))
     margin = max(0.03 * components, 0.5)
     axes.set_xlim(1 - margin, components + margin)
     axes.xaxis.set_major_locator(FixedLocator(sorted({1, components})))

@@ -37,10 +37,10 @@ def decade_ticks(axis: Axis) -> None:
     few = math.log10(high / low) < FEW_DECADES
     axis.set_major_locator(LogLocator(subs=STEPS[:3] if few else STEPS[:1]))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _position: power_of_ten(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _position: one_digit(value)))
 
 
-def power_of_ten(value: float) -> str:
+def one_digit(value: float) -> str:
     """A value of one digit: `1`, `2e-3`."""
     exponent = math.floor(math.log10(value) + 1e-9)
     digit = round(value / 10.0**exponent)

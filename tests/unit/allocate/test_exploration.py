@@ -11,6 +11,7 @@ from actpress.budget import Budget, View
 from actpress.codec import FAMILIES
 from actpress.codec.transform.basis import Moments
 from actpress.data import Dataset
+from actpress.errors import PlanError
 from actpress.graph import Graph
 from actpress.methods import Job, Settings
 from actpress.plan import Transform
@@ -36,6 +37,11 @@ def test_kinds_that_come_to_the_same_are_explored_once(
         assert any(offer.transform == Transform.PCA for offer in of_kind)
         shaped = [offer for offer in of_kind if offer.shaped]
         assert view is View.ENTROPY or not shaped  # widths are chosen for each channel anyway
+
+
+def test_a_transform_that_there_is_not_is_no_offer(graph: Graph) -> None:
+    with pytest.raises(PlanError, match="there is no transform 'pcaa'"):
+        offers(graph.sites, ("pca", "pcaa"), block=None)
 
 
 def test_scaled_pca_of_channels_that_matter_alike_is_pca() -> None:
